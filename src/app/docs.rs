@@ -1,0 +1,67 @@
+//! The OpenAPI document, and Swagger UI to browse and try it.
+//!
+//! A front serves the app under a prefix that the app does not know, so every link here is
+//! relative.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::Router;
+use axum::extract::{Path, State};
+use axum::http::StatusCode;
+use axum::http::header::{CONTENT_TYPE, LOCATION};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use utoipa::openapi::OpenApi;
+use utoipa_swagger_ui::Config;
+
+/// The path of the document.
+pub(super) const OPENAPI: &str = "/openapi.json";
+/// The path that people type; leads to [`PAGE`].
+pub(super) const DOCS: &str = "/docs";
+/// The path of Swagger UI's page.
+pub(super) const PAGE: &str = "/docs/";
+/// The paths of the files that the page loads.
+pub(super) const FILE: &str = "/docs/{*file}";
+
+/// The document and its pages.
+pub(super) fn router(api: OpenApi) -> Router {
+    let api = Arc::new(api);
+    let document = || async move { Json(&*api).into_response() };
+    Router::new()
+        .route(OPENAPI, get(document))
+        .route(DOCS, get(to_page))
+        .route(PAGE, get(page))
+        .route(FILE, get(file))
+        .with_state(Arc::new(config()))
+}
+
+/// Swagger UI's settings. It must not ask its makers' validator, or any other host, about the
+/// document.
+fn config() -> Config<'static> {
+    Config::from("../openapi.json")
+        .use_base_layout()
+        .validator_url("none")
+        .try_it_out_enabled(true)
+        .display_request_duration(true)
+}
+
+async fn to_page() -> impl IntoResponse {
+    (StatusCode::PERMANENT_REDIRECT, [(LOCATION, "docs/")])
+}
+
+async fn page(State(config): State<Arc<Config<'static>>>) -> Response {
+    serve("index.html", config)
+}
+
+async fn file(State(config): State<Arc<Config<'static>>>, Path(name): Path<String>) -> Response {
+    serve(&name, config)
+}
+
+fn serve(name: &str, config: Arc<Config<'static>>) -> Response {
+    match utoipa_swagger_ui::serve(name, config) {
+        Ok(Some(file)) => ([(CONTENT_TYPE, file.content_type)], file.bytes).into_response(),
+        Ok(None) => StatusCode::NOT_FOUND.into_response(),
+        Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, error.to_string()).into_response(),
+    }
+}

@@ -1,0 +1,79 @@
+//! The framework layer: one `Router` under both gateways, as one WSGI or ASGI application is
+//! under any server. It knows nothing about threads, sockets or metrics.
+//!
+//! * `endpoints`: the handlers, each another way of spending a while
+//! * `seconds`: their one parameter
+//! * `cpu`: what `/cpu` computes
+//! * `docs`: the OpenAPI document and its pages
+//! * `body`: what becomes of a request's body
+//! * `refusal`: every error answer
+
+mod body;
+mod cpu;
+mod docs;
+mod endpoints;
+mod refusal;
+mod seconds;
+
+use axum::{Router, middleware};
+use tower_http::catch_panic::CatchPanicLayer;
+
+pub use seconds::{MAX_SECONDS, Seconds, SecondsError};
+
+/// Every route pattern of [`router`], as axum's `MatchedPath` tells it: so that a metric with
+/// the route as its label can have all its series from the start.
+pub const ROUTES: &[&str] = &[
+    "/",
+    "/dummy",
+    "/blocking",
+    "/offloaded",
+    "/cpu",
+    docs::OPENAPI,
+    docs::DOCS,
+    docs::PAGE,
+    docs::FILE,
+];
+
+/// What the app accepts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// The longest request body in bytes; a longer one is answered with 413. Default 1 MiB.
+    pub max_body: u64,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { max_body: 1 << 20 }
+    }
+}
+
+/// The application. Its answers are JSON; its error answers have the one shape of
+/// [`Problem`](crate::problem::Problem).
+pub fn router(limits: Limits) -> Router {
+    let (endpoints, api) = endpoints::router().split_for_parts();
+    layered(endpoints.merge(docs::router(api)), limits)
+}
+
+/// What is the same for every route. A request meets the layers from the last to the first.
+fn layered(routes: Router, limits: Limits) -> Router {
+    routes
+        .layer(middleware::from_fn_with_state(limits, body::discard))
+        .layer(CatchPanicLayer::custom(refusal::after_panic))
+        .layer(middleware::from_fn(refusal::in_one_shape))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn routes_are_those_of_the_openapi_document_and_its_pages() {
+        let api = endpoints::router().into_openapi();
+        let mut expected: Vec<&str> = api.paths.paths.keys().map(String::as_str).collect();
+        expected.extend([docs::OPENAPI, docs::DOCS, docs::PAGE, docs::FILE]);
+        expected.sort_unstable();
+        let mut routes = ROUTES.to_vec();
+        routes.sort_unstable();
+        assert_eq!(routes, expected);
+    }
+}

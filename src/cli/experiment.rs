@@ -1,0 +1,166 @@
+//! `threadlab experiment`: predictions, put to the test.
+
+use std::fs::{self, File};
+use std::io::{self, BufWriter, Write};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::Context;
+use clap::{Args, ValueEnum, builder::PossibleValuesParser};
+
+use super::{Servers, host_and_port, in_colour, raise_file_limit};
+use crate::experiment::report::{Report, Verdict};
+use crate::experiment::{self, ALL, Settings, Target, reporter};
+
+#[derive(Debug, Clone, Args)]
+pub(super) struct Experiment {
+    /// Which ones; `list` shows them, `all` runs them all
+    #[arg(required = true, value_name = "NAME", value_parser = PossibleValuesParser::new(names()))]
+    names: Vec<String>,
+    /// The front
+    #[arg(long, env = "THREADLAB_URL", default_value = "http://127.0.0.1:8080", value_name = "URL", value_parser = front)]
+    url: String,
+    /// The metrics ports, with commas between; together they know both servers
+    #[arg(
+        long,
+        env = "THREADLAB_METRICS",
+        default_value = "127.0.0.1:9100",
+        value_delimiter = ',',
+        value_name = "HOST:PORT",
+        value_parser = host_and_port
+    )]
+    metrics: Vec<String>,
+    #[command(flatten)]
+    servers: Servers,
+    /// Seconds that the article's / waits; the waits and loads of all experiments derive from it
+    #[arg(long, env = "THREADLAB_SECONDS", default_value = "20", value_name = "SECONDS", value_parser = wait)]
+    seconds: Duration,
+    /// How the report is written
+    #[arg(long, env = "THREADLAB_FORMAT", default_value = "table")]
+    format: Format,
+    /// Also writes the report there as a page with plots, index.html, and as report.json; the
+    /// directory is made
+    #[arg(long, env = "THREADLAB_OUT", value_name = "DIR")]
+    out: Option<PathBuf>,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum Format {
+    /// For a terminal
+    Table,
+    /// For programs
+    Json,
+    /// For a document
+    Markdown,
+}
+
+fn names() -> impl Iterator<Item = &'static str> {
+    let names = ALL.iter().map(|experiment| experiment.name);
+    names.chain(["all", "list"])
+}
+
+/// `HOST:PORT` of a URL without a path.
+fn front(text: &str) -> Result<String, String> {
+    let uri: http::Uri = text.parse().map_err(|error| format!("{error}"))?;
+    match (uri.scheme_str(), uri.authority(), uri.path()) {
+        (Some("http"), Some(authority), "/") => {
+            let port = authority.port_u16().unwrap_or(80);
+            Ok(format!("{}:{port}", authority.host()))
+        }
+        _ => Err("http://HOST[:PORT] is allowed, e.g. http://127.0.0.1:8080".into()),
+    }
+}
+
+fn wait(text: &str) -> Result<Duration, String> {
+    let seconds = text
+        .parse()
+        .ok()
+        .filter(|seconds| (0.5..=120.0).contains(seconds));
+    seconds
+        .map(Duration::from_secs_f64)
+        .ok_or_else(|| "seconds from 0.5 to 120 are allowed".into())
+}
+
+/// Runs experiments. Exits with 0 if every prediction was confirmed, 1 if one was contradicted or
+/// the lab failed, 3 if a run is void, 130 after Ctrl-C.
+pub(super) fn run(arguments: Experiment) -> anyhow::Result<ExitCode> {
+    if arguments.names.iter().any(|name| name == "list") {
+        return list();
+    }
+    raise_file_limit();
+    let all = arguments.names.iter().any(|name| name == "all");
+    let chosen = ALL
+        .iter()
+        .filter(|one| all || arguments.names.iter().any(|name| name == one.name));
+    let settings = Settings {
+        target: Target {
+            front: arguments.url,
+            metrics: arguments.metrics,
+            sync: arguments.servers.sync,
+            r#async: arguments.servers.r#async,
+        },
+        wait: arguments.seconds,
+    };
+    let ended = experiment::run(&settings, &chosen.collect::<Vec<_>>())?;
+    reporter::write(
+        &ended.report,
+        arguments.format.into(),
+        &mut io::stdout().lock(),
+    )?;
+    if let Some(directory) = &arguments.out {
+        save(&ended.report, directory).with_context(|| {
+            format!(
+                "the report cannot be written to {} (--out)",
+                directory.display()
+            )
+        })?;
+    }
+    match ended.error {
+        Some(error) => Err(error.into()),
+        None => Ok(status(&ended.report)),
+    }
+}
+
+impl From<Format> for reporter::Format {
+    fn from(format: Format) -> Self {
+        match format {
+            Format::Table => Self::Table {
+                colour: in_colour(&io::stdout()),
+            },
+            Format::Json => Self::Json,
+            Format::Markdown => Self::Markdown,
+        }
+    }
+}
+
+fn save(report: &Report, directory: &Path) -> anyhow::Result<()> {
+    fs::create_dir_all(directory)?;
+    let mut page = BufWriter::new(File::create(directory.join("index.html"))?);
+    reporter::html::write(report, &mut page)?;
+    page.flush()?;
+    let mut json = BufWriter::new(File::create(directory.join("report.json"))?);
+    reporter::write(report, reporter::Format::Json, &mut json)?;
+    Ok(json.flush()?)
+}
+
+fn status(report: &Report) -> ExitCode {
+    let any = |verdict| report.runs.iter().any(|run| run.verdict == verdict);
+    if any(Verdict::Contradicted) {
+        ExitCode::FAILURE
+    } else if any(Verdict::Interrupted) {
+        ExitCode::from(130)
+    } else if any(Verdict::Void) {
+        ExitCode::from(3)
+    } else {
+        ExitCode::SUCCESS
+    }
+}
+
+fn list() -> anyhow::Result<ExitCode> {
+    let mut stdout = io::stdout().lock();
+    for experiment in ALL {
+        writeln!(stdout, "{:<12} {}", experiment.name, experiment.question)?;
+    }
+    Ok(ExitCode::SUCCESS)
+}

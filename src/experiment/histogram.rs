@@ -1,0 +1,94 @@
+//! A histogram that speaks [`Duration`].
+
+use std::time::Duration;
+
+/// Times from 1 µs to an hour, to 3 significant digits, in the same little memory however many
+/// there are.
+#[derive(Debug, Clone)]
+pub struct Histogram(hdrhistogram::Histogram<u64>);
+
+const HOUR_IN_MICROSECONDS: u64 = 3_600_000_000;
+
+impl Default for Histogram {
+    #[expect(
+        clippy::expect_used,
+        reason = "fails only for bounds that are not allowed, and these are constants"
+    )]
+    fn default() -> Self {
+        let empty = hdrhistogram::Histogram::new_with_bounds(1, HOUR_IN_MICROSECONDS, 3);
+        Self(empty.expect("allowed bounds"))
+    }
+}
+
+impl Histogram {
+    /// Adds a time; one above an hour counts as an hour.
+    pub fn record(&mut self, time: Duration) {
+        self.0
+            .saturating_record(u64::try_from(time.as_micros()).unwrap_or(u64::MAX));
+    }
+
+    /// The time that the share `quantile` (0 to 1) of all times does not exceed; zero without any.
+    #[must_use]
+    pub fn quantile(&self, quantile: f64) -> Duration {
+        Duration::from_micros(self.0.value_at_quantile(quantile))
+    }
+
+    /// The longest time; zero without any.
+    #[must_use]
+    pub fn max(&self) -> Duration {
+        Duration::from_micros(self.0.max())
+    }
+
+    /// How many times were recorded.
+    #[must_use]
+    pub fn count(&self) -> u64 {
+        self.0.len()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn near(found: Duration, seconds: f64) -> bool {
+        (found.as_secs_f64() / seconds - 1.0).abs() < 0.002
+    }
+
+    #[test]
+    fn knows_the_quantiles_of_a_uniform_distribution() {
+        let mut histogram = Histogram::default();
+        for millis in 1..=10_000 {
+            histogram.record(Duration::from_millis(millis));
+        }
+        assert_eq!(histogram.count(), 10_000);
+        for quantile in [0.01, 0.5, 0.9, 0.99, 1.0] {
+            let found = histogram.quantile(quantile);
+            assert!(near(found, 10.0 * quantile), "{quantile}: {found:?}");
+        }
+        assert!(near(histogram.max(), 10.0));
+    }
+
+    #[test]
+    fn knows_the_quantiles_of_an_exponential_distribution() {
+        let mut histogram = Histogram::default();
+        let samples = 100_000;
+        for i in 0..samples {
+            let share = (f64::from(i) + 0.5) / f64::from(samples);
+            histogram.record(Duration::from_secs_f64(-(1.0 - share).ln()));
+        }
+        for quantile in [0.5, 0.9, 0.99] {
+            let found = histogram.quantile(quantile);
+            assert!(near(found, -(1.0 - quantile).ln()), "{quantile}: {found:?}");
+        }
+    }
+
+    #[test]
+    fn takes_what_is_out_of_its_bounds() {
+        let mut histogram = Histogram::default();
+        assert_eq!(histogram.quantile(0.99), Duration::ZERO);
+        histogram.record(Duration::ZERO);
+        histogram.record(Duration::MAX);
+        assert_eq!(histogram.count(), 2);
+        assert!(histogram.max() >= Duration::from_secs(3600));
+    }
+}

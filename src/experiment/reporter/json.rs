@@ -1,0 +1,10 @@
+//! The report as JSON: `docs/labs/schema.md`.
+
+use std::io::{self, Write};
+
+use crate::experiment::report::Report;
+
+pub(super) fn write(report: &Report, to: &mut dyn Write) -> io::Result<()> {
+    serde_json::to_writer_pretty(&mut *to, report)?;
+    writeln!(to)
+}

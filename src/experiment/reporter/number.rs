@@ -1,0 +1,105 @@
+//! Numbers as people read them.
+
+use crate::experiment::report::{Finding, Generator, Prediction, Run, Setting, Unit, Verdict};
+
+/// A number in its unit.
+pub(super) fn number(value: f64, unit: Unit) -> String {
+    if !value.is_finite() {
+        return "failed".into();
+    }
+    match unit {
+        Unit::Seconds if value < 1.0 => format!("{:.0} ms", value * 1e3),
+        Unit::Seconds => format!("{value:.2} s"),
+        Unit::PerSecond => format!("{value:.1}/s"),
+        Unit::Count if value.fract() == 0.0 => format!("{value:.0}"),
+        Unit::Count => format!("{value:.1}"),
+        Unit::Bytes => format!("{:.1} KiB", value / 1024.0),
+    }
+}
+
+/// A range.
+pub(super) fn range(prediction: &Prediction) -> String {
+    let number = |value| number(value, prediction.unit);
+    match (prediction.low, prediction.high) {
+        (low, high) if low == high => number(low),
+        (low, high) if high.is_infinite() => format!("≥ {}", number(low)),
+        (low, high) if low <= 0.0 => format!("≤ {}", number(high)),
+        (low, high) => format!("{} to {}", number(low), number(high)),
+    }
+}
+
+/// Server, way and thread count.
+pub(super) fn server(setting: &Setting) -> String {
+    let threads = match setting.threads {
+        1 => "1 thread".to_owned(),
+        threads => format!("{threads} threads"),
+    };
+    match setting.via {
+        "direct" => format!("{}, {threads}, direct", setting.server),
+        _ => format!("{}, {threads}", setting.server),
+    }
+}
+
+/// The cells of a finding, as [`HEADINGS`] names them.
+pub(super) fn cells(finding: &Finding) -> [String; 7] {
+    let Finding {
+        setting,
+        prediction,
+        observed,
+        holds,
+    } = finding;
+    [
+        server(setting),
+        number(setting.wait_seconds, Unit::Seconds),
+        setting.load.clone(),
+        prediction.quantity.clone(),
+        range(prediction),
+        number(*observed, prediction.unit),
+        if *holds { "as predicted" } else { "not so" }.into(),
+    ]
+}
+
+/// The columns of a table of findings.
+pub(super) const HEADINGS: [&str; 7] = [
+    "server",
+    "wait",
+    "load",
+    "quantity",
+    "predicted",
+    "seen",
+    "",
+];
+
+/// The verdict and when it came; an interrupted run has no end.
+pub(super) fn conclusion(run: &Run, verdict: &str) -> String {
+    match run.verdict {
+        Verdict::Interrupted => verdict.to_owned(),
+        _ => format!("{verdict} after {:.1} s", run.took_seconds),
+    }
+}
+
+/// How the load was generated.
+pub(super) fn generator(generator: &Generator) -> String {
+    format!(
+        "{} requests, sent {} late at most (p99 {}), with {:.0} % of a CPU",
+        generator.requests,
+        number(generator.lag_max_seconds, Unit::Seconds),
+        number(generator.lag_p99_seconds, Unit::Seconds),
+        generator.cpu_share * 100.0
+    )
+}
+
+/// Each reason once, in order: those who share a prediction share its reason.
+pub(super) fn reasons(findings: &[Finding]) -> Vec<(&str, &'static str)> {
+    let mut reasons: Vec<(&str, &'static str)> = Vec::new();
+    for finding in findings {
+        let reason = (
+            finding.prediction.quantity.as_str(),
+            finding.prediction.because,
+        );
+        if !reasons.contains(&reason) {
+            reasons.push(reason);
+        }
+    }
+    reasons
+}

@@ -1,0 +1,212 @@
+//! What a lab exports: its `/metrics`, read on the wire.
+
+use super::Server;
+
+/// The seconds that a server's threads spent in each state, summed over the threads.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct States {
+    /// On a CPU.
+    pub running: f64,
+    /// Wanting a CPU.
+    pub runnable: f64,
+    /// Off CPU while they held a request.
+    pub blocked: f64,
+    /// Parked while requests were in flight.
+    pub awaiting: f64,
+    /// Parked with nothing in flight.
+    pub idle: f64,
+}
+
+impl States {
+    /// The seconds since `earlier`.
+    #[must_use]
+    pub fn since(&self, earlier: &Self) -> Self {
+        Self {
+            running: self.running - earlier.running,
+            runnable: self.runnable - earlier.runnable,
+            blocked: self.blocked - earlier.blocked,
+            awaiting: self.awaiting - earlier.awaiting,
+            idle: self.idle - earlier.idle,
+        }
+    }
+
+    /// Each state with its name, in the order in which the lab draws them.
+    #[must_use]
+    pub fn named(&self) -> [(&'static str, f64); 5] {
+        [
+            ("running", self.running),
+            ("runnable", self.runnable),
+            ("blocked", self.blocked),
+            ("awaiting", self.awaiting),
+            ("idle", self.idle),
+        ]
+    }
+}
+
+/// One reading of every metrics port.
+#[derive(Debug, Clone, Default)]
+pub struct Scrape {
+    /// The samples of each port apart: the `process_*` of one are not of the others' servers.
+    pages: Vec<Vec<Sample>>,
+}
+
+#[derive(Debug, Clone)]
+struct Sample {
+    name: String,
+    labels: Vec<(String, String)>,
+    value: f64,
+}
+
+impl Scrape {
+    /// Adds what a port answered. Lines that are no samples are passed over.
+    pub(super) fn add(&mut self, text: &str) {
+        let lines = text.lines().filter(|line| !line.starts_with('#'));
+        self.pages.push(lines.filter_map(sample).collect());
+    }
+
+    /// The threads' states of a server.
+    #[must_use]
+    pub fn states(&self, server: Server) -> States {
+        let state = |state| {
+            self.sum(
+                "thread_state_seconds_total",
+                &[("server", server.as_str()), ("state", state)],
+            )
+        };
+        States {
+            running: state("running"),
+            runnable: state("runnable"),
+            blocked: state("blocked"),
+            awaiting: state("awaiting"),
+            idle: state("idle"),
+        }
+    }
+
+    /// How many threads a server has, over all its replicas.
+    #[must_use]
+    pub fn threads(&self, server: Server) -> usize {
+        let labels = [("server", server.as_str())];
+        let threads = self.matching("thread_wall_seconds_total", &labels);
+        threads.count()
+    }
+
+    /// Requests in flight.
+    #[must_use]
+    pub fn in_flight(&self, server: Server) -> f64 {
+        self.sum(
+            "http_server_active_requests",
+            &[("server", server.as_str())],
+        )
+    }
+
+    /// Connections that no thread has accepted yet.
+    #[must_use]
+    pub fn accept_queue(&self, server: Server) -> f64 {
+        self.sum("tcp_accept_queue_length", &[("server", server.as_str())])
+    }
+
+    /// Requests that have ended, whatever their answer.
+    #[must_use]
+    pub fn finished(&self, server: Server) -> f64 {
+        self.sum(
+            "http_server_request_duration_seconds_count",
+            &[("server", server.as_str())],
+        )
+    }
+
+    /// Seconds that requests waited without a thread, summed over the requests.
+    #[must_use]
+    pub fn awaited(&self, server: Server) -> f64 {
+        self.sum(
+            "http_route_await_seconds_total",
+            &[("server", server.as_str())],
+        )
+    }
+
+    /// A `process_*` value, summed over the processes that run this server.
+    #[must_use]
+    pub fn process(&self, server: Server, name: &str) -> f64 {
+        let runs = |page: &&Vec<Sample>| {
+            page.iter().any(|sample| {
+                sample.is("thread_wall_seconds_total", &[("server", server.as_str())])
+            })
+        };
+        let pages = self.pages.iter().filter(runs);
+        let samples = pages.flatten().filter(|sample| sample.is(name, &[]));
+        samples.map(|sample| sample.value).sum()
+    }
+
+    /// How many processes the lab consists of, as far as they have metrics.
+    #[must_use]
+    pub fn processes(&self) -> usize {
+        self.pages.len()
+    }
+
+    fn sum(&self, name: &str, labels: &[(&str, &str)]) -> f64 {
+        self.matching(name, labels).map(|sample| sample.value).sum()
+    }
+
+    fn matching(&self, name: &str, labels: &[(&str, &str)]) -> impl Iterator<Item = &Sample> {
+        let samples = self.pages.iter().flatten();
+        samples.filter(move |sample| sample.is(name, labels))
+    }
+}
+
+impl Sample {
+    fn is(&self, name: &str, labels: &[(&str, &str)]) -> bool {
+        let has = |(name, value): &(&str, &str)| {
+            let mut own = self.labels.iter();
+            own.any(|(own, found)| own == name && found == value)
+        };
+        self.name == name && labels.iter().all(has)
+    }
+}
+
+/// A line of the text format. No label of the lab holds a quote or a comma.
+fn sample(line: &str) -> Option<Sample> {
+    let (series, value) = line.rsplit_once(' ')?;
+    let (name, labels) = series.split_once('{').unwrap_or((series, "}"));
+    let labels = labels.strip_suffix('}')?.split(',');
+    let labels = labels.filter_map(|label| {
+        let (name, value) = label.split_once('=')?;
+        Some((name.to_owned(), value.trim_matches('"').to_owned()))
+    });
+    Some(Sample {
+        name: name.to_owned(),
+        labels: labels.collect(),
+        value: value.parse().ok()?,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn page(server: &str, threads: usize, memory: u32) -> String {
+        let mut text = format!("# HELP x y\nprocess_resident_memory_bytes {memory}\n");
+        for thread in 0..threads {
+            for (state, seconds) in [("running", 1.5), ("blocked", 2.0)] {
+                text += &format!(
+                    "thread_state_seconds_total{{server=\"{server}\",thread=\"{thread}\",state=\"{state}\"}} {seconds}\n"
+                );
+            }
+            text += &format!(
+                "thread_wall_seconds_total{{server=\"{server}\",thread=\"{thread}\"}} 3.5\n"
+            );
+        }
+        text + "nonsense\n"
+    }
+
+    #[test]
+    fn sums_over_threads_and_replicas_and_keeps_servers_apart() {
+        let mut scrape = Scrape::default();
+        scrape.add(&page("sync", 2, 100));
+        scrape.add(&page("sync", 1, 10));
+        scrape.add(&page("async", 1, 1));
+        assert_eq!(scrape.threads(Server::Sync), 3);
+        assert_eq!(scrape.states(Server::Sync).blocked, 6.0);
+        assert_eq!(scrape.states(Server::Async).running, 1.5);
+        let memory = |server| scrape.process(server, "process_resident_memory_bytes");
+        assert_eq!((memory(Server::Sync), memory(Server::Async)), (110.0, 1.0));
+    }
+}

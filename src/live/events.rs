@@ -1,0 +1,171 @@
+//! The thread states as JSON: all of them once, or their changes ten times a second.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::extract::rejection::QueryRejection;
+use axum::extract::{Query, State};
+use axum::response::sse::{Event, Sse};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use axum::{Json, Router};
+use futures_util::{Stream, stream};
+use http::StatusCode;
+use serde::{Deserialize, Serialize};
+use tokio::time::{MissedTickBehavior, interval};
+
+use super::AcceptQueue;
+use super::changes::Viewer;
+use super::links::Link;
+use crate::problem::{Parameter, Problem};
+use crate::thread_state::{Registry, ThreadReading, Times};
+
+/// The time between two events.
+const INTERVAL: Duration = Duration::from_millis(100);
+
+/// A server and its threads up to now.
+#[derive(Debug, Serialize)]
+struct Server {
+    server: String,
+    active_requests: u64,
+    /// Absent if the kernel does not tell.
+    accept_queue: Option<AcceptQueue>,
+    threads: Vec<Thread>,
+}
+
+#[derive(Debug, Serialize)]
+struct Thread {
+    thread: String,
+    /// Its state at this moment; absent once it has ended.
+    state: Option<&'static str>,
+    /// Since it began, as in `thread_state_seconds_total`.
+    seconds: Seconds,
+}
+
+#[derive(Debug, Serialize)]
+struct Seconds {
+    running: f64,
+    runnable: f64,
+    blocked: f64,
+    awaiting: f64,
+    idle: f64,
+}
+
+impl From<&Times> for Seconds {
+    fn from(times: &Times) -> Self {
+        use crate::thread_state::State::{Awaiting, Blocked, Idle, Runnable, Running};
+        Self {
+            running: times.seconds(Running),
+            runnable: times.seconds(Runnable),
+            blocked: times.seconds(Blocked),
+            awaiting: times.seconds(Awaiting),
+            idle: times.seconds(Idle),
+        }
+    }
+}
+
+impl Server {
+    fn read(registry: &Registry) -> Self {
+        let states = registry.states();
+        let thread = |thread: ThreadReading| Thread {
+            thread: thread.index.to_string(),
+            state: states.get(&thread.index).map(|state| state.as_str()),
+            seconds: Seconds::from(&thread.times),
+        };
+        let queue = registry.accept_queue();
+        Self {
+            server: registry.server().to_owned(),
+            active_requests: registry.requests_in_flight(),
+            accept_queue: queue.map(AcceptQueue::from),
+            threads: registry.read().threads.into_iter().map(thread).collect(),
+        }
+    }
+}
+
+/// `/threads`, a list of the servers of this process, and `/threads/stream`, the changes of the
+/// first of them as server-sent events. `?server=NAME` chooses one. A viewer is told of `links` at first.
+pub fn routes(servers: Vec<Registry>, links: &[Link]) -> Router {
+    Router::new()
+        .route("/threads", get(threads))
+        .route("/threads/stream", get(threads_stream))
+        .with_state(Lab {
+            servers: Arc::from(servers),
+            links: Arc::from(links),
+        })
+}
+
+/// What the routes tell of.
+#[derive(Debug, Clone)]
+struct Lab {
+    servers: Arc<[Registry]>,
+    links: Arc<[Link]>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Choice {
+    server: Option<String>,
+}
+
+async fn threads(
+    State(lab): State<Lab>,
+    choice: Result<Query<Choice>, QueryRejection>,
+) -> Response {
+    match choose(&lab.servers, choice) {
+        Ok(chosen) => Json(chosen.iter().map(Server::read).collect::<Vec<_>>()).into_response(),
+        Err(problem) => problem.into_response(),
+    }
+}
+
+async fn threads_stream(
+    State(lab): State<Lab>,
+    choice: Result<Query<Choice>, QueryRejection>,
+) -> Response {
+    match choose(&lab.servers, choice).map(|chosen| chosen.into_iter().next()) {
+        Ok(Some(server)) => Sse::new(events(Viewer::new(server, lab.links))).into_response(),
+        Ok(None) => Problem::new(StatusCode::NOT_FOUND, "there is no server here").into_response(),
+        Err(problem) => problem.into_response(),
+    }
+}
+
+fn choose(
+    servers: &[Registry],
+    choice: Result<Query<Choice>, QueryRejection>,
+) -> Result<Vec<Registry>, Problem> {
+    let Query(choice) =
+        choice.map_err(|rejection| Problem::new(StatusCode::BAD_REQUEST, rejection.body_text()))?;
+    let Some(name) = choice.server else {
+        return Ok(servers.to_vec());
+    };
+    let known = |server: &Registry| server.server().to_owned();
+    match servers.iter().find(|server| known(server) == name) {
+        Some(server) => Ok(vec![server.clone()]),
+        None => {
+            let names: Vec<_> = servers.iter().map(known).collect();
+            let rule = format!("one of: {}", names.join(", "));
+            let detail = format!("there is no server {name:?} here");
+            Err(
+                Problem::new(StatusCode::NOT_FOUND, detail).with_parameter(Parameter {
+                    name: "server",
+                    value: name,
+                    rule,
+                }),
+            )
+        }
+    }
+}
+
+fn events(viewer: Viewer) -> impl Stream<Item = Result<Event, Infallible>> {
+    let mut ticks = interval(INTERVAL);
+    // A viewer that was slow gets the present, not the past.
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    stream::unfold((ticks, viewer), async |(mut ticks, mut viewer)| {
+        ticks.tick().await;
+        // Plain numbers and strings: this cannot fail, and if it did a comment harms no viewer.
+        let event = Event::default();
+        let event = event
+            .json_data(viewer.next())
+            .unwrap_or(Event::default().comment("no data"));
+        Some((Ok(event), (ticks, viewer)))
+    })
+}

@@ -1,0 +1,187 @@
+// The requests as bars above the lanes, from arrival to answer.
+//
+// They are elements, not paint, so that a keyboard and a screen reader reach them. They keep their
+// places in a list that is as wide as the window and slides; only those in flight grow.
+
+import { cloneOf } from "./dom.js";
+import { WINDOW } from "./history.js";
+import { count, duration } from "./words.js";
+
+/** A bar leaves room for its label behind it: that many milliseconds from its start. */
+const LABEL = 7000;
+/** Without labels, the room of the shortest bar. */
+const SHORTEST = 500;
+/** With more bars than that a row, there is room for more bars or for labels: then for bars. */
+const DENSE = 6;
+
+/** A shorter wait for a thread is not drawn: the front tells the arrival to the millisecond only. */
+const SHORT = 5;
+
+/** The bars of one server. */
+export class Bars {
+  #list;
+  #detail;
+  #threadName;
+  #rows;
+  #room = LABEL;
+  #bars = new Map();
+  #epoch = null;
+
+  constructor(list, detail, threadName) {
+    this.#list = list;
+    this.#detail = detail;
+    this.#threadName = threadName;
+    list.addEventListener("keydown", (event) => this.#move(event));
+  }
+
+  /** Shows these requests, `{key, route, arrived, started, ended…}`; returns how many had no room. */
+  show(requests, edge, rows) {
+    this.#rows = rows;
+    const dense = requests.length > DENSE * rows;
+    this.#room = dense ? SHORTEST : LABEL;
+    this.#list.classList.toggle("dense", dense);
+    this.#epoch ??= edge;
+    const seen = new Set();
+    let left = 0;
+    for (const request of requests) {
+      if (request.ended < edge - WINDOW || request.arrived > edge) continue;
+      seen.add(request.key);
+      if (!this.#place(request)) left += 1;
+    }
+    for (const [key, bar] of this.#bars) {
+      if (!seen.has(key)) this.#remove(key, bar);
+    }
+    this.#keepOneTabStop();
+    return left;
+  }
+
+  /** Slides to `edge`, and lets those in flight grow up to it. */
+  slide(edge) {
+    if (this.#epoch === null) return;
+    this.#list.style.transform = `translateX(${-100 * (edge - WINDOW - this.#epoch) / WINDOW}%)`;
+    for (const bar of this.#bars.values()) {
+      if (bar.request.ended === undefined) shape(bar, edge);
+    }
+  }
+
+  /** Begins anew. */
+  clear() {
+    for (const [key, bar] of this.#bars) this.#remove(key, bar);
+    this.#epoch = null;
+  }
+
+  #place(request) {
+    let bar = this.#bars.get(request.key);
+    if (!bar) {
+      const row = request.leftOut ? -1 : this.#freeRow(request);
+      if (row < 0) {
+        request.leftOut = request.ended !== undefined;
+        return false;
+      }
+      bar = this.#add(request, row);
+    }
+    if (bar.request !== request) {
+      bar.request = request;
+      this.#tell(bar);
+    }
+    return true;
+  }
+
+  #freeRow({ arrived, ended = Infinity }) {
+    const taken = new Set();
+    const until = (from, to) => Math.max(to, from + this.#room);
+    for (const { row, request } of this.#bars.values()) {
+      const other = until(request.arrived, request.ended ?? Infinity);
+      const overlaps = arrived < other && request.arrived < until(arrived, ended);
+      if (overlaps) taken.add(row);
+    }
+    for (let row = 0; row < this.#rows; row += 1) {
+      if (!taken.has(row)) return row;
+    }
+    return -1;
+  }
+
+  #add(request, row) {
+    const element = cloneOf("bar");
+    const bar = { element, row, request: null, button: element.firstElementChild };
+    element.style.setProperty("--row", row);
+    bar.button.tabIndex = -1;
+    bar.button.addEventListener("focus", () => this.#describe(bar));
+    bar.button.addEventListener("pointerenter", () => this.#describe(bar));
+    bar.button.addEventListener("click", () => this.#describe(bar));
+    this.#bars.set(request.key, bar);
+    this.#list.append(element);
+    return bar;
+  }
+
+  #remove(key, { element }) {
+    element.remove();
+    this.#bars.delete(key);
+  }
+
+  #tell(bar) {
+    const { element, request, button } = bar;
+    element.style.left = `${100 * (request.arrived - this.#epoch) / WINDOW}%`;
+    const took = request.ended === undefined ? "" : ` ${duration(request.ended - request.arrived)}`;
+    button.querySelector(".label").textContent = request.route + took;
+    button.ariaLabel = sentence(request, took, this.#threadName);
+    const body = button.querySelector(".part:last-child");
+    body.className = `part ${request.awaits ? "awaited" : "held"}`;
+    if (request.ended !== undefined) shape(bar, request.ended);
+    if (bar === this.#described) this.#describe(bar);
+  }
+
+  #described = null;
+
+  #describe(bar) {
+    this.#described = bar;
+    this.#detail.textContent = bar.button.ariaLabel;
+  }
+
+  /** The list is one stop for the Tab key; arrows, Home and End move within it. */
+  #move(event) {
+    const buttons = [...this.#list.querySelectorAll("button")];
+    const at = buttons.indexOf(document.activeElement);
+    const to = { ArrowLeft: at - 1, ArrowRight: at + 1, Home: 0, End: buttons.length - 1 }[event.key];
+    if (to === undefined || !buttons[to]) return;
+    event.preventDefault();
+    buttons[at].tabIndex = -1;
+    buttons[to].tabIndex = 0;
+    buttons[to].focus({ preventScroll: true });
+  }
+
+  #keepOneTabStop() {
+    if (this.#list.querySelector("button[tabindex='0']")) return;
+    const last = this.#list.querySelector("li:last-child button");
+    if (last) last.tabIndex = 0;
+  }
+}
+
+/** Makes a bar end at `end`, and its queued part where its thread began with it. */
+function shape({ button, element, request }, end) {
+  const length = Math.max(0, end - request.arrived);
+  const queued = Math.max(0, Math.min(request.started ?? end, end) - request.arrived);
+  element.style.width = `${100 * length / WINDOW}%`;
+  button.querySelector(".queued").style.width = `${queued > SHORT ? 100 * queued / length : 0}%`;
+}
+
+/** All that is known of a request, in words. */
+function sentence(request, took, threadName) {
+  const { route, arrived, started, ended, status, awaits, awaited, thread } = request;
+  if (started === undefined) return `${route}: queued, no thread has begun with it`;
+  const by = thread === undefined ? "" : ` on ${threadName(thread)}`;
+  const queued = `queued ${duration(started - arrived)}`;
+  if (ended === undefined) return `${route}${by}: ${queued}, now ${awaits ? "awaited" : "held"}`;
+  const held = ended - started - awaited;
+  const parts = [queued, `held ${duration(held)}`];
+  if (awaits) parts.push(`awaited ${duration(awaited)}`);
+  return `${route}${took}${by}: ${parts.join(", ")}, status ${status}`;
+}
+
+/** Words for requests that are not drawn; empty if all are. */
+export function leftOut(noRoom, untold) {
+  const parts = [];
+  if (noRoom > 0) parts.push(`${count(noRoom, "request")} more without room here`);
+  if (untold > 0) parts.push(`${count(untold, "request")} in flight not told of`);
+  return parts.join("; ");
+}

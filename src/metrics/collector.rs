@@ -1,0 +1,149 @@
+//! Thread states, routes and queues as metrics, computed when they are asked for.
+
+use prometheus::core::{Collector, Desc};
+use prometheus::proto::{self, LabelPair, MetricFamily, MetricType};
+
+use super::list::{
+    ACCEPT_QUEUE_LENGTH, ACCEPT_QUEUE_LIMIT, ACTIVE_REQUESTS, Kind, Metric, ROUTE_AWAIT_SECONDS,
+    ROUTE_POLL_SECONDS, THREAD_STATE_SECONDS, THREAD_WALL_SECONDS,
+};
+use crate::thread_state::{Registry, State, seconds};
+
+/// Everything about some servers that is computed at the scrape.
+pub(super) struct ServerCollector {
+    servers: Vec<Registry>,
+    descs: Vec<Desc>,
+}
+
+const COLLECTED: [Metric; 7] = [
+    THREAD_STATE_SECONDS,
+    THREAD_WALL_SECONDS,
+    ROUTE_POLL_SECONDS,
+    ROUTE_AWAIT_SECONDS,
+    ACTIVE_REQUESTS,
+    ACCEPT_QUEUE_LENGTH,
+    ACCEPT_QUEUE_LIMIT,
+];
+
+impl ServerCollector {
+    /// # Errors
+    ///
+    /// When a name on the list is none that Prometheus allows.
+    pub(super) fn new(servers: Vec<Registry>) -> prometheus::Result<Self> {
+        let desc = |metric: &Metric| {
+            let labels = metric
+                .labels
+                .iter()
+                .map(|label| (*label).to_owned())
+                .collect();
+            Desc::new(
+                metric.name.to_owned(),
+                metric.help.to_owned(),
+                labels,
+                Default::default(),
+            )
+        };
+        let descs = COLLECTED.iter().map(desc).collect::<Result<_, _>>()?;
+        Ok(Self { servers, descs })
+    }
+}
+
+impl Collector for ServerCollector {
+    fn desc(&self) -> Vec<&Desc> {
+        self.descs.iter().collect()
+    }
+
+    fn collect(&self) -> Vec<MetricFamily> {
+        let mut families = COLLECTED.map(Family::new);
+        for server in &self.servers {
+            collect_server(server, &mut families);
+        }
+        families.map(Family::into_proto).into()
+    }
+}
+
+fn collect_server(registry: &Registry, families: &mut [Family; COLLECTED.len()]) {
+    let [
+        states,
+        walls,
+        polls,
+        awaits,
+        active,
+        queue_length,
+        queue_limit,
+    ] = families;
+    let name = registry.server();
+    let reading = registry.read();
+
+    for thread in &reading.threads {
+        let index = thread.index.to_string();
+        walls.add(&[name, &index], seconds(thread.wall));
+        for state in State::ALL {
+            states.add(&[name, &index, state.as_str()], thread.times.seconds(state));
+        }
+    }
+    for (route, times) in registry.routes().iter().zip(&reading.routes) {
+        awaits.add(&[name, route], seconds(times.awaited));
+        for (state, held) in [
+            (State::Running, times.held.running),
+            (State::Runnable, times.held.runnable),
+            (State::Blocked, times.held.blocked),
+        ] {
+            polls.add(&[name, route, state.as_str()], seconds(held));
+        }
+    }
+    active.add(&[name], registry.requests_in_flight() as f64);
+    if let Some((length, limit)) = registry.accept_queue() {
+        queue_length.add(&[name], length as f64);
+        queue_limit.add(&[name], limit as f64);
+    }
+}
+
+/// A metric with the series collected so far.
+struct Family {
+    metric: Metric,
+    series: Vec<proto::Metric>,
+}
+
+impl Family {
+    fn new(metric: Metric) -> Self {
+        Self {
+            metric,
+            series: Vec::new(),
+        }
+    }
+
+    /// Adds a series; `labels` are the values in the order of the metric's labels.
+    fn add(&mut self, labels: &[&str], value: f64) {
+        let pair = |(name, value): (&&str, &&str)| {
+            let mut pair = LabelPair::default();
+            pair.set_name((*name).to_owned());
+            pair.set_value((*value).to_owned());
+            pair
+        };
+        let mut series =
+            proto::Metric::from_label(self.metric.labels.iter().zip(labels).map(pair).collect());
+        if self.metric.kind == Kind::Counter {
+            let mut counter = proto::Counter::default();
+            counter.set_value(value);
+            series.set_counter(counter);
+        } else {
+            let mut gauge = proto::Gauge::default();
+            gauge.set_value(value);
+            series.set_gauge(gauge);
+        }
+        self.series.push(series);
+    }
+
+    fn into_proto(self) -> MetricFamily {
+        let mut family = MetricFamily::default();
+        family.set_name(self.metric.name.to_owned());
+        family.set_help(self.metric.help.to_owned());
+        family.set_field_type(match self.metric.kind {
+            Kind::Counter => MetricType::COUNTER,
+            Kind::Gauge | Kind::Histogram => MetricType::GAUGE,
+        });
+        family.set_metric(self.series);
+        family
+    }
+}

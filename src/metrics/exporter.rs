@@ -1,0 +1,143 @@
+//! The exporter: `/metrics` and health on a port and a thread of their own, so that they answer
+//! while every server thread is blocked.
+
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::Duration;
+
+use axum::Router;
+use axum::http::header::CONTENT_TYPE;
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use http::StatusCode;
+use hyper::server::conn::http1;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::service::TowerToHyperService;
+use prometheus::{Encoder, TextEncoder};
+use tokio::net::TcpStream;
+
+use crate::problem::Problem;
+
+/// How long a client may be silent before and between its requests: its connection is a file
+/// descriptor that the servers cannot have meanwhile.
+const IDLE: Duration = Duration::from_secs(10);
+/// How long to wait before the next `accept` after one failed.
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// Whether the servers accept connections, as `/readyz` tells. Clones share one answer.
+#[derive(Debug, Clone, Default)]
+pub struct Readiness(Arc<AtomicBool>);
+
+impl Readiness {
+    /// From now on the answer is `ready`.
+    pub fn set(&self, ready: bool) {
+        self.0.store(ready, Ordering::Release);
+    }
+
+    fn get(&self) -> bool {
+        self.0.load(Ordering::Acquire)
+    }
+}
+
+/// The exporter's routes: `/metrics`, `/healthz` and `/readyz`.
+pub fn routes(registry: prometheus::Registry, readiness: Readiness) -> Router {
+    Router::new()
+        .route("/metrics", get(move || async move { metrics(&registry) }))
+        .route("/healthz", get(async || "alive\n"))
+        .route("/readyz", get(move || async move { ready(&readiness) }))
+        .fallback(async || problem(StatusCode::NOT_FOUND, "no such page on the metrics port"))
+}
+
+fn metrics(registry: &prometheus::Registry) -> Response {
+    let encoder = TextEncoder::new();
+    let mut text = Vec::new();
+    match encoder.encode(&registry.gather(), &mut text) {
+        Ok(()) => ([(CONTENT_TYPE, encoder.format_type().to_owned())], text).into_response(),
+        Err(error) => problem(StatusCode::INTERNAL_SERVER_ERROR, &error.to_string()),
+    }
+}
+
+fn ready(readiness: &Readiness) -> Response {
+    if readiness.get() {
+        "accepting\n".into_response()
+    } else {
+        problem(StatusCode::SERVICE_UNAVAILABLE, "not accepting connections")
+    }
+}
+
+fn problem(status: StatusCode, detail: &str) -> Response {
+    Problem::new(status, detail).into_response()
+}
+
+/// Serves `routes` on an OS thread of their own, named `exporter`, as long as the process lives.
+/// Returns the address that it listens on.
+///
+/// # Errors
+///
+/// When the thread cannot be started.
+pub fn spawn(listener: TcpListener, routes: Router) -> io::Result<SocketAddr> {
+    let address = listener.local_addr()?;
+    listener.set_nonblocking(true)?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    let listener = {
+        let _context = runtime.enter();
+        tokio::net::TcpListener::from_std(listener)?
+    };
+    let routes = routes.method_not_allowed_fallback(async || {
+        problem(
+            StatusCode::METHOD_NOT_ALLOWED,
+            "only GET and HEAD are allowed here",
+        )
+    });
+    thread::Builder::new()
+        .name("exporter".into())
+        .spawn(move || runtime.block_on(serve(listener, routes)))?;
+    Ok(address)
+}
+
+async fn serve(listener: tokio::net::TcpListener, routes: Router) {
+    loop {
+        match listener.accept().await {
+            Ok((stream, _)) => drop(tokio::spawn(serve_connection(stream, routes.clone()))),
+            Err(error) => {
+                tracing::warn!(%error, "the metrics port can't accept a connection");
+                tokio::time::sleep(PAUSE).await;
+            }
+        }
+    }
+}
+
+async fn serve_connection(stream: TcpStream, routes: Router) {
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(IDLE)
+        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(routes));
+    if let Err(error) = connection.await {
+        tracing::debug!(%error, "a connection to the metrics port ended early");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Read;
+    use std::net::TcpStream;
+    use std::time::Instant;
+
+    use super::*;
+
+    #[test]
+    fn a_silent_client_does_not_keep_its_connection() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = spawn(listener, Router::new()).unwrap();
+        let mut silent = TcpStream::connect(address).unwrap();
+        silent.set_read_timeout(Some(2 * IDLE)).unwrap();
+        let started = Instant::now();
+        assert_eq!(silent.read(&mut [0]).unwrap(), 0);
+        assert!(started.elapsed() >= IDLE / 2);
+    }
+}

@@ -1,0 +1,198 @@
+//! The layer around the app: which route holds the thread, how long requests took, the
+//! `Server-Timing` header that says so to the client, and the journal that says so to people who
+//! watch.
+
+mod body;
+mod future;
+mod span;
+mod timing;
+
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant, SystemTime};
+
+use axum::body::Body;
+use axum::extract::MatchedPath;
+use http::{HeaderMap, Method, Request, Response};
+use tower::{Layer, Service};
+
+use self::future::ResponseFuture;
+use self::span::Span;
+use super::list::UNMATCHED;
+use super::requests::Requests;
+use crate::thread_state::{Entry, Registry};
+
+/// What a request does with its thread while it waits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Waits {
+    /// It keeps it: the synchronous gateway. The route holds the thread from the handler's start
+    /// to the answer's end.
+    WithThread,
+    /// It leaves it to others: the asynchronous gateway. The route holds the thread only while
+    /// its future is polled.
+    WithoutThread,
+}
+
+/// Measures every request of one server. To be applied with [`axum::Router::layer`], so that it
+/// sees the route that was matched.
+#[derive(Debug, Clone)]
+pub struct RequestLayer(Arc<Measures>);
+
+#[derive(Debug)]
+struct Measures {
+    requests: Requests,
+    registry: Registry,
+    waits: Waits,
+}
+
+impl RequestLayer {
+    pub(super) fn new(requests: Requests, registry: Registry, waits: Waits) -> Self {
+        Self(Arc::new(Measures {
+            requests,
+            registry,
+            waits,
+        }))
+    }
+}
+
+impl<S> Layer<S> for RequestLayer {
+    type Service = RequestService<S>;
+
+    fn layer(&self, inner: S) -> Self::Service {
+        RequestService {
+            inner,
+            measures: Arc::clone(&self.0),
+        }
+    }
+}
+
+/// The service that [`RequestLayer`] makes.
+#[derive(Debug, Clone)]
+pub struct RequestService<S> {
+    inner: S,
+    measures: Arc<Measures>,
+}
+
+impl<S> Service<Request<Body>> for RequestService<S>
+where
+    S: Service<Request<Body>, Response = Response<Body>>,
+{
+    type Response = Response<Body>;
+    type Error = S::Error;
+    type Future = ResponseFuture<S::Future>;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        self.inner.poll_ready(context)
+    }
+
+    fn call(&mut self, request: Request<Body>) -> Self::Future {
+        let measures = &self.measures;
+        let queued = queued(request.headers());
+        if let Some(queued) = queued {
+            measures.requests.queued(queued);
+        }
+        let route = measures.route(&request);
+        let entry = measures.registry.journal().begin(
+            route,
+            nanoseconds(queued.unwrap_or_default()),
+            mark(request.headers()),
+        );
+        let span = Span::begin(route, measures.waits);
+        let exchange = Exchange {
+            measures: Arc::clone(measures),
+            method: request.method().clone(),
+            started: Instant::now(),
+            queued,
+            span,
+            entry,
+        };
+        ResponseFuture::new(self.inner.call(request), exchange)
+    }
+}
+
+impl Measures {
+    fn route(&self, request: &Request<Body>) -> usize {
+        let matched = request.extensions().get::<MatchedPath>();
+        let route = matched.map_or(UNMATCHED, MatchedPath::as_str);
+        let routes = self.registry.routes();
+        let index = routes.iter().position(|known| known == route);
+        // A route that the registry was not told of counts as unmatched, too.
+        index
+            .or_else(|| routes.iter().position(|known| known == UNMATCHED))
+            .unwrap_or(0)
+    }
+}
+
+/// A request on its way, from the handler's start to the end of its answer.
+#[derive(Debug)]
+struct Exchange {
+    measures: Arc<Measures>,
+    method: Method,
+    started: Instant,
+    queued: Option<Duration>,
+    span: Span,
+    /// `None` if the journal had no place for it.
+    entry: Option<Entry>,
+}
+
+impl Exchange {
+    /// Polls a part of the request's work.
+    fn poll<T>(&mut self, work: impl FnOnce() -> Poll<T>) -> Poll<T> {
+        let awaited_before = self.span.awaits();
+        let polled = self.span.poll(work);
+        if let Some(entry) = &self.entry
+            && self.span.awaits() != awaited_before
+        {
+            self.measures.registry.journal().awaits(entry);
+        }
+        polled
+    }
+
+    fn finish(mut self, status: http::StatusCode) {
+        self.span.end();
+        let Self {
+            measures,
+            method,
+            started,
+            span,
+            entry,
+            ..
+        } = self;
+        measures
+            .requests
+            .finished(&method, span.route, status, started.elapsed());
+        if let Some(entry) = entry {
+            let (_, awaited) = span.so_far();
+            let journal = measures.registry.journal();
+            journal.end(entry, status.as_u16(), nanoseconds(awaited));
+        }
+    }
+}
+
+/// How long the request waited for a thread, if the front says when it came:
+/// `X-Request-Start: t=1700000000.123`, in seconds since 1970. Clocks that disagree count as 0.
+fn queued(headers: &HeaderMap) -> Option<Duration> {
+    let start = headers
+        .get("x-request-start")?
+        .to_str()
+        .ok()?
+        .strip_prefix("t=")?;
+    let start = Duration::try_from_secs_f64(start.parse().ok()?).ok()?;
+    let now = SystemTime::now()
+        .duration_since(SystemTime::UNIX_EPOCH)
+        .ok()?;
+    Some(now.saturating_sub(start))
+}
+
+/// By which a client knows its own requests in the journal: an `X-Request-ID` of just 16
+/// hexadecimal digits, as the live page sends; 0 for any other.
+fn mark(headers: &HeaderMap) -> u64 {
+    let id = headers.get("x-request-id").and_then(|id| id.to_str().ok());
+    id.filter(|id| id.len() == 16 && id.bytes().all(|digit| digit.is_ascii_hexdigit()))
+        .and_then(|id| u64::from_str_radix(id, 16).ok())
+        .unwrap_or(0)
+}
+
+fn nanoseconds(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
+}

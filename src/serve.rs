@@ -1,0 +1,330 @@
+//! The composition root: the only place where app, gateway, metrics and front meet.
+
+mod address;
+mod announce;
+mod overload;
+mod signals;
+
+use std::net::{SocketAddr, TcpListener};
+use std::num::NonZeroUsize;
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+use anyhow::Context;
+use axum::Router;
+use tower::ServiceBuilder;
+use tower::util::option_layer;
+use tower_http::request_id::PropagateRequestIdLayer;
+
+pub use self::address::Address;
+use self::signals::Signals;
+use crate::gateway::{self, asynchronous, synchronous};
+use crate::metrics::exporter::{self, Readiness};
+use crate::metrics::list::UNMATCHED;
+use crate::metrics::{Metrics, Waits};
+use crate::thread_state::Registry;
+use crate::{app, live, proxy};
+
+/// Which gateway serves the app.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// Threads that wait.
+    Sync,
+    /// Event loops.
+    Async,
+}
+
+impl Kind {
+    /// Its name in metrics, paths and thread names.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Sync => "sync",
+            Self::Async => "async",
+        }
+    }
+}
+
+/// What every server of a process has in common.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// Threads of each server. Default: 1.
+    pub threads: NonZeroUsize,
+    /// Connections that the kernel holds for a server until a thread accepts them.
+    pub backlog: u16,
+    /// Requests that an asynchronous server takes at once; those above it get a 503.
+    pub max_in_flight: u64,
+    /// What a gateway lets a client send, and how slowly.
+    pub limits: gateway::Limits,
+    /// The longest request body in bytes.
+    pub max_body_bytes: u64,
+    /// Other pages that the live page leads to. Default: none.
+    pub links: Vec<live::Link>,
+    /// How long requests in flight may take to finish after the first signal.
+    pub grace: Duration,
+}
+
+/// Runs one server until a signal ends it.
+///
+/// # Errors
+///
+/// When an address is taken or a thread cannot be started.
+pub fn serve(
+    kind: Kind,
+    listen: &Address,
+    metrics: &Address,
+    settings: &Settings,
+) -> anyhow::Result<ExitCode> {
+    let signals = Signals::catch()?;
+    raise_file_limit();
+    let mut lab = Lab::new(metrics)?;
+    let bound = bind_server(kind, listen, settings)?;
+    let server = lab.start(kind, bound, settings)?;
+    let metrics = lab.export(&settings.links)?;
+    announce::server(kind, server, metrics);
+    lab.run(signals, settings.grace)
+}
+
+/// Where the lab in one process listens.
+#[derive(Debug, Clone)]
+pub struct Addresses {
+    /// The front.
+    pub front: Address,
+    /// The synchronous server.
+    pub sync: Address,
+    /// The asynchronous server.
+    pub r#async: Address,
+    /// The metrics of both.
+    pub metrics: Address,
+}
+
+/// Runs the whole lab in this process until a signal ends it: both servers and the front.
+///
+/// # Errors
+///
+/// When an address is taken or a thread cannot be started.
+pub fn up(addresses: &Addresses, settings: &Settings) -> anyhow::Result<ExitCode> {
+    let signals = Signals::catch()?;
+    raise_file_limit();
+    let mut lab = Lab::new(&addresses.metrics)?;
+    let front = addresses
+        .front
+        .listen(|address| proxy::bind(address).map_err(|error| error.source))?;
+    let sync = bind_server(Kind::Sync, &addresses.sync, settings)?;
+    let r#async = bind_server(Kind::Async, &addresses.r#async, settings)?;
+
+    let sync = lab.start(Kind::Sync, sync, settings)?;
+    let r#async = lab.start(Kind::Async, r#async, settings)?;
+    let metrics = lab.export(&settings.links)?;
+    let front = lab.start_front(front, [(Kind::Sync, sync), (Kind::Async, r#async)], metrics)?;
+    announce::lab(&announce::Lab {
+        front,
+        sync,
+        r#async,
+        metrics,
+        threads: settings.threads,
+    });
+    lab.run(signals, settings.grace)
+}
+
+/// What runs in this process.
+struct Lab {
+    metrics: Metrics,
+    metrics_listener: TcpListener,
+    readiness: Readiness,
+    registries: Vec<Registry>,
+    servers: Vec<gateway::Running>,
+    front: Option<proxy::Running>,
+}
+
+impl Lab {
+    fn new(metrics: &Address) -> anyhow::Result<Self> {
+        let listener = metrics.listen(TcpListener::bind)?;
+        Ok(Self {
+            metrics: Metrics::new()?,
+            metrics_listener: listener,
+            readiness: Readiness::default(),
+            registries: Vec::new(),
+            servers: Vec::new(),
+            front: None,
+        })
+    }
+
+    /// Starts a server on its bound address.
+    fn start(
+        &mut self,
+        kind: Kind,
+        bound: gateway::Bound,
+        settings: &Settings,
+    ) -> anyhow::Result<SocketAddr> {
+        let routes = app::ROUTES
+            .iter()
+            .copied()
+            .chain([UNMATCHED])
+            .map(str::to_owned);
+        let registry = Registry::new(kind.as_str(), routes);
+        let app = stack(kind, &self.metrics, &registry, settings);
+        let spawn = match kind {
+            Kind::Sync => synchronous::spawn,
+            Kind::Async => asynchronous::spawn,
+        };
+        let server = spawn(bound, app, registry.clone(), kind.as_str())
+            .with_context(|| format!("the threads of {} cannot be started", kind.as_str()))?;
+        let address = server.local_addr();
+        let queue = server.clone();
+        registry.watch_accept_queue(move || {
+            let queue = queue.accept_queue()?;
+            Ok((queue.length.into(), queue.limit.into()))
+        });
+        self.registries.push(registry);
+        self.servers.push(server);
+        Ok(address)
+    }
+
+    /// Starts the exporter for the servers that were started.
+    fn export(&self, links: &[live::Link]) -> anyhow::Result<SocketAddr> {
+        let registry = self.metrics.registry(self.registries.clone())?;
+        let routes = exporter::routes(registry, self.readiness.clone())
+            .merge(live::routes(self.registries.clone(), links));
+        exporter::spawn(self.metrics_listener.try_clone()?, routes)
+            .context("the exporter cannot be started")
+    }
+
+    /// Starts the front before these servers.
+    fn start_front(
+        &mut self,
+        bound: proxy::Bound,
+        servers: [(Kind, SocketAddr); 2],
+        metrics: SocketAddr,
+    ) -> anyhow::Result<SocketAddr> {
+        let upstream = |(kind, server)| proxy::Upstream {
+            name: Kind::as_str(kind),
+            server: reachable(server),
+            keep_alive: kind == Kind::Async,
+            threads: proxy::Target::new(
+                reachable(metrics),
+                match kind {
+                    Kind::Sync => "/threads/stream?server=sync",
+                    Kind::Async => "/threads/stream?server=async",
+                },
+            ),
+        };
+        let mut config = proxy::Config::new(servers.map(upstream).into());
+        config.assets = live::PAGE.iter().map(asset).collect();
+        let front = proxy::spawn(bound, config).context("the front cannot be started")?;
+        let address = front.local_addr();
+        self.front = Some(front);
+        Ok(address)
+    }
+
+    /// Waits for a signal, then lets what is in flight finish.
+    fn run(self, signals: Signals, grace: Duration) -> anyhow::Result<ExitCode> {
+        self.readiness.set(true);
+        signals.wait()?;
+        self.readiness.set(false);
+        tracing::info!("finishing what is in flight; a second signal ends at once");
+
+        let deadline = Instant::now() + grace;
+        // The front first, so that nothing new comes; it ends when the servers have answered.
+        if let Some(front) = &self.front {
+            front.shutdown();
+        }
+        for server in &self.servers {
+            server.shutdown();
+        }
+        let left = || deadline.saturating_duration_since(Instant::now());
+        let mut finished = self.front.is_none_or(|front| front.join(left()));
+        for server in &self.servers {
+            finished &= server.join(left());
+        }
+        if finished {
+            return Ok(ExitCode::SUCCESS);
+        }
+        let requests: u64 = self
+            .registries
+            .iter()
+            .map(Registry::requests_in_flight)
+            .sum();
+        tracing::warn!(
+            requests,
+            ?grace,
+            "ended with requests in flight: the grace time is over"
+        );
+        Ok(ExitCode::FAILURE)
+    }
+}
+
+/// What is around the app; a request meets the layers from the first to the last.
+fn stack(kind: Kind, metrics: &Metrics, registry: &Registry, settings: &Settings) -> Router {
+    let waits = match kind {
+        Kind::Sync => Waits::WithThread,
+        Kind::Async => Waits::WithoutThread,
+    };
+    // The synchronous server has its threads for a limit.
+    let overload =
+        (kind == Kind::Async).then(|| overload::layer(registry.clone(), settings.max_in_flight));
+    let layers = ServiceBuilder::new()
+        .layer(metrics.layer(registry, waits))
+        .layer(PropagateRequestIdLayer::x_request_id())
+        .layer(option_layer(overload));
+    app::router(app::Limits {
+        max_body: settings.max_body_bytes,
+    })
+    .layer(layers)
+}
+
+fn bind_server(
+    kind: Kind,
+    listen: &Address,
+    settings: &Settings,
+) -> anyhow::Result<gateway::Bound> {
+    let bind = match kind {
+        Kind::Sync => synchronous::bind,
+        Kind::Async => asynchronous::bind,
+    };
+    listen.listen(|address| {
+        let config = gateway::Config {
+            listen: address,
+            threads: settings.threads,
+            backlog: settings.backlog,
+            limits: settings.limits,
+        };
+        bind(&config).map_err(|error| error.source)
+    })
+}
+
+/// The address at which this machine reaches itself where a server listens on every address.
+fn reachable(address: SocketAddr) -> SocketAddr {
+    let loopback: std::net::IpAddr = match address {
+        SocketAddr::V4(_) => std::net::Ipv4Addr::LOCALHOST.into(),
+        SocketAddr::V6(_) => std::net::Ipv6Addr::LOCALHOST.into(),
+    };
+    if address.ip().is_unspecified() {
+        (loopback, address.port()).into()
+    } else {
+        address
+    }
+}
+
+fn asset(file: &live::File) -> proxy::Asset {
+    let live::File {
+        path,
+        content_type,
+        bytes,
+    } = *file;
+    proxy::Asset {
+        path,
+        content_type,
+        bytes,
+    }
+}
+
+/// Thousands of requests in flight are thousands of open files: takes as many as are allowed.
+pub(crate) fn raise_file_limit() {
+    use rustix::process::{Resource, getrlimit, setrlimit};
+    let mut limit = getrlimit(Resource::Nofile);
+    limit.current = limit.maximum;
+    if let Err(error) = setrlimit(Resource::Nofile, limit) {
+        tracing::debug!(error = %std::io::Error::from(error), "the limit of open files stays");
+    }
+}

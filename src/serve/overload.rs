@@ -1,0 +1,65 @@
+//! The bound on requests in flight.
+
+use std::task::{Context, Poll};
+
+use axum::body::Body;
+use futures_util::future::Either;
+use http::header::RETRY_AFTER;
+use http::{HeaderValue, Request, Response, StatusCode};
+use tower::layer::layer_fn;
+use tower::{Layer, Service};
+
+use crate::problem::Problem;
+use crate::thread_state::Registry;
+
+/// Answers 503 to requests beyond `max` in flight on the server whose threads `registry` holds.
+pub(super) fn layer<S>(
+    registry: Registry,
+    max: u64,
+) -> impl Layer<S, Service = Overload<S>> + Clone {
+    layer_fn(move |inner| Overload {
+        inner,
+        registry: registry.clone(),
+        max,
+    })
+}
+
+/// Refuses requests beyond a bound.
+#[derive(Debug, Clone)]
+pub(super) struct Overload<S> {
+    inner: S,
+    registry: Registry,
+    max: u64,
+}
+
+impl<S> Service<Request<Body>> for Overload<S>
+where
+    S: Service<Request<Body>, Response = Response<Body>>,
+{
+    type Response = Response<Body>;
+    type Error = S::Error;
+    type Future = Either<S::Future, std::future::Ready<Result<Response<Body>, S::Error>>>;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        self.inner.poll_ready(context)
+    }
+
+    fn call(&mut self, request: Request<Body>) -> Self::Future {
+        // The gateway has counted this request already.
+        if self.registry.requests_in_flight() <= self.max {
+            Either::Left(self.inner.call(request))
+        } else {
+            Either::Right(std::future::ready(Ok(refusal(self.max))))
+        }
+    }
+}
+
+fn refusal(max: u64) -> Response<Body> {
+    let detail = format!("{max} requests are in flight, which is the most that this server takes");
+    let mut response: Response<Body> =
+        Problem::new(StatusCode::SERVICE_UNAVAILABLE, detail).into_response();
+    response
+        .headers_mut()
+        .insert(RETRY_AFTER, HeaderValue::from_static("1"));
+    response
+}

@@ -1,0 +1,290 @@
+//! The clock of the calling thread: what it marks, and what it publishes.
+
+use std::cell::RefCell;
+use std::sync::{Arc, Mutex};
+
+use super::evidence::Evidence;
+use super::in_flight::InFlight;
+use super::kernel::{self, Reading, Source};
+use super::route::{Held, Hold, RouteTimes};
+use super::slot::Slot;
+use super::snapshot::Snapshot;
+use super::state::Times;
+use super::window::{Park, Window};
+
+/// Counters are read at every mark while marks are few; beyond this many a second, on average,
+/// at some of them: a read costs 1 to 2 µs, so that this is 0.2 % of a CPU.
+const READS_PER_SECOND: u64 = 1_000;
+/// Reads that may follow each other at once, after a quiet time.
+const READS_AT_ONCE: u64 = 32;
+/// Work, for a route or for none, of more than this many nanoseconds pays for a read.
+const LONG_WORK: u64 = 100_000;
+
+thread_local! {
+    static CURRENT: RefCell<Option<Clock>> = const { RefCell::new(None) };
+}
+
+/// Runs `f` on the calling thread's clock; `None` if the thread is not registered.
+pub(super) fn with<R>(f: impl FnOnce(&mut Clock) -> R) -> Option<R> {
+    CURRENT
+        .try_with(|current| current.try_borrow_mut().ok()?.as_mut().map(f))
+        .ok()?
+}
+
+/// Gives the calling thread a clock, and returns the one it had.
+pub(super) fn replace(clock: Option<Clock>) -> Option<Clock> {
+    CURRENT.try_with(|current| current.replace(clock)).ok()?
+}
+
+/// One thread's clock. The thread alone touches it; others read what it publishes in its slot.
+#[derive(Debug)]
+pub(super) struct Clock {
+    index: usize,
+    shared: Arc<Shared>,
+    window: Window,
+    /// The times up to the window's base.
+    settled: Times,
+    hold: Option<Hold>,
+    /// When the last hold or park ended: since then the thread works for no route.
+    unheld: u64,
+    /// One for each route of the registry.
+    routes: Vec<RouteTimes>,
+    /// When the read budget will be whole again, in nanoseconds of `CLOCK_MONOTONIC`.
+    budget_full_at: u64,
+    ended: bool,
+}
+
+/// What the thread shares with the exporter.
+#[derive(Debug)]
+pub(super) struct Shared {
+    pub(super) source: Source,
+    pub(super) slot: Slot,
+    pub(super) in_flight: Arc<InFlight>,
+    /// The exporter's, which never makes the thread wait.
+    pub(super) evidence: Mutex<Evidence>,
+    /// When the clock began, in nanoseconds of `CLOCK_MONOTONIC`.
+    pub(super) began: u64,
+}
+
+impl Clock {
+    /// Starts the clock of the calling thread, which bears this index.
+    pub(super) fn start(index: usize, in_flight: Arc<InFlight>, routes: usize) -> Self {
+        let source = Source::of_this_thread();
+        let base = source.read_own(kernel::now());
+        let slot = Slot::new(Snapshot::slot_words(routes));
+        let clock = Self {
+            index,
+            shared: Arc::new(Shared {
+                source,
+                slot,
+                in_flight,
+                evidence: Mutex::default(),
+                began: base.wall,
+            }),
+            window: Window::new(base, None),
+            settled: Times::default(),
+            hold: None,
+            unheld: base.wall,
+            routes: vec![RouteTimes::default(); routes],
+            budget_full_at: 0,
+            ended: false,
+        };
+        clock.publish(None);
+        clock
+    }
+
+    pub(super) fn shared(&self) -> Arc<Shared> {
+        Arc::clone(&self.shared)
+    }
+
+    pub(super) fn index(&self) -> usize {
+        self.index
+    }
+
+    /// The thread now waits for work.
+    pub(super) fn park(&mut self) {
+        if self.window.park.is_some() {
+            return;
+        }
+        let wall = kernel::now();
+        if self.may_read(wall) {
+            self.read(wall);
+        }
+        self.window.park = Some(Park {
+            wall,
+            in_flight: self.shared.in_flight.clock(wall),
+        });
+        self.publish(None);
+    }
+
+    /// The thread has work again.
+    pub(super) fn unpark(&mut self) {
+        if self.window.park.is_none() {
+            return;
+        }
+        let wall = kernel::now();
+        self.window.unpark(wall, self.shared.in_flight.clock(wall));
+        if self.may_read(wall) {
+            self.read(wall);
+        }
+        self.unheld = wall;
+        self.publish(None);
+    }
+
+    /// The thread now works for `route`, until [`Self::release`]; `awaited` says that this ends
+    /// an await. A hold within a hold is the outer one's, so that no time counts twice.
+    pub(super) fn hold(&mut self, route: usize, awaited: bool) {
+        let wall = kernel::now();
+        if awaited {
+            self.route(route, |times| times.end_await(wall));
+        }
+        match &mut self.hold {
+            Some(hold) => hold.inner += 1,
+            None => self.begin_hold(route, wall),
+        }
+        self.publish(Some(route));
+    }
+
+    fn begin_hold(&mut self, route: usize, wall: u64) {
+        // A slow client, say, for whose request the thread waited: that was not for this route.
+        if wall.saturating_sub(self.unheld) > LONG_WORK {
+            self.read(wall);
+        }
+        self.hold = Some(Hold::new(route, wall));
+    }
+
+    /// What the present hold has come to so far.
+    pub(super) fn held(&mut self) -> Held {
+        let Some(Hold { route, .. }) = self.hold else {
+            return Held::default();
+        };
+        self.account_hold(kernel::now());
+        self.publish(Some(route));
+        self.hold.map(|hold| hold.held).unwrap_or_default()
+    }
+
+    /// Ends a hold; `awaits` says that the route's work now waits without the thread. Returns
+    /// what the hold came to, which is nothing if it was within another.
+    pub(super) fn release(&mut self, route: usize, awaits: bool) -> Held {
+        let wall = kernel::now();
+        let held = match &mut self.hold {
+            Some(hold) if hold.inner > 0 => {
+                hold.inner -= 1;
+                Held::default()
+            }
+            _ => {
+                self.account_hold(wall);
+                self.unheld = wall;
+                self.hold.take().map(|hold| hold.held).unwrap_or_default()
+            }
+        };
+        if awaits {
+            self.route(route, |times| times.begin_await(wall));
+        }
+        self.publish(Some(route));
+        held
+    }
+
+    /// An await of `route` ended, and its work is not taken up again.
+    pub(super) fn abandon(&mut self, route: usize) {
+        let wall = kernel::now();
+        self.route(route, |times| times.end_await(wall));
+        self.publish(Some(route));
+    }
+
+    /// Settles everything for good; the exporter reads no counter of this thread any more.
+    pub(super) fn end(&mut self) {
+        let wall = kernel::now();
+        self.account_hold(wall);
+        let held = self.hold.take().map(|hold| hold.route);
+        if self.window.park.is_some() {
+            self.window.unpark(wall, self.shared.in_flight.clock(wall));
+        }
+        self.read(wall);
+        self.ended = true;
+        self.publish(held);
+    }
+
+    /// Adds what passed since the hold was last accounted to it and to its route.
+    fn account_hold(&mut self, wall: u64) {
+        let Some(Hold { since, .. }) = self.hold else {
+            return;
+        };
+        let length = wall.saturating_sub(since);
+        if length > LONG_WORK {
+            self.read(wall);
+        } else {
+            self.add_to_hold(wall, Held::running(length));
+        }
+    }
+
+    fn add_to_hold(&mut self, wall: u64, part: Held) {
+        let Some(hold) = &mut self.hold else { return };
+        hold.since = wall;
+        hold.held += part;
+        let route = hold.route;
+        self.route(route, |times| times.held += part);
+    }
+
+    fn route(&mut self, route: usize, change: impl FnOnce(&mut RouteTimes)) {
+        if let Some(times) = self.routes.get_mut(route) {
+            change(times);
+        }
+    }
+
+    /// Reads the counters and closes the window with them, and the part of it that was a hold.
+    fn read(&mut self, wall: u64) {
+        let now = self.shared.source.read_own(wall);
+        let in_flight = self.shared.in_flight.clock(wall);
+        let times = self
+            .window
+            .settle(&now, in_flight, || self.not_blocked(&now));
+        self.settled += times;
+        if let Some(Hold { since, .. }) = self.hold {
+            self.add_to_hold(wall, Held::within(&times, wall.saturating_sub(since)));
+        }
+        let park = self.window.park.map(|_| Park { wall, in_flight });
+        self.window = Window::new(now, park);
+    }
+
+    fn not_blocked(&self, now: &Reading) -> u64 {
+        if !self.window.may_have_blocked(now.switches) {
+            return u64::MAX;
+        }
+        // The exporter looks at this thread just now: what it sees will be in the next window.
+        let Ok(evidence) = self.shared.evidence.try_lock() else {
+            return 0;
+        };
+        evidence.of(&self.window, now)
+    }
+
+    /// Whether the budget of reads has one left: a token bucket, kept as the time at which it
+    /// will be full again (the generic cell rate algorithm, ITU-T I.371).
+    fn may_read(&mut self, wall: u64) -> bool {
+        const INTERVAL: u64 = 1_000_000_000 / READS_PER_SECOND;
+        let full_at = self.budget_full_at.max(wall) + INTERVAL;
+        let allowed = full_at - wall <= READS_AT_ONCE * INTERVAL;
+        if allowed {
+            self.budget_full_at = full_at;
+        }
+        allowed
+    }
+
+    /// Publishes everything but the routes' times, and those of one route, as one change.
+    fn publish(&self, route: Option<usize>) {
+        let snapshot = Snapshot {
+            settled: self.settled,
+            window: self.window,
+            hold: self.hold.map(|hold| (hold.route, hold.since)),
+            ended: self.ended,
+        };
+        self.shared.slot.write(|words| {
+            words.set(0, &snapshot.to_words());
+            if let Some(route) = route
+                && let Some(times) = self.routes.get(route)
+            {
+                words.set(Snapshot::route_word(route), &times.to_words());
+            }
+        });
+    }
+}

@@ -1,0 +1,77 @@
+//! What each server thread is doing, and for how long.
+//!
+//! Every registered thread is at any moment in exactly one of five [`State`]s, and the times of
+//! the five sum to the wall time since it was registered. The way of a number:
+//!
+//! * the thread marks where it parks ([`park`], [`unpark`]) and for which route it works
+//!   ([`hold`]) on its own `clock`, which reads the `kernel`'s counters
+//! * a `window` turns marks and counters into states, with the `evidence` of whoever looked on
+//! * the clock publishes both in a `slot`, as a `snapshot` of plain words
+//! * whoever reads the [`Registry`] computes from slot and counters the times up to now, also of
+//!   a thread that waits, and `published` sees to it that none decreases
+//!
+//! Beside the times stands the `journal` of the latest requests, for people who watch.
+//!
+//! A thread that is not registered may call everything here; its marks do nothing.
+
+mod clock;
+mod evidence;
+mod in_flight;
+mod journal;
+mod kernel;
+mod published;
+mod registry;
+mod route;
+mod slot;
+mod snapshot;
+mod state;
+mod window;
+
+pub use in_flight::{InFlight, InFlightGuard};
+pub use journal::{Entry, Journal, PLACES, Request, Seen};
+pub use kernel::now;
+pub use registry::{Registration, Registry, RouteReading, ThreadReading};
+pub use route::Held;
+pub use state::{State, Times, seconds};
+
+/// Marks the calling thread as parked: it now waits for work.
+///
+/// To be called by what runs the thread, e.g. from tokio's `on_thread_park` or before `accept`.
+pub fn park() {
+    clock::with(clock::Clock::park);
+}
+
+/// Marks the calling thread as working again.
+pub fn unpark() {
+    clock::with(clock::Clock::unpark);
+}
+
+/// The index under which the calling thread is registered; `None` if it is not.
+#[must_use]
+pub fn index() -> Option<usize> {
+    clock::with(|clock| clock.index())
+}
+
+/// The calling thread now works for a route, given by its index in [`Registry::routes`], until
+/// [`release`]. `awaited` says that this ends an await which a `release` began, perhaps on
+/// another thread. A hold within a hold is the outer one's, so that no time counts twice.
+pub fn hold(route: usize, awaited: bool) {
+    clock::with(|clock| clock.hold(route, awaited));
+}
+
+/// What the present hold has come to so far; `None` on a thread that is not registered.
+#[must_use]
+pub fn held() -> Option<Held> {
+    clock::with(clock::Clock::held)
+}
+
+/// Ends a hold and returns what it came to; `None` on a thread that is not registered.
+/// `awaits` says that the route's work now waits without the thread.
+pub fn release(route: usize, awaits: bool) -> Option<Held> {
+    clock::with(|clock| clock.release(route, awaits))
+}
+
+/// Ends an await which a `release` began when its work will not be taken up again.
+pub fn abandon(route: usize) {
+    clock::with(|clock| clock.abandon(route));
+}

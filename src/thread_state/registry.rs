@@ -1,0 +1,384 @@
+//! Who lives: every server thread of one server, and its times up to now.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::io;
+use std::marker::PhantomData;
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
+
+use super::clock::{self, Clock, Shared};
+use super::in_flight::InFlight;
+use super::journal::Journal;
+use super::kernel;
+use super::published::{Published, PublishedRoute};
+use super::route::{Held, RouteTimes};
+use super::snapshot::Snapshot;
+use super::state::{State, Times};
+
+/// The threads of one server. Clones share one registry.
+#[derive(Debug, Clone)]
+pub struct Registry(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    server: String,
+    began: u64,
+    routes: Vec<String>,
+    journal: Journal,
+    in_flight: RwLock<Vec<Arc<InFlight>>>,
+    accept_queue: OnceLock<AcceptQueueProbe>,
+    readers: Mutex<Readers>,
+}
+
+/// Tells the length of an accept queue and its limit.
+struct AcceptQueueProbe(Box<dyn Fn() -> io::Result<(u64, u64)> + Send + Sync>);
+
+impl fmt::Debug for AcceptQueueProbe {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("AcceptQueueProbe")
+    }
+}
+
+/// What the exporter keeps between two readings.
+#[derive(Debug, Default)]
+struct Readers {
+    threads: BTreeMap<usize, Reader>,
+    /// What threads that have ended spent on each route.
+    ended_routes: Vec<RouteTimes>,
+    routes: Vec<PublishedRoute>,
+}
+
+/// One thread index, and the threads that bore it.
+#[derive(Debug, Default)]
+struct Reader {
+    living: Vec<Living>,
+    ended: Times,
+    ended_wall: u64,
+    published: Published,
+    published_wall: u64,
+}
+
+#[derive(Debug)]
+struct Living {
+    shared: Arc<Shared>,
+    last: Now,
+}
+
+/// A thread's times up to one moment.
+#[derive(Debug, Clone, Default)]
+struct Now {
+    times: Times,
+    /// Nanoseconds since it began.
+    wall: u64,
+    routes: Vec<RouteTimes>,
+    ended: bool,
+}
+
+/// The times of one server up to now.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reading {
+    /// Every thread that has ever lived, by index.
+    pub threads: Vec<ThreadReading>,
+    /// Every route, in the order of [`Registry::routes`].
+    pub routes: Vec<RouteReading>,
+}
+
+/// One thread's times up to now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ThreadReading {
+    /// Its index among the server's threads.
+    pub index: usize,
+    /// Nanoseconds since it began.
+    pub wall: u64,
+    /// Nanoseconds in each state; they sum to `wall`.
+    pub times: Times,
+}
+
+/// One route's times up to now, over all threads; in nanoseconds.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct RouteReading {
+    /// With a thread.
+    pub held: Held,
+    /// Waiting without one.
+    pub awaited: u64,
+}
+
+impl Registry {
+    /// A registry for the threads of `server`, whose requests belong to one of `routes`.
+    pub fn new(server: impl Into<String>, routes: impl IntoIterator<Item = String>) -> Self {
+        let routes: Vec<String> = routes.into_iter().collect();
+        let readers = Readers {
+            ended_routes: vec![RouteTimes::default(); routes.len()],
+            routes: routes.iter().map(|_| PublishedRoute::default()).collect(),
+            ..Readers::default()
+        };
+        Self(Arc::new(Inner {
+            server: server.into(),
+            began: kernel::now(),
+            routes,
+            journal: Journal::new(),
+            in_flight: RwLock::default(),
+            accept_queue: OnceLock::new(),
+            readers: Mutex::new(readers),
+        }))
+    }
+
+    /// The server's name.
+    #[must_use]
+    pub fn server(&self) -> &str {
+        &self.0.server
+    }
+
+    /// The names of the routes; a route is known to the thread accounting by its index here.
+    #[must_use]
+    pub fn routes(&self) -> &[String] {
+        &self.0.routes
+    }
+
+    /// When it was made, in nanoseconds of `CLOCK_MONOTONIC`: no other registry of this machine
+    /// has the same.
+    #[must_use]
+    pub fn began(&self) -> u64 {
+        self.0.began
+    }
+
+    /// The latest requests of this server.
+    #[must_use]
+    pub fn journal(&self) -> &Journal {
+        &self.0.journal
+    }
+
+    /// Registers the calling thread under `index`; its clock runs until the guard is dropped.
+    /// `in_flight` tells whether requests are in flight while the thread is parked.
+    ///
+    /// A thread has one clock: registering it again ends the one before. When a thread ends and
+    /// another is registered under its index, the counters of the index go on.
+    pub fn register(&self, index: usize, in_flight: Arc<InFlight>) -> Registration {
+        let clock = Clock::start(index, Arc::clone(&in_flight), self.0.routes.len());
+        let living = Living::new(clock.shared());
+        self.readers()
+            .threads
+            .entry(index)
+            .or_default()
+            .living
+            .push(living);
+        let mut known = self
+            .0
+            .in_flight
+            .write()
+            .unwrap_or_else(PoisonError::into_inner);
+        if !known.iter().any(|other| Arc::ptr_eq(other, &in_flight)) {
+            known.push(in_flight);
+        }
+        if let Some(mut before) = clock::replace(Some(clock)) {
+            before.end();
+        }
+        Registration(PhantomData)
+    }
+
+    /// How many requests are in flight, over all threads.
+    #[must_use]
+    pub fn requests_in_flight(&self) -> u64 {
+        let known = self
+            .0
+            .in_flight
+            .read()
+            .unwrap_or_else(PoisonError::into_inner);
+        known.iter().map(|in_flight| in_flight.count()).sum()
+    }
+
+    /// Sets what tells the accept queue in which connections wait for these threads: its length
+    /// and its limit. Only the first one set counts.
+    pub fn watch_accept_queue(
+        &self,
+        probe: impl Fn() -> io::Result<(u64, u64)> + Send + Sync + 'static,
+    ) {
+        let _ = self.0.accept_queue.set(AcceptQueueProbe(Box::new(probe)));
+    }
+
+    /// Connections that wait to be accepted, and how many may; `None` if nothing tells.
+    #[must_use]
+    pub fn accept_queue(&self) -> Option<(u64, u64)> {
+        let AcceptQueueProbe(probe) = self.0.accept_queue.get()?;
+        probe().ok()
+    }
+
+    /// The times of every thread and every route up to now. No value is ever below that of an
+    /// earlier call.
+    #[must_use]
+    pub fn read(&self) -> Reading {
+        let readers = &mut *self.readers();
+        let mut routes = readers.ended_routes.clone();
+        let mut threads = Vec::with_capacity(readers.threads.len());
+        for (index, reader) in &mut readers.threads {
+            threads.push(reader.read(*index, &mut routes, &mut readers.ended_routes));
+        }
+        let now = kernel::now();
+        let routes = readers.routes.iter_mut().zip(&routes);
+        Reading {
+            threads,
+            routes: routes
+                .map(|(published, sum)| published.advance(sum, now))
+                .collect(),
+        }
+    }
+
+    /// What each living thread does at this moment, by index; `running` also where it waits for a
+    /// CPU, which cannot be told at one moment.
+    #[must_use]
+    pub fn states(&self) -> BTreeMap<usize, State> {
+        let readers = self.readers();
+        let living = readers.threads.iter().flat_map(|(index, reader)| {
+            reader.living.iter().map(|living| (*index, living.state()))
+        });
+        living
+            .filter_map(|(index, state)| Some((index, state?)))
+            .collect()
+    }
+
+    fn readers(&self) -> MutexGuard<'_, Readers> {
+        // A reader that panicked leaves counters that are still right.
+        self.0
+            .readers
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Reader {
+    /// Adds up the threads of this index, and their routes to `routes`; those of threads that
+    /// have ended go to `ended_routes` as well.
+    fn read(
+        &mut self,
+        index: usize,
+        routes: &mut [RouteTimes],
+        ended_routes: &mut [RouteTimes],
+    ) -> ThreadReading {
+        let (mut times, mut wall) = (Times::default(), 0);
+        self.living.retain_mut(|living| {
+            let now = living.read();
+            add(routes, &now.routes);
+            if now.ended {
+                add(ended_routes, &now.routes);
+                self.ended += now.times;
+                self.ended_wall += now.wall;
+            } else {
+                times += now.times;
+                wall += now.wall;
+            }
+            !now.ended
+        });
+        times += self.ended;
+        wall += self.ended_wall;
+        // A thread takes its last time before it can tell anyone that it ends.
+        self.published_wall = self.published_wall.max(wall);
+        ThreadReading {
+            index,
+            wall: self.published_wall,
+            times: self.published.advance(times),
+        }
+    }
+}
+
+fn add(sums: &mut [RouteTimes], routes: &[RouteTimes]) {
+    for (sum, times) in sums.iter_mut().zip(routes) {
+        *sum += *times;
+    }
+}
+
+impl Living {
+    fn new(shared: Arc<Shared>) -> Self {
+        Self {
+            shared,
+            last: Now::default(),
+        }
+    }
+
+    /// Reads slot and counters until they belong together.
+    fn read(&mut self) -> Now {
+        const ATTEMPTS: usize = 8;
+        for _ in 0..ATTEMPTS {
+            // A thread that stands still in the middle of a mark, or is gone: what was last seen.
+            let Some((sequence, now)) = self.try_read() else {
+                break;
+            };
+            // After the last attempt, of a thread that marks without pause, what it did since
+            // the slot was read is too short to matter.
+            self.last = now;
+            if self.shared.slot.is_still(sequence) {
+                break;
+            }
+        }
+        self.last.clone()
+    }
+
+    fn try_read(&self) -> Option<(u64, Now)> {
+        let (sequence, words) = self.shared.slot.read()?;
+        let (snapshot, mut routes) = Snapshot::parse(&words)?;
+        let Snapshot {
+            settled,
+            window,
+            hold,
+            ended,
+        } = snapshot;
+        let reading = if ended {
+            window.base
+        } else {
+            // A thread that is gone without its guard's knowledge stands where it was last seen.
+            self.shared.source.read_other().ok()?
+        };
+        let in_flight = self.shared.in_flight.clock(reading.wall);
+        let open = window.settle(&reading, in_flight, || {
+            let evidence = self.shared.evidence.lock();
+            evidence.unwrap_or_else(PoisonError::into_inner).look(
+                &window,
+                &reading,
+                &self.shared.source,
+            )
+        });
+        if let Some((route, since)) = hold
+            && let Some(times) = routes.get_mut(route)
+        {
+            times.held += Held::within(&open, reading.wall.saturating_sub(since));
+        }
+        let mut times = settled;
+        times += open;
+        let wall = reading.wall.saturating_sub(self.shared.began);
+        Some((
+            sequence,
+            Now {
+                times,
+                wall,
+                routes,
+                ended,
+            },
+        ))
+    }
+
+    fn state(&self) -> Option<State> {
+        let (_, words) = self.shared.slot.read()?;
+        let (Snapshot { window, ended, .. }, _) = Snapshot::parse(&words)?;
+        if ended {
+            return None;
+        }
+        Some(match window.park {
+            Some(_) if self.shared.in_flight.count() > 0 => State::Awaiting,
+            Some(_) => State::Idle,
+            None if self.shared.source.status_of_other()?.runs => State::Running,
+            None => State::Blocked,
+        })
+    }
+}
+
+/// Keeps the calling thread registered. To be dropped on the same thread.
+#[derive(Debug)]
+#[must_use = "the thread is registered until this is dropped"]
+pub struct Registration(PhantomData<*const ()>);
+
+impl Drop for Registration {
+    fn drop(&mut self) {
+        if let Some(mut clock) = clock::replace(None) {
+            clock.end();
+        }
+    }
+}

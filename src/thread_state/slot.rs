@@ -1,0 +1,105 @@
+//! What one thread shows to the exporter: written by the thread alone, read consistently by any.
+
+use std::sync::atomic::{AtomicU64, Ordering, fence};
+use std::thread;
+use std::time::Duration;
+
+/// Words that one thread writes and others read as a whole: a sequence lock.
+///
+/// The sequence is odd while a write is under way; a reader that sees it odd, or changed, reads
+/// again. Every word is an atomic, so a torn read is a retry and never undefined (Hans-J. Boehm,
+/// "Can seqlocks get along with programming language memory models?", MSPC 2012).
+#[derive(Debug)]
+pub(super) struct Slot {
+    sequence: AtomicU64,
+    words: Box<[AtomicU64]>,
+}
+
+impl Slot {
+    pub(super) fn new(words: usize) -> Self {
+        Self {
+            sequence: AtomicU64::new(0),
+            words: (0..words).map(|_| AtomicU64::new(0)).collect(),
+        }
+    }
+
+    /// Writes some words as one change. Only the owner may call it, and not within itself.
+    pub(super) fn write(&self, change: impl FnOnce(&Words<'_>)) {
+        let sequence = self.sequence.load(Ordering::Relaxed);
+        self.sequence.store(sequence + 1, Ordering::Relaxed);
+        fence(Ordering::Release);
+        change(&Words(&self.words));
+        self.sequence.store(sequence + 2, Ordering::Release);
+    }
+
+    /// All words as one write left them, with the number of that write. `None` when the owner
+    /// has stood in the middle of a write for 20 ms (stopped by a debugger, say).
+    pub(super) fn read(&self) -> Option<(u64, Vec<u64>)> {
+        for attempt in 0..1_000 {
+            let before = self.sequence.load(Ordering::Acquire);
+            let words = self
+                .words
+                .iter()
+                .map(|word| word.load(Ordering::Relaxed))
+                .collect();
+            fence(Ordering::Acquire);
+            if before.is_multiple_of(2) && self.is_still(before) {
+                return Some((before, words));
+            }
+            if attempt > 800 {
+                thread::sleep(Duration::from_micros(100));
+            }
+        }
+        None
+    }
+
+    /// Whether nothing was written since the write of that number.
+    pub(super) fn is_still(&self, sequence: u64) -> bool {
+        self.sequence.load(Ordering::Relaxed) == sequence
+    }
+}
+
+/// The words of a slot while its owner changes them.
+pub(super) struct Words<'a>(&'a [AtomicU64]);
+
+impl Words<'_> {
+    /// Sets the words from `first` on.
+    pub(super) fn set(&self, first: usize, values: &[u64]) {
+        for (word, value) in self.0[first..].iter().zip(values) {
+            word.store(*value, Ordering::Relaxed);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::hint;
+    use std::sync::atomic::AtomicBool;
+
+    use super::*;
+
+    #[test]
+    fn a_reader_never_sees_half_a_write() {
+        let (slot, done) = (Slot::new(8), AtomicBool::new(false));
+        thread::scope(|scope| {
+            scope.spawn(|| {
+                for value in 1..=200_000 {
+                    slot.write(|words| words.set(0, &[value; 8]));
+                    // No thread marks without pause.
+                    (0..20).for_each(|_| hint::spin_loop());
+                }
+                done.store(true, Ordering::Release);
+            });
+            let mut last = 0;
+            while !done.load(Ordering::Acquire) {
+                let Some((_, words)) = slot.read() else {
+                    continue;
+                };
+                assert!(words.iter().all(|word| *word == words[0]), "{words:?}");
+                assert!(words[0] >= last);
+                last = words[0];
+            }
+        });
+        assert_eq!(slot.read().unwrap().1, [200_000; 8]);
+    }
+}

@@ -1,0 +1,310 @@
+//! The app by itself, without a gateway: every endpoint and every refusal.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::io::{self, Read, Write};
+use std::net::TcpStream;
+use std::time::{Duration, Instant};
+
+use axum::body::{Body, Bytes, to_bytes};
+use axum::extract::MatchedPath;
+use axum::http::header::{ALLOW, CONTENT_LENGTH, CONTENT_TYPE, LOCATION};
+use axum::http::{HeaderMap, Method, Request, StatusCode};
+use axum::middleware::{self, Next};
+use axum::response::IntoResponse;
+use futures_util::{FutureExt, future, stream};
+use serde_json::{Value, json};
+use threadlab::app::{Limits, ROUTES, router};
+use tokio::net::TcpListener;
+use tower::ServiceExt;
+
+/// A small limit, so that no test has to send a megabyte.
+const LIMITS: Limits = Limits { max_body: 1000 };
+
+struct Answer {
+    status: StatusCode,
+    headers: HeaderMap,
+    body: Bytes,
+}
+
+impl Answer {
+    fn json(&self) -> Value {
+        serde_json::from_slice(&self.body).unwrap()
+    }
+
+    /// Asserts that this is a refusal in the one shape, and returns it.
+    #[track_caller]
+    fn problem(&self, status: StatusCode) -> Value {
+        assert_eq!(self.status, status);
+        assert_eq!(self.headers[CONTENT_TYPE], "application/problem+json");
+        let problem = self.json();
+        assert_eq!(problem["status"], status.as_u16());
+        assert_eq!(problem["title"], status.canonical_reason().unwrap());
+        assert_ne!(problem["detail"], "");
+        problem
+    }
+}
+
+async fn send(app: axum::Router, request: Request<Body>) -> Answer {
+    let (parts, body) = app.oneshot(request).await.unwrap().into_parts();
+    Answer {
+        status: parts.status,
+        headers: parts.headers,
+        body: to_bytes(body, usize::MAX).await.unwrap(),
+    }
+}
+
+async fn ask(method: Method, uri: &str, body: Body) -> Answer {
+    let request = Request::builder().method(method).uri(uri).body(body);
+    send(router(LIMITS), request.unwrap()).await
+}
+
+async fn fetch(uri: &str) -> Answer {
+    ask(Method::GET, uri, Body::empty()).await
+}
+
+async fn post(body: Body) -> Answer {
+    ask(Method::POST, "/dummy", body).await
+}
+
+fn body_that_breaks(error: io::Error) -> Body {
+    Body::from_stream(stream::iter([Ok(Bytes::from_static(b"begun")), Err(error)]))
+}
+
+#[tokio::test]
+async fn each_endpoint_says_what_it_did_and_for_how_long() {
+    let endpoints = [
+        ("/", "awaited a timer"),
+        ("/blocking", "blocked the thread"),
+        ("/offloaded", "blocked another thread"),
+        ("/cpu", "computed"),
+    ];
+    for (path, message) in endpoints {
+        let start = Instant::now();
+        let answer = fetch(&format!("{path}?seconds=0.2")).await;
+        assert!(start.elapsed() >= Duration::from_millis(200), "{path}");
+        assert_eq!(answer.status, StatusCode::OK, "{path}");
+        assert_eq!(answer.headers[CONTENT_TYPE], "application/json");
+        assert_eq!(answer.json(), json!({"message": message, "seconds": 0.2}));
+    }
+}
+
+#[tokio::test]
+async fn dummy_answers_at_once() {
+    let answer = fetch("/dummy").now_or_never().unwrap();
+    assert_eq!(answer.status, StatusCode::OK);
+    assert_eq!(answer.json(), json!({"message": "nothing to wait for"}));
+}
+
+/// Which of the two is answered first, when `path` is asked for first, on one thread.
+async fn overtakes(path: &str) -> bool {
+    let slow = Box::pin(fetch(path));
+    let dummy = Box::pin(fetch("/dummy"));
+    match future::select(slow, dummy).await {
+        future::Either::Left(_) => false,
+        future::Either::Right((_, slow)) => slow.await.status == StatusCode::OK,
+    }
+}
+
+#[tokio::test]
+async fn only_what_holds_the_thread_delays_dummy() {
+    assert!(overtakes("/?seconds=0.1").await);
+    assert!(overtakes("/offloaded?seconds=0.1").await);
+    assert!(!overtakes("/blocking?seconds=0.1").await);
+    assert!(!overtakes("/cpu?seconds=0.1").await);
+}
+
+#[tokio::test]
+async fn seconds_is_20_by_default() {
+    let wait = fetch("/").boxed();
+    let earlier = tokio::time::sleep(Duration::from_millis(500)).boxed();
+    assert!(matches!(
+        future::select(wait, earlier).await,
+        future::Either::Right(_)
+    ));
+    let document = fetch("/openapi.json").await.json();
+    let schema = &document["paths"]["/"]["get"]["parameters"][0]["schema"];
+    assert_eq!(schema["default"], 20.0);
+}
+
+#[tokio::test]
+async fn a_bad_seconds_is_named_with_its_value_and_the_rule() {
+    for path in ["/", "/blocking", "/offloaded", "/cpu"] {
+        for (sent, value) in [
+            ("301", "301"),
+            ("1e400", "1e400"),
+            ("", ""),
+            ("%C3%A4+b", "ä b"),
+        ] {
+            let answer = fetch(&format!("{path}?seconds={sent}")).await;
+            let problem = answer.problem(StatusCode::UNPROCESSABLE_ENTITY);
+            assert_eq!(
+                problem["parameter"],
+                json!({"name": "seconds", "value": value, "rule": "a number from 0 to 300"})
+            );
+        }
+    }
+}
+
+#[tokio::test]
+async fn seconds_is_given_at_most_once() {
+    let answer = fetch("/?seconds=0&x=1&seconds=1").await;
+    let problem = answer.problem(StatusCode::UNPROCESSABLE_ENTITY);
+    assert_eq!(
+        problem["parameter"],
+        json!({"name": "seconds", "value": "0,1", "rule": "at most one value"})
+    );
+}
+
+#[tokio::test]
+async fn other_parameters_are_ignored() {
+    let answer = fetch("/?x=1&seconds=0&Seconds=900&%ff=%").await;
+    assert_eq!(answer.status, StatusCode::OK);
+}
+
+#[tokio::test]
+async fn head_works_like_get_without_the_body() {
+    for path in ["/?seconds=0", "/dummy", "/docs/", "/openapi.json"] {
+        let whole = fetch(path).await;
+        let head = ask(Method::HEAD, path, Body::empty()).await;
+        assert_eq!(head.status, whole.status);
+        assert_eq!(head.headers, whole.headers);
+        assert_eq!(head.headers[CONTENT_LENGTH], whole.body.len().to_string());
+        assert!(head.body.is_empty());
+    }
+}
+
+#[tokio::test]
+async fn unknown_paths_and_files_are_not_found() {
+    for path in [
+        "/nope",
+        "/dummy/",
+        "/docs/nope.js",
+        "/docs/../Cargo.toml",
+        "//",
+    ] {
+        let problem = fetch(path).await.problem(StatusCode::NOT_FOUND);
+        assert_eq!(problem["detail"], format!("there is nothing at {path}"));
+    }
+}
+
+#[tokio::test]
+async fn a_path_that_is_no_text_is_a_bad_request() {
+    let problem = fetch("/docs/%ff").await.problem(StatusCode::BAD_REQUEST);
+    assert!(problem["detail"].as_str().unwrap().contains("UTF-8"));
+}
+
+#[tokio::test]
+async fn wrong_methods_are_told_the_right_ones() {
+    for path in ["/", "/dummy", "/docs", "/openapi.json"] {
+        for method in [Method::POST, Method::DELETE, Method::OPTIONS] {
+            let answer = ask(method, path, Body::empty()).await;
+            answer.problem(StatusCode::METHOD_NOT_ALLOWED);
+            assert_eq!(answer.headers[ALLOW], "GET,HEAD");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_body_within_the_limit_is_read_and_ignored() {
+    let request = Request::get("/dummy").body(Body::from(vec![0; 1000]));
+    let answer = send(router(LIMITS), request.unwrap()).await;
+    assert_eq!(answer.status, StatusCode::OK);
+}
+
+#[tokio::test]
+async fn a_body_of_a_known_length_over_the_limit_is_refused_unread() {
+    struct Unread;
+    impl http_body::Body for Unread {
+        type Data = Bytes;
+        type Error = io::Error;
+
+        fn poll_frame(
+            self: std::pin::Pin<&mut Self>,
+            _: &mut std::task::Context<'_>,
+        ) -> std::task::Poll<Option<io::Result<http_body::Frame<Bytes>>>> {
+            panic!("the body was read")
+        }
+
+        fn size_hint(&self) -> http_body::SizeHint {
+            http_body::SizeHint::with_exact(1001)
+        }
+    }
+    let problem = post(Body::new(Unread)).await;
+    let problem = problem.problem(StatusCode::PAYLOAD_TOO_LARGE);
+    assert_eq!(
+        problem["detail"],
+        "the request's body is larger than 1000 bytes"
+    );
+}
+
+#[tokio::test]
+async fn a_body_of_unknown_length_is_refused_when_it_passes_the_limit() {
+    let chunks = [0; 3].map(|_| Ok::<_, io::Error>(Bytes::from_static(&[0; 400])));
+    let answer = post(Body::from_stream(stream::iter(chunks))).await;
+    answer.problem(StatusCode::PAYLOAD_TOO_LARGE);
+}
+
+#[tokio::test]
+async fn a_body_that_comes_too_slowly_is_a_timeout() {
+    let answer = post(body_that_breaks(io::ErrorKind::TimedOut.into())).await;
+    answer.problem(StatusCode::REQUEST_TIMEOUT);
+}
+
+#[tokio::test]
+async fn a_body_that_breaks_off_is_a_bad_request() {
+    let answer = post(body_that_breaks(io::ErrorKind::UnexpectedEof.into())).await;
+    answer.problem(StatusCode::BAD_REQUEST);
+}
+
+/// The routes as a layer around the app sees them.
+#[tokio::test]
+async fn the_list_of_routes_has_the_patterns_that_requests_match() {
+    let tell_route = |route: MatchedPath, request, next: Next| async move {
+        (
+            [("x-route", route.as_str().to_owned())],
+            next.run(request).await,
+        )
+            .into_response()
+    };
+    let app = router(LIMITS).layer(middleware::from_fn(tell_route));
+    for route in ROUTES {
+        let path = route.replace("{*file}", "swagger-ui.css");
+        let request = Request::get(path + "?seconds=0").body(Body::empty());
+        let answer = send(app.clone(), request.unwrap()).await;
+        assert!(!answer.status.is_client_error(), "{route}");
+        assert_eq!(answer.headers["x-route"], *route);
+    }
+}
+
+#[tokio::test]
+async fn docs_leads_to_its_page_whatever_the_prefix() {
+    let answer = fetch("/docs").await;
+    assert_eq!(answer.status, StatusCode::PERMANENT_REDIRECT);
+    assert_eq!(answer.headers[LOCATION], "docs/");
+    let page = fetch("/docs/").await;
+    assert_eq!(page.headers[CONTENT_TYPE], "text/html");
+    let settings = fetch("/docs/swagger-initializer.js").await;
+    let settings = String::from_utf8(settings.body.to_vec()).unwrap();
+    assert!(settings.contains(r#""url": "../openapi.json""#));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn a_client_that_expects_100_continue_gets_it_only_if_its_body_is_wanted() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let server = tokio::spawn(axum::serve(listener, router(LIMITS)).into_future());
+    for (length, expected) in [(1000, "HTTP/1.1 100 "), (1001, "HTTP/1.1 413 ")] {
+        let mut client = TcpStream::connect(address).unwrap();
+        write!(
+            client,
+            "POST /dummy HTTP/1.1\r\nhost: x\r\nexpect: 100-continue\r\n"
+        )
+        .unwrap();
+        write!(client, "content-length: {length}\r\n\r\n").unwrap();
+        let mut begin = [0; 13];
+        client.read_exact(&mut begin).unwrap();
+        assert_eq!(str::from_utf8(&begin).unwrap(), expected);
+    }
+    server.abort();
+}

@@ -1,0 +1,217 @@
+//! The dashboards and rules as they are on disk, and every PromQL expression in them.
+
+// Each test binary uses a part of this.
+#![allow(dead_code)]
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+use serde::Deserialize;
+use serde_json::Value;
+
+/// A dashboard file.
+pub(crate) struct Dashboard {
+    /// Its file name.
+    pub(crate) file: String,
+    /// Its content.
+    pub(crate) json: Value,
+}
+
+/// A recording or alert rule of Prometheus.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Rule {
+    /// The name under which the result is recorded; none in an alert.
+    pub(crate) record: Option<String>,
+    /// The name of the alert; none in a recording rule.
+    pub(crate) alert: Option<String>,
+    /// The PromQL expression.
+    pub(crate) expr: String,
+    /// Labels that an alert adds.
+    #[serde(default)]
+    pub(crate) labels: std::collections::BTreeMap<String, String>,
+    /// What an alert says.
+    #[serde(default)]
+    pub(crate) annotations: std::collections::BTreeMap<String, String>,
+}
+
+impl Rule {
+    /// Its name, whichever kind it is.
+    pub(crate) fn name(&self) -> &str {
+        self.record
+            .as_ref()
+            .or(self.alert.as_ref())
+            .map_or("a rule without a name", String::as_str)
+    }
+}
+
+/// A PromQL expression with Grafana's variables replaced, ready for Prometheus.
+#[derive(Debug)]
+pub(crate) struct Expression {
+    /// The file that it is in.
+    pub(crate) source: String,
+    /// The panel, variable, annotation or rule that it belongs to.
+    pub(crate) place: String,
+    /// The expression.
+    pub(crate) expr: String,
+    /// Grafana's template for a series' name: `{{label}}` stands for a label's value.
+    pub(crate) legend: String,
+}
+
+/// Every expression of the rules and the dashboards.
+pub(crate) fn expressions() -> Vec<Expression> {
+    let of_rules = rules().into_iter().map(|(file, rule)| Expression {
+        source: file,
+        place: rule.name().to_owned(),
+        expr: rule.expr,
+        legend: String::new(),
+    });
+    let boards = dashboards();
+    of_rules
+        .chain(boards.iter().flat_map(dashboard_expressions))
+        .collect()
+}
+
+/// The dashboards, by file name.
+pub(crate) fn dashboards() -> Vec<Dashboard> {
+    files("grafana/dashboards", "json")
+        .into_iter()
+        .map(|(file, text)| {
+            let json = serde_json::from_str(&text).unwrap_or_else(|e| panic!("{file}: {e}"));
+            Dashboard { file, json }
+        })
+        .collect()
+}
+
+/// The rules and the files that they are in; recording rules come before the alerts that use them.
+pub(crate) fn rules() -> Vec<(String, Rule)> {
+    #[derive(Deserialize)]
+    struct File {
+        groups: Vec<Group>,
+    }
+    #[derive(Deserialize)]
+    struct Group {
+        rules: Vec<Rule>,
+    }
+    let mut all = Vec::new();
+    for (file, text) in files("prometheus/rules", "yml") {
+        let parsed: File = yaml(&file, &text);
+        all.extend(
+            parsed
+                .groups
+                .into_iter()
+                .flat_map(|group| group.rules)
+                .map(|rule| (file.clone(), rule)),
+        );
+    }
+    all.sort_by_key(|(_, rule)| rule.record.is_none());
+    all
+}
+
+/// Reads YAML, or panics with the file's name.
+pub(crate) fn yaml<T: serde::de::DeserializeOwned>(file: &str, text: &str) -> T {
+    serde_saphyr::from_str(text).unwrap_or_else(|e| panic!("{file}: {e}"))
+}
+
+/// The panels of a dashboard, also those inside collapsed rows, and the rows themselves.
+pub(crate) fn panels(dashboard: &Value) -> Vec<&Value> {
+    list(&dashboard["panels"])
+        .flat_map(|panel| std::iter::once(panel).chain(list(&panel["panels"])))
+        .collect()
+}
+
+/// The elements of an array, and none of anything else.
+pub(crate) fn list(value: &Value) -> impl Iterator<Item = &Value> {
+    value.as_array().into_iter().flatten()
+}
+
+/// A string's content, and an empty one of anything else.
+pub(crate) fn text(value: &Value) -> &str {
+    value.as_str().unwrap_or_default()
+}
+
+/// The files with this extension in a folder of the project, with their content, by name.
+pub(crate) fn files(folder: impl AsRef<Path>, extension: &str) -> Vec<(String, String)> {
+    let folder = root().join(folder);
+    let entries = fs::read_dir(&folder).unwrap_or_else(|e| panic!("{}: {e}", folder.display()));
+    let mut paths: Vec<PathBuf> = entries.flatten().map(|entry| entry.path()).collect();
+    paths.retain(|path| path.extension().is_some_and(|e| e == extension));
+    paths.sort();
+    let read = |path: PathBuf| {
+        let name = path
+            .file_name()
+            .map(|name| name.to_string_lossy().into_owned())
+            .unwrap_or_default();
+        (
+            name,
+            fs::read_to_string(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display())),
+        )
+    };
+    paths.into_iter().map(read).collect()
+}
+
+/// The project's folder.
+pub(crate) fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn dashboard_expressions(dashboard: &Dashboard) -> Vec<Expression> {
+    let (json, source) = (&dashboard.json, &dashboard.file);
+    let targets = panels(json)
+        .into_iter()
+        .flat_map(|panel| list(&panel["targets"]).map(move |target| query(source, panel, target)));
+    let variables = list(&json["templating"]["list"]).filter_map(|v| variable(source, v));
+    let annotations = list(&json["annotations"]["list"]).map(|a| annotation(source, a));
+    targets.chain(variables).chain(annotations).collect()
+}
+
+fn query(source: &str, panel: &Value, target: &Value) -> Expression {
+    let (id, title, query) = (&panel["id"], text(&panel["title"]), text(&target["refId"]));
+    Expression {
+        source: source.to_owned(),
+        place: format!("panel {id} \"{title}\", query {query}"),
+        expr: substitute(text(&target["expr"]), text(&target["interval"])),
+        legend: text(&target["legendFormat"]).to_owned(),
+    }
+}
+
+/// The series of a variable that is filled by `label_values(series, label)`.
+fn variable(source: &str, variable: &Value) -> Option<Expression> {
+    let asked = text(&variable["query"]["query"]);
+    let (series, label) = asked
+        .strip_prefix("label_values(")?
+        .strip_suffix(')')?
+        .rsplit_once(',')?;
+    Some(Expression {
+        source: source.to_owned(),
+        place: format!("variable {}", text(&variable["name"])),
+        expr: substitute(series, ""),
+        legend: format!("{{{{{label}}}}}"),
+    })
+}
+
+fn annotation(source: &str, annotation: &Value) -> Expression {
+    Expression {
+        source: source.to_owned(),
+        place: format!("annotation \"{}\"", text(&annotation["name"])),
+        expr: substitute(text(&annotation["expr"]), text(&annotation["step"])),
+        legend: format!(
+            "{} {}",
+            text(&annotation["titleFormat"]),
+            text(&annotation["textFormat"])
+        ),
+    }
+}
+
+/// Replaces Grafana's variables by what they are with all servers, threads and routes chosen, a scrape
+/// interval of 1 s and the last 5 minutes shown. A query may ask for steps of at least `min_step`.
+fn substitute(expr: &str, min_step: &str) -> String {
+    let step: u32 = min_step.trim_end_matches('s').parse().unwrap_or(1);
+    expr.replace("$__range", "5m")
+        .replace("$__rate_interval", &format!("{}s", 4 * step))
+        .replace("$__interval", &format!("{step}s"))
+        .replace("$server", "sync|async")
+        .replace("$thread", ".*")
+        .replace("$route", ".*")
+}

@@ -1,0 +1,40 @@
+//! A plain HTTP client: any status is an answer, no answer fails the test.
+
+use std::time::Duration;
+
+use ureq::Agent;
+
+/// An answer.
+pub struct Answer {
+    pub status: u16,
+    pub content_type: String,
+    pub body: String,
+}
+
+/// Asks on a connection of its own.
+pub fn get(url: &str) -> Answer {
+    get_with(url, &[])
+}
+
+/// The same with query parameters.
+pub fn get_with(url: &str, parameters: &[(&str, &str)]) -> Answer {
+    let agent: Agent = Agent::config_builder()
+        .http_status_as_error(false)
+        .timeout_global(Some(Duration::from_secs(60)))
+        .build()
+        .into();
+    let request = agent.get(url).query_pairs(parameters.iter().copied());
+    let mut response = request.call().unwrap_or_else(|e| panic!("{url}: {e}"));
+    let content_type = response
+        .headers()
+        .get("content-type")
+        .and_then(|value| value.to_str().ok());
+    Answer {
+        status: response.status().as_u16(),
+        content_type: content_type.unwrap_or_default().to_owned(),
+        body: response
+            .body_mut()
+            .read_to_string()
+            .unwrap_or_else(|e| panic!("{url}: {e}")),
+    }
+}

@@ -1,0 +1,88 @@
+//! Servers that multiply, go and come back: nginx and Prometheus find them.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use crate::http::get;
+use crate::prometheus::Prometheus;
+use crate::stack::Stack;
+use crate::{WAIT, dummy_behind_waits, eventually};
+
+#[test]
+#[ignore = "needs Docker: run make test"]
+fn replicas_are_found_by_nginx_and_prometheus() {
+    let stack = Stack::up();
+    let front = stack.url("nginx", 8080);
+    let prometheus = Prometheus::at(stack.url("prometheus", 9090));
+
+    stack.compose(&[
+        "up",
+        "--detach",
+        "--wait",
+        "--no-recreate",
+        "--scale",
+        "sync=3",
+        "sync",
+    ]);
+    let scraped = r#"count(up == 1 and on (instance) thread_wall_seconds_total{server="sync"})"#;
+    eventually("Prometheus scrapes three replicas", || {
+        prometheus.number(scraped) == Some(3.0)
+    });
+    eventually("nginx asks three replicas", || {
+        get(&format!("{front}/sync/dummy"));
+        BTreeSet::from_iter(stack.upstreams_of("/sync/dummy")).len() == 3
+    });
+
+    let behind_two = dummy_behind_waits(&front, "sync", 2);
+    let behind_three = dummy_behind_waits(&front, "sync", 3);
+    assert!(
+        behind_two < Duration::from_secs(WAIT - 3),
+        "a replica was free, yet it took {behind_two:?}"
+    );
+    assert!(
+        behind_three > Duration::from_secs(WAIT - 2),
+        "no replica was free, yet it took only {behind_three:?}"
+    );
+}
+
+#[test]
+#[ignore = "needs Docker: run make test"]
+fn restarted_servers_are_found_at_their_new_addresses() {
+    const SERVERS: [&str; 2] = ["sync", "async"];
+    let stack = Stack::up();
+    let front = stack.url("nginx", 8080);
+    let before = SERVERS.map(|server| stack.addresses(server, "web"));
+
+    stack.compose(&["stop", "sync", "async"]);
+    for container in stack.containers(&SERVERS) {
+        assert_eq!(container["State"]["ExitCode"], 0, "{}", container["Name"]);
+    }
+    eventually("nginx says that the server is gone", || {
+        let answer = get(&format!("{front}/sync/dummy"));
+        answer.status == 502 && answer.content_type == "application/problem+json"
+    });
+
+    // The free address that is lowest is given first: in this order each gets the other's.
+    let mut order = SERVERS;
+    if before[0] < before[1] {
+        order.reverse();
+    }
+    stack.compose(&["rm", "--force", "sync", "async"]);
+    for server in order {
+        stack.compose(&["up", "--detach", "--wait", server]);
+    }
+    let after = SERVERS.map(|server| stack.addresses(server, "web"));
+    assert_ne!(
+        before, after,
+        "the addresses are the old ones, so this shows nothing"
+    );
+
+    for (server, addresses) in SERVERS.iter().zip(after) {
+        let path = format!("/{server}/dummy");
+        let expected = format!("{}:8000", addresses[0]);
+        eventually("nginx finds the server again", || {
+            let answer = get(&format!("{front}{path}"));
+            answer.status == 200 && stack.upstreams_of(&path).last() == Some(&expected)
+        });
+    }
+}

@@ -1,0 +1,42 @@
+//! A front that sends each server's requests to the other one.
+
+use std::time::Duration;
+
+use threadlab::proxy::{self, Config, Running, Target, Upstream};
+
+use crate::lab::Lab;
+
+/// The front; ends when dropped.
+pub(crate) struct Crossed(Option<Running>);
+
+impl Crossed {
+    pub(crate) fn start(lab: &Lab) -> Self {
+        let metrics = lab.metrics.parse().unwrap();
+        let upstream = |name, server: &str, keep_alive| Upstream {
+            name,
+            server: server.parse().unwrap(),
+            keep_alive,
+            threads: Target::new(metrics, "/threads/stream"),
+        };
+        let upstreams = vec![
+            upstream("sync", &lab.r#async, true),
+            upstream("async", &lab.sync, false),
+        ];
+        let bound = proxy::bind(([127, 0, 0, 1], 0).into()).unwrap();
+        Self(Some(proxy::spawn(bound, Config::new(upstreams)).unwrap()))
+    }
+
+    pub(crate) fn address(&self) -> String {
+        self.0.as_ref().unwrap().local_addr().to_string()
+    }
+}
+
+impl Drop for Crossed {
+    fn drop(&mut self) {
+        if let Some(running) = self.0.take() {
+            running.shutdown();
+            let ended = running.join(Duration::from_secs(10));
+            assert!(ended || std::thread::panicking(), "the front did not stop");
+        }
+    }
+}

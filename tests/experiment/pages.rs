@@ -1,0 +1,87 @@
+//! The course in `docs/labs/`: complete, and about what there is.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::Path;
+
+use serde_json::Value;
+use threadlab::experiment::ALL;
+
+use crate::lab::Lab;
+use crate::runner::{command, machine};
+
+fn read(page: &str) -> String {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("docs/labs")
+        .join(page);
+    fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
+#[test]
+fn every_experiment_has_its_page() {
+    let course = read("README.md");
+    for experiment in ALL {
+        let (name, question) = (experiment.name, experiment.question);
+        let page = read(&format!("{name}.md"));
+        assert!(
+            page.starts_with(&format!("# {name}: {question}\n")),
+            "{name}"
+        );
+        for heading in [
+            "Question and prediction",
+            "Why",
+            "Run it",
+            "What you see",
+            "What to change next",
+            "In Grafana",
+        ] {
+            assert!(
+                page.contains(&format!("\n## {heading}\n")),
+                "{name} has no {heading}"
+            );
+        }
+        // What the program printed, with the question and the model as they are now.
+        assert!(
+            page.contains(experiment.model),
+            "the output of {name} is old"
+        );
+        assert!(
+            page.contains("\n  confirmed after "),
+            "{name} was not confirmed"
+        );
+        assert!(
+            course.contains(&format!("[{name}]({name}.md)")),
+            "{name} is not in the course"
+        );
+    }
+}
+
+fn keys<'a>(value: &'a Value, found: &mut BTreeSet<&'a str>) {
+    match value {
+        Value::Array(values) => values.iter().for_each(|value| keys(value, found)),
+        Value::Object(fields) => fields.iter().for_each(|(key, value)| {
+            found.insert(key);
+            keys(value, found);
+        }),
+        _ => {}
+    }
+}
+
+#[test]
+fn every_field_of_a_report_is_described() {
+    let _machine = machine();
+    let lab = Lab::start(&[]);
+    let output = command(&lab, &lab.front, &["article", "capacity", "--seconds", "1"]).output();
+    let report: Value = serde_json::from_slice(&output.unwrap().stdout).unwrap();
+    assert_eq!(report["schema"], 1);
+    let schema = read("schema.md");
+    let mut found = BTreeSet::new();
+    keys(&report, &mut found);
+    assert!(found.len() > 30, "{found:?}");
+    for key in found {
+        assert!(
+            schema.contains(&format!("`{key}`")) || schema.contains(&format!("`{key}[]`")),
+            "{key}"
+        );
+    }
+}

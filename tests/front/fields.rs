@@ -1,0 +1,292 @@
+//! What the front drops and adds.
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use crate::backend::Backend;
+use crate::client::request;
+use crate::lab::{Behind, Echoed, Front, Lab};
+use crate::message::Message;
+
+pub fn the_origin_is_told(front: Front) {
+    let lab = Lab::echo(front);
+    for prefix in ["/sync", "/async"] {
+        let echoed = lab.echoed(&format!("GET {prefix}/"));
+        let header = |name| echoed.request.header(name);
+        assert_eq!(header("x-forwarded-for"), Some("127.0.0.1"));
+        assert_eq!(header("x-forwarded-proto"), Some("http"));
+        assert_eq!(header("x-forwarded-host"), Some("front.test"));
+        assert_eq!(header("x-forwarded-prefix"), Some(prefix));
+        assert_eq!(echoed.request.all("host").len(), 1);
+    }
+}
+
+pub fn a_claimed_origin_is_replaced(front: Front) {
+    let lab = Lab::echo(front);
+    let echoed = lab.echoed(
+        "GET /sync/
+        X-Forwarded-For: 1.2.3.4
+        X-Forwarded-For: 5.6.7.8
+        X-Forwarded-Proto: https
+        X-Forwarded-Host: other.test
+        X-Forwarded-Prefix: /other
+        Forwarded: for=1.2.3.4",
+    );
+    let header = |name| echoed.request.header(name);
+    assert_eq!(header("x-forwarded-for"), Some("127.0.0.1"));
+    assert_eq!(header("x-forwarded-proto"), Some("http"));
+    assert_eq!(header("x-forwarded-host"), Some("front.test"));
+    assert_eq!(header("x-forwarded-prefix"), Some("/sync"));
+    assert!(echoed.request.all("forwarded").is_empty());
+}
+
+/// Seconds since 1970 now, and as the front has told them.
+fn now_and_told(lab: &Lab, head: &str) -> (f64, f64) {
+    let echoed = lab.echoed(head);
+    let told = echoed.request.header("x-request-start").unwrap();
+    let seconds = told.strip_prefix("t=").unwrap();
+    assert_eq!(seconds.split_once('.').unwrap().1.len(), 3, "{told}");
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
+    (now.as_secs_f64(), seconds.parse().unwrap())
+}
+
+pub fn the_start_is_told(front: Front) {
+    let lab = Lab::echo(front);
+    let (now, told) = now_and_told(&lab, "GET /async/");
+    assert!((now - 20.0..now + 1.0).contains(&told), "{told} at {now}");
+}
+
+pub fn a_claimed_start_is_replaced(front: Front) {
+    let lab = Lab::echo(front);
+    let (now, told) = now_and_told(
+        &lab,
+        "GET /sync/\nX-Request-Start: t=1.000\nX-Request-Start: t=2.000",
+    );
+    assert!((now - 20.0..now + 1.0).contains(&told), "{told} at {now}");
+}
+
+/// The request's id as the client and as the server sees it.
+fn ids(lab: &Lab, head: &str) -> (String, String) {
+    let answer = lab.ask(head);
+    let echoed = Echoed::from(&answer);
+    let id = |message: &Message| message.header("x-request-id").unwrap().to_owned();
+    (id(&answer), id(&echoed.request))
+}
+
+pub fn a_request_id_is_made(front: Front) {
+    let lab = Lab::echo(front);
+    let (first, seen) = ids(&lab, "GET /sync/");
+    assert_eq!(first, seen);
+    assert_eq!(first.len(), 32);
+    assert!(
+        first.bytes().all(|byte| byte.is_ascii_hexdigit()),
+        "{first}"
+    );
+    let (second, _) = ids(&lab, "GET /sync/");
+    assert_ne!(first, second);
+    let (page, error) = (lab.ask("GET /"), lab.ask("GET /nowhere"));
+    for answer in [page, error] {
+        assert_eq!(answer.header("x-request-id").unwrap().len(), 32);
+    }
+}
+
+pub fn a_sane_request_id_is_passed_on(front: Front) {
+    let lab = Lab::echo(front);
+    let longest = "x".repeat(128);
+    for sane in ["a", "4bf92f35-77b3_4da6.a3ce!#$%&'*+^`|~", &longest] {
+        let sent = sane.to_owned();
+        assert_eq!(
+            ids(&lab, &format!("GET /async/\nX-Request-ID: {sane}")),
+            (sent.clone(), sent)
+        );
+        let refused = lab.ask(&format!("GET /nowhere\nX-Request-ID: {sane}"));
+        assert_eq!(refused.header("x-request-id"), Some(sane));
+    }
+}
+
+pub fn an_insane_request_id_is_replaced(front: Front) {
+    let lab = Lab::echo(front);
+    let too_long = "x".repeat(129);
+    for insane in [
+        "",
+        "a b",
+        "a,b",
+        "a;b",
+        "\"a\"",
+        "{a}",
+        "\u{e9}",
+        &too_long,
+        "a\nX-Request-ID: b",
+    ] {
+        let (told, seen) = ids(&lab, &format!("GET /sync/\nX-Request-ID: {insane}"));
+        assert_eq!(told, seen);
+        assert_eq!(told.len(), 32, "{insane:?} became {told:?}");
+    }
+}
+
+pub fn the_request_id_is_returned_once(front: Front) {
+    let answer = "HTTP/1.1 200 OK\r\nX-Request-ID: theirs\r\nContent-Length: 0\r\n\r\n";
+    let lab = Lab::start(front, Behind::both(|| Backend::answering(answer)));
+    for path in ["/sync/", "/async/"] {
+        let answer = lab.ask(&format!("GET {path}\nX-Request-ID: ours"));
+        assert_eq!(answer.header("x-request-id"), Some("ours"));
+    }
+}
+
+pub fn hop_by_hop_fields_of_requests_are_dropped(front: Front) {
+    let lab = Lab::echo(front);
+    for prefix in ["/sync", "/async"] {
+        let echoed = lab.echoed(&format!(
+            "GET {prefix}/
+            Connection: keep-alive, Upgrade, HTTP2-Settings, TE
+            Keep-Alive: timeout=5
+            Proxy-Connection: keep-alive
+            Proxy-Authorization: Basic eDp5
+            TE: trailers
+            Trailer: Expires
+            HTTP2-Settings: AAMAAABkAAQAoAAAAAIAAAAA
+            Upgrade: h2c"
+        ));
+        for name in [
+            "keep-alive",
+            "proxy-connection",
+            "proxy-authorization",
+            "te",
+            "trailer",
+            "http2-settings",
+            "upgrade",
+        ] {
+            assert!(echoed.request.all(name).is_empty(), "{name}: {echoed:?}");
+        }
+        let connection = echoed.request.header("connection").unwrap_or("keep-alive");
+        assert_eq!(
+            connection,
+            if prefix == "/sync" {
+                "close"
+            } else {
+                "keep-alive"
+            }
+        );
+    }
+}
+
+pub fn hop_by_hop_fields_of_answers_are_dropped(front: Front) {
+    let answer = "HTTP/1.1 200 OK\r\n\
+        Connection: close, Upgrade\r\n\
+        Keep-Alive: timeout=5\r\n\
+        Proxy-Connection: keep-alive\r\n\
+        Proxy-Authenticate: Basic\r\n\
+        Trailer: Expires\r\n\
+        Upgrade: h2c\r\n\
+        Content-Length: 2\r\n\r\nok";
+    let lab = Lab::start(front, Behind::both(|| Backend::answering(answer)));
+    for path in ["/sync/", "/async/"] {
+        let answer = lab.ask(&format!("GET {path}"));
+        assert_eq!(answer.text(), "ok");
+        for name in [
+            "keep-alive",
+            "proxy-connection",
+            "proxy-authenticate",
+            "trailer",
+            "upgrade",
+        ] {
+            assert!(answer.all(name).is_empty(), "{name}: {answer:?}");
+        }
+        // What it says of the connection is about the client's own.
+        assert_ne!(
+            answer.header("connection").unwrap_or_default(),
+            "close, Upgrade"
+        );
+    }
+}
+
+pub fn a_field_that_connection_names_is_not_passed_on(front: Front) {
+    let lab = Lab::echo(front);
+    for (named, name) in [
+        ("close, X-Secret", "x-secret"),
+        ("closeclose", "closeclose"),
+        ("TE,,Trailers", "trailers"),
+    ] {
+        let answer = lab.ask(&format!("GET /sync/\nConnection: {named}\n{name}: 1"));
+        // nginx can't drop a field that it doesn't know, so it refuses the request.
+        match front {
+            Front::Embedded => assert!(Echoed::from(&answer).request.all(name).is_empty()),
+            Front::Nginx => answer.assert_problem(400),
+        }
+    }
+    for harmless in [
+        "",
+        "Close",
+        "keep-alive , ,upgrade,\tTE",
+        "Transfer-Encoding",
+    ] {
+        lab.echoed(&format!("GET /sync/\nConnection: {harmless}"));
+    }
+}
+
+pub fn connection_cannot_take_away_what_the_front_adds(front: Front) {
+    let lab = Lab::echo(front);
+    let mut client = lab.connect();
+    client.send(request(
+        "POST /sync/
+        Connection: X-Forwarded-For, X-Request-ID, X-Request-Start, Content-Length
+        Content-Length: 5",
+    ));
+    client.send("hello");
+    let answer = client.answer();
+    if let Front::Nginx = front {
+        return answer.assert_problem(400);
+    }
+    let echoed = Echoed::from(&answer);
+    for name in ["x-forwarded-for", "x-request-id", "x-request-start"] {
+        assert!(echoed.request.header(name).is_some(), "{name}: {echoed:?}");
+    }
+    assert_eq!(echoed.request.text(), "hello");
+}
+
+pub fn other_fields_pass(front: Front) {
+    let answer = "HTTP/1.1 201 Created\r\n\
+        Content-Type: text/plain\r\n\
+        Server-Timing: run;dur=1.5\r\n\
+        Set-Cookie: a=1\r\n\
+        Set-Cookie: b=2\r\n\
+        Retry-After: 1\r\n\
+        Content-Length: 2\r\n\r\nok";
+    let lab = Lab::start(
+        front,
+        Behind {
+            asynchronous: Backend::answering(answer),
+            ..Behind::echo()
+        },
+    );
+    let echoed = lab.echoed(
+        "GET /sync/
+        Accept: text/html
+        Authorization: Basic eDp5
+        Cookie: a=1; b=2
+        If-None-Match: \"x\"
+        Range: bytes=0-1
+        User-Agent: test
+        Traceparent: 00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
+    );
+    for (name, value) in [
+        ("accept", "text/html"),
+        ("authorization", "Basic eDp5"),
+        ("cookie", "a=1; b=2"),
+        ("if-none-match", "\"x\""),
+        ("range", "bytes=0-1"),
+        ("user-agent", "test"),
+        (
+            "traceparent",
+            "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
+        ),
+    ] {
+        assert_eq!(echoed.request.header(name), Some(value));
+    }
+    let answer = lab.ask("GET /async/");
+    assert_eq!(answer.status(), 201);
+    assert_eq!(answer.header("content-type"), Some("text/plain"));
+    assert_eq!(answer.header("server-timing"), Some("run;dur=1.5"));
+    assert_eq!(answer.header("retry-after"), Some("1"));
+    assert_eq!(answer.all("set-cookie"), ["a=1", "b=2"]);
+    assert_eq!(answer.all("date").len(), 1);
+}

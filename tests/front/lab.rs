@@ -1,0 +1,158 @@
+//! A front of either kind before scripted servers.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use crate::backend::Backend;
+use crate::client::{self, Client};
+use crate::embedded::Embedded;
+use crate::message::Message;
+use crate::nginx::Nginx;
+
+/// Which front is under test.
+#[derive(Debug, Clone, Copy)]
+pub enum Front {
+    Embedded,
+    Nginx,
+}
+
+/// What stands behind the front, and how long the front waits for it and for clients.
+pub struct Behind {
+    /// More than one is for nginx only.
+    pub sync: Vec<Backend>,
+    pub asynchronous: Backend,
+    pub sync_threads: Backend,
+    pub async_threads: Backend,
+    pub connect_timeout: Duration,
+    pub upstream_timeout: Duration,
+    pub client_timeout: Duration,
+}
+
+impl Behind {
+    /// Echoing servers, and the front's own timeouts.
+    pub fn echo() -> Self {
+        Self {
+            sync: vec![Backend::echo()],
+            asynchronous: Backend::echo(),
+            sync_threads: Backend::echo(),
+            async_threads: Backend::echo(),
+            connect_timeout: Duration::from_secs(5),
+            upstream_timeout: Duration::from_secs(600),
+            client_timeout: Duration::from_secs(60),
+        }
+    }
+
+    /// The same server, started twice, in both places.
+    pub fn both(start: impl Fn() -> Backend) -> Self {
+        Self {
+            sync: vec![start()],
+            asynchronous: start(),
+            ..Self::echo()
+        }
+    }
+
+    pub fn with_connect_timeout(self, connect_timeout: Duration) -> Self {
+        Self {
+            connect_timeout,
+            ..self
+        }
+    }
+
+    pub fn with_upstream_timeout(self, upstream_timeout: Duration) -> Self {
+        Self {
+            upstream_timeout,
+            ..self
+        }
+    }
+
+    pub fn with_client_timeout(self, client_timeout: Duration) -> Self {
+        Self {
+            client_timeout,
+            ..self
+        }
+    }
+}
+
+/// A running front with what stands behind it; ends when dropped.
+pub struct Lab {
+    pub address: SocketAddr,
+    running: Running,
+    _behind: Behind,
+}
+
+enum Running {
+    Embedded(Embedded),
+    Nginx(Nginx),
+}
+
+impl Lab {
+    /// Starts the front before these servers.
+    pub fn start(front: Front, behind: Behind) -> Self {
+        let running = match front {
+            Front::Embedded => Running::Embedded(Embedded::start(&behind)),
+            Front::Nginx => Running::Nginx(Nginx::start(&behind)),
+        };
+        let address = match &running {
+            Running::Embedded(embedded) => embedded.address(),
+            Running::Nginx(nginx) => nginx.address,
+        };
+        Self {
+            address,
+            running,
+            _behind: behind,
+        }
+    }
+
+    /// Starts the front before echoing servers.
+    pub fn echo(front: Front) -> Self {
+        Self::start(front, Behind::echo())
+    }
+
+    /// The nginx in front; a panic if it is the other one.
+    pub fn nginx(&self) -> &Nginx {
+        match &self.running {
+            Running::Nginx(nginx) => nginx,
+            Running::Embedded(_) => panic!("this test is for nginx"),
+        }
+    }
+
+    pub fn connect(&self) -> Client {
+        Client::connect(self.address)
+    }
+
+    /// The answer to a request on a connection of its own; see [`client::ask`].
+    pub fn ask(&self, head: &str) -> Message {
+        client::ask(self.address, head)
+    }
+
+    /// The same, as the echoing server saw it.
+    pub fn echoed(&self, head: &str) -> Echoed {
+        Echoed::from(&self.ask(head))
+    }
+}
+
+/// A request as an echoing server saw it.
+#[derive(Debug)]
+pub struct Echoed {
+    pub line: String,
+    pub request: Message,
+    pub connection: u64,
+}
+
+impl From<&Message> for Echoed {
+    fn from(answer: &Message) -> Self {
+        assert_eq!(answer.status(), 200, "{answer:?}");
+        let told = answer.json();
+        let line: String = told["line"].as_str().unwrap().into();
+        let request = Message {
+            start: line.clone(),
+            headers: serde_json::from_value(told["headers"].clone()).unwrap(),
+            body: told["body"].as_str().unwrap().into(),
+        };
+        Self {
+            line,
+            request,
+            connection: told["connection"].as_u64().unwrap(),
+        }
+    }
+}

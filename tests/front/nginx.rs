@@ -1,0 +1,218 @@
+//! The real nginx with the configuration of `nginx/`, in which only addresses, paths and timeouts
+//! are swapped.
+//!
+//! `THREADLAB_TEST_NGINX` says how to run it: the path of a binary, or a command that ends in one,
+//! such as `docker run --rm --network=host --volume={dir}:{dir} nginx:1.30.4-alpine nginx`. In it
+//! `{dir}` becomes the directory that nginx reads and writes.
+
+use std::fs::{self, File};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal, kill_process};
+
+use crate::lab::Behind;
+use crate::{PAGE, PATIENCE};
+
+/// The shipped configuration.
+pub const SHIPPED: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/nginx");
+
+/// A running nginx; ends when dropped.
+pub struct Nginx {
+    pub address: SocketAddr,
+    /// Where it tells its own numbers.
+    pub status: SocketAddr,
+    directory: PathBuf,
+    process: Child,
+}
+
+impl Nginx {
+    pub fn start(behind: &Behind) -> Self {
+        let (address, status) = (free_address(), free_address());
+        let directory = new_directory();
+        write_page(&directory);
+        write_configuration(&directory, address, status, behind);
+        let process = command(&directory)
+            .args(["-g", "daemon off;"])
+            .stdout(File::create(directory.join("access.log")).unwrap())
+            .stderr(File::create(directory.join("error.log")).unwrap())
+            .spawn()
+            .unwrap();
+        let mut nginx = Self {
+            address,
+            status,
+            directory,
+            process,
+        };
+        nginx.wait_until_it_listens();
+        nginx
+    }
+
+    /// The lines of the access log so far.
+    pub fn access_log(&self) -> Vec<String> {
+        let text = fs::read_to_string(self.directory.join("access.log")).unwrap();
+        text.lines().map(str::to_owned).collect()
+    }
+
+    fn wait_until_it_listens(&mut self) {
+        let start = Instant::now();
+        while TcpStream::connect(self.address).is_err() {
+            let ended = self.process.try_wait().unwrap();
+            assert!(
+                ended.is_none() && start.elapsed() < PATIENCE,
+                "nginx does not listen: {}",
+                self.errors()
+            );
+            thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    fn errors(&self) -> String {
+        fs::read_to_string(self.directory.join("error.log")).unwrap()
+    }
+}
+
+impl Drop for Nginx {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            eprintln!("nginx said:\n{}", self.errors());
+        }
+        let pid = Pid::from_child(&self.process);
+        // An error says that it has ended already.
+        let _ = kill_process(pid, Signal::TERM);
+        self.process.wait().unwrap();
+        fs::remove_dir_all(&self.directory).unwrap();
+    }
+}
+
+/// What `nginx -t` says to the shipped configuration, as it is.
+pub fn check_shipped() -> Output {
+    let directory = new_directory();
+    copy_shipped(&directory);
+    let output = command(&directory).arg("-t").output().unwrap();
+    fs::remove_dir_all(&directory).unwrap();
+    output
+}
+
+/// nginx with the configuration of this directory.
+fn command(directory: &Path) -> Command {
+    let Ok(command) = std::env::var("THREADLAB_TEST_NGINX") else {
+        panic!("THREADLAB_TEST_NGINX says how to run nginx 1.30, and is not set: run `make test`");
+    };
+    let command = command.replace("{dir}", directory.to_str().unwrap());
+    let mut words = command.split_whitespace();
+    let program = words.next().expect("THREADLAB_TEST_NGINX is empty");
+    let mut command = Command::new(program);
+    command
+        .args(words)
+        .arg("-c")
+        .arg(directory.join("nginx.conf"));
+    command
+}
+
+fn new_directory() -> PathBuf {
+    static NEXT: AtomicUsize = AtomicUsize::new(0);
+    let name = format!(
+        "nginx-{}-{}",
+        std::process::id(),
+        NEXT.fetch_add(1, Ordering::Relaxed)
+    );
+    let directory = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
+    fs::create_dir_all(&directory).unwrap();
+    directory
+}
+
+fn copy_shipped(directory: &Path) {
+    for entry in fs::read_dir(SHIPPED).unwrap() {
+        let entry = entry.unwrap();
+        fs::copy(entry.path(), directory.join(entry.file_name())).unwrap();
+    }
+}
+
+fn write_page(directory: &Path) {
+    for (_, file, _, text) in PAGE {
+        fs::write(directory.join(file), text).unwrap();
+    }
+}
+
+fn write_configuration(directory: &Path, address: SocketAddr, status: SocketAddr, behind: &Behind) {
+    copy_shipped(directory);
+    let here = directory.to_str().unwrap();
+    swap(
+        directory,
+        "nginx.conf",
+        &[
+            ("listen 8080 ", &format!("listen {address} ")),
+            ("listen     8081;", &format!("listen {status};")),
+            ("/tmp/", &format!("{here}/")),
+            ("/usr/share/nginx/html", here),
+        ],
+    );
+    let sync: Vec<_> = behind.sync.iter().map(|server| server.address).collect();
+    swap(
+        directory,
+        "upstreams.conf",
+        &[
+            ("server sync:8000 resolve max_fails=0;", &servers(&sync)),
+            (
+                "server async:8000 resolve max_fails=0;",
+                &servers(&[behind.asynchronous.address]),
+            ),
+            (
+                "server sync:9100 resolve max_fails=0;",
+                &servers(&[behind.sync_threads.address]),
+            ),
+            (
+                "server async:9100 resolve max_fails=0;",
+                &servers(&[behind.async_threads.address]),
+            ),
+        ],
+    );
+    swap(
+        directory,
+        "timeouts.conf",
+        &[
+            (
+                " 5s;",
+                &format!(" {}ms;", behind.connect_timeout.as_millis()),
+            ),
+            (
+                " 600s;",
+                &format!(" {}ms;", behind.upstream_timeout.as_millis()),
+            ),
+            (
+                " 60s;",
+                &format!(" {}ms;", behind.client_timeout.as_millis()),
+            ),
+        ],
+    );
+}
+
+/// Swaps each of these, all of which must be there.
+fn swap(directory: &Path, file: &str, swaps: &[(&str, &str)]) {
+    let path = directory.join(file);
+    let mut text = fs::read_to_string(&path).unwrap();
+    for (old, new) in swaps {
+        assert!(text.contains(old), "{file} has no {old:?} any more");
+        text = text.replace(old, new);
+    }
+    fs::write(path, text).unwrap();
+}
+
+fn servers(addresses: &[SocketAddr]) -> String {
+    addresses
+        .iter()
+        .map(|address| format!("server {address} max_fails=0;"))
+        .collect()
+}
+
+fn free_address() -> SocketAddr {
+    TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap()
+}

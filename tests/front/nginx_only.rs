@@ -1,0 +1,210 @@
+//! What only nginx has: its log, its own numbers, replicas.
+
+use std::io::Read;
+use std::net::Shutdown;
+use std::sync::Mutex;
+use std::sync::atomic::Ordering;
+use std::sync::mpsc;
+use std::time::{Duration, Instant};
+use std::{fs, thread};
+
+use serde_json::Value;
+
+use crate::PATIENCE;
+use crate::backend::Backend;
+use crate::client::{ask, request};
+use crate::failures::silent;
+use crate::lab::{Behind, Front, Lab};
+use crate::nginx::{self, SHIPPED};
+
+#[test]
+#[ignore = "needs nginx 1.30: run make test"]
+fn the_shipped_configuration_is_accepted() {
+    let output = nginx::check_shipped();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{said}");
+    assert!(
+        !said.contains("[warn]") && !said.contains("[error]"),
+        "{said}"
+    );
+}
+
+#[test]
+#[ignore = "needs nginx 1.30: run make test"]
+fn each_request_is_one_line_of_json() {
+    let lab = Lab::start(
+        Front::Nginx,
+        Behind {
+            asynchronous: Backend::dead(),
+            ..Behind::echo()
+        },
+    );
+    lab.echoed("GET /sync/dummy?a=%22b\nX-Request-ID: mine");
+    lab.ask("GET /async/").assert_problem(502);
+    lab.ask("GET /");
+    let lines = log_of(&lab, 3);
+    for line in &lines {
+        for number in ["status", "bytes", "request_time"] {
+            assert!(line[number].is_number(), "{number}: {line}");
+        }
+        for time in [
+            "upstream_connect_time",
+            "upstream_header_time",
+            "upstream_response_time",
+        ] {
+            assert!(line[time].is_string(), "{time}: {line}");
+        }
+        assert_eq!(line["method"], "GET");
+    }
+    let of = |uri: &str| lines.iter().find(|line| line["uri"] == uri).unwrap();
+    let answered = of("/sync/dummy?a=%22b");
+    assert_eq!(answered["request_id"], "mine");
+    assert_eq!(answered["status"], 200);
+    let time = answered["upstream_header_time"].as_str().unwrap();
+    assert!(time.parse::<f64>().is_ok(), "{time}");
+    assert_eq!(of("/async/")["status"], 502);
+    assert_eq!(of("/async/")["upstream_header_time"], "-");
+    assert_eq!(of("/")["upstream_addr"], "");
+}
+
+#[test]
+#[ignore = "needs nginx 1.30: run make test"]
+fn the_log_is_json_whatever_is_sent() {
+    let lab = Lab::echo(Front::Nginx);
+    for sent in [
+        "GET /sync/\r\n",
+        "\u{16}\u{3}\u{1}\r\n\r\n",
+        "GET /\"}\\ HTTP/1.1\r\nHost: x\r\nX-Request-ID: \"\\\r\n\r\n",
+        "G\"E HTTP/7.7\r\n\r\n",
+        "GET /sync/ HTTP/1.1\r\nHost: x\r\nno colon",
+    ] {
+        let mut client = lab.connect();
+        client.send(sent);
+        client.stream.get_ref().shutdown(Shutdown::Write).unwrap();
+        client.stream.read_to_end(&mut Vec::new()).unwrap();
+    }
+    lab.ask("GET /last");
+    let lines = log_of(&lab, 5);
+    assert!(
+        lines.iter().all(|line| line["status"].is_number()),
+        "{lines:?}"
+    );
+}
+
+/// The first lines of the access log, as soon as there are so many.
+fn log_of(lab: &Lab, count: usize) -> Vec<Value> {
+    let start = Instant::now();
+    loop {
+        let lines = lab.nginx().access_log();
+        if lines.len() >= count {
+            return lines
+                .iter()
+                .map(|line| serde_json::from_str(line).unwrap())
+                .collect();
+        }
+        assert!(start.elapsed() < PATIENCE, "{lines:?}");
+        thread::sleep(Duration::from_millis(20));
+    }
+}
+
+#[test]
+#[ignore = "needs nginx 1.30: run make test"]
+fn its_numbers_are_on_a_port_of_their_own() {
+    let lab = Lab::echo(Front::Nginx);
+    let answer = ask(lab.nginx().status, "GET /nginx_status");
+    assert!(
+        answer.text().starts_with("Active connections: "),
+        "{answer:?}"
+    );
+    assert_eq!(ask(lab.nginx().status, "GET /").status(), 404);
+}
+
+#[test]
+#[ignore = "needs nginx 1.30: run make test"]
+fn it_does_not_tell_its_version() {
+    let lab = Lab::echo(Front::Nginx);
+    for path in ["/", "/nowhere", "/sync/"] {
+        assert_eq!(
+            lab.ask(&format!("GET {path}")).header("server"),
+            Some("nginx")
+        );
+    }
+}
+
+#[test]
+#[ignore = "needs nginx 1.30: run make test"]
+fn a_slow_answer_is_not_asked_of_another_replica() {
+    let ((one, taken_by_one), (other, taken_by_other)) = (silent(), silent());
+    let behind = Behind {
+        sync: vec![one, other],
+        ..Behind::echo()
+    };
+    let timeout = Duration::from_millis(700);
+    let lab = Lab::start(Front::Nginx, behind.with_upstream_timeout(timeout));
+    lab.ask("GET /sync/").assert_problem(504);
+    thread::sleep(timeout * 2);
+    let taken = [taken_by_one, taken_by_other].map(|count| count.load(Ordering::SeqCst));
+    assert_eq!(taken.iter().sum::<usize>(), 1, "{taken:?}");
+}
+
+#[test]
+#[ignore = "needs nginx 1.30: run make test"]
+fn a_dead_replica_is_passed_over() {
+    let behind = Behind {
+        sync: vec![Backend::dead(), Backend::echo()],
+        ..Behind::echo()
+    };
+    let lab = Lab::start(Front::Nginx, behind);
+    for _ in 0..6 {
+        lab.echoed("GET /sync/");
+    }
+}
+
+#[test]
+#[ignore = "needs nginx 1.30: run make test"]
+fn a_request_goes_past_replicas_that_wait() {
+    let (arrive, arrived) = mpsc::channel();
+    // Each has one thread, so it takes one request at a time; `/` waits for good.
+    let replica = || {
+        let arrive = Mutex::new(arrive.clone());
+        Backend::start(move |mut connection| {
+            let one_at_a_time = arrive.lock().unwrap();
+            let request = connection.request().unwrap();
+            one_at_a_time.send(()).unwrap();
+            if request.start.starts_with("GET / ") {
+                connection.is_closed();
+            }
+            connection.answer("ok");
+        })
+    };
+    let sync = vec![replica(), replica(), replica()];
+    let lab = Lab::start(
+        Front::Nginx,
+        Behind {
+            sync,
+            ..Behind::echo()
+        },
+    );
+    let waiting = [(); 2].map(|()| {
+        let mut client = lab.connect();
+        client.send(request("GET /sync/"));
+        arrived.recv_timeout(PATIENCE).unwrap();
+        client
+    });
+    for _ in 0..6 {
+        assert_eq!(lab.ask("GET /sync/dummy").text(), "ok");
+        // nginx answers before it counts the request out; the next one may be with another worker.
+        thread::sleep(Duration::from_millis(100));
+    }
+    drop(waiting);
+}
+
+#[test]
+fn the_timeouts_are_long_enough_for_the_longest_wait() {
+    let text = fs::read_to_string(format!("{SHIPPED}/timeouts.conf")).unwrap();
+    for name in ["proxy_read_timeout", "proxy_send_timeout"] {
+        let (_, rest) = text.split_once(&format!("\n{name} ")).unwrap();
+        let (seconds, _) = rest.split_once("s;").unwrap();
+        assert!(seconds.parse::<u32>().unwrap() >= 300, "{name} {seconds}");
+    }
+}

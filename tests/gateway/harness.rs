@@ -1,0 +1,422 @@
+//! A server of its own for each test, a client that speaks HTTP by hand, and the app they meet at.
+
+use std::convert::Infallible;
+use std::error::Error;
+use std::io::{self, ErrorKind, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use axum::Router;
+use axum::body::{Body, Bytes};
+use axum::extract::{Query, State};
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use futures_util::{FutureExt, stream};
+use http_body_util::BodyExt;
+use threadlab::gateway::{BindError, Bound, Config, Running, asynchronous, synchronous};
+use threadlab::thread_state::Registry;
+
+/// How long anything may take that is to happen at once. Generous: the machine may be busy.
+pub(crate) const SOON: Duration = Duration::from_secs(10);
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Gateway {
+    Synchronous,
+    Asynchronous,
+}
+
+impl Gateway {
+    pub(crate) fn bind(self, config: &Config) -> Result<Bound, BindError> {
+        match self {
+            Self::Synchronous => synchronous::bind(config),
+            Self::Asynchronous => asynchronous::bind(config),
+        }
+    }
+
+    fn spawn(self, bound: Bound, app: Router, registry: Registry, name: &str) -> Running {
+        let running = match self {
+            Self::Synchronous => synchronous::spawn(bound, app, registry, name),
+            Self::Asynchronous => asynchronous::spawn(bound, app, registry, name),
+        };
+        running.unwrap()
+    }
+}
+
+/// Makes a test for each gateway of functions that take a [`Gateway`].
+macro_rules! against_both {
+    ($($behaviour:ident),+ $(,)?) => {
+        mod synchronous {
+            $(#[test] fn $behaviour() { super::$behaviour($crate::harness::Gateway::Synchronous) })+
+        }
+        mod asynchronous {
+            $(#[test] fn $behaviour() { super::$behaviour($crate::harness::Gateway::Asynchronous) })+
+        }
+    };
+}
+
+/// One gateway at work; ends when it is dropped.
+pub(crate) struct Server {
+    pub(crate) running: Running,
+    pub(crate) registry: Registry,
+    pub(crate) seen: Arc<Seen>,
+    /// Its threads' names begin with this.
+    pub(crate) name: String,
+}
+
+impl Server {
+    pub(crate) fn start(gateway: Gateway) -> Self {
+        Self::with(gateway, |_| {})
+    }
+
+    pub(crate) fn with(gateway: Gateway, change: impl FnOnce(&mut Config)) -> Self {
+        static COUNT: AtomicUsize = AtomicUsize::new(0);
+
+        let name = format!("gw{}", COUNT.fetch_add(1, Ordering::SeqCst));
+        let mut config = Config::new(([127, 0, 0, 1], 0).into());
+        change(&mut config);
+        let registry = Registry::new(&*name, []);
+        let seen = Arc::<Seen>::default();
+        let bound = gateway.bind(&config).unwrap();
+        let app = app(Arc::clone(&seen));
+        Self {
+            running: gateway.spawn(bound, app, registry.clone(), &name),
+            registry,
+            seen,
+            name,
+        }
+    }
+
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.running.local_addr()
+    }
+
+    pub(crate) fn connect(&self) -> Client {
+        Client::new(TcpStream::connect(self.address()).unwrap())
+    }
+
+    /// The whole answer to a GET on a connection of its own.
+    pub(crate) fn get(&self, target: &str) -> Answer {
+        let mut client = self.connect();
+        client.get(target);
+        client.receive()
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.running.shutdown();
+        let ended = self.running.join(SOON);
+        assert!(ended || std::thread::panicking(), "threads did not end");
+    }
+}
+
+pub(crate) fn threads(count: usize) -> NonZeroUsize {
+    NonZeroUsize::new(count).unwrap()
+}
+
+/// Waits until the condition holds.
+pub(crate) fn eventually(what: &str, holds: impl Fn() -> bool) {
+    let start = Instant::now();
+    while !holds() {
+        assert!(start.elapsed() < SOON, "{what} did not come true");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+/// A client that sends what it is told and reads answers one by one. It waits [`SOON`] for a byte.
+pub(crate) struct Client {
+    pub(crate) socket: TcpStream,
+    unread: Vec<u8>,
+}
+
+impl Client {
+    pub(crate) fn new(socket: TcpStream) -> Self {
+        socket.set_read_timeout(Some(SOON)).unwrap();
+        socket.set_nodelay(true).unwrap();
+        Self {
+            socket,
+            unread: Vec::new(),
+        }
+    }
+
+    pub(crate) fn send(&mut self, bytes: impl AsRef<[u8]>) {
+        self.socket.write_all(bytes.as_ref()).unwrap();
+    }
+
+    pub(crate) fn get(&mut self, target: &str) {
+        self.send(format!("GET {target} HTTP/1.1\r\nhost: test\r\n\r\n"));
+    }
+
+    /// Sends one byte after the other, until all are sent or the server hears no more.
+    pub(crate) fn trickle(&mut self, bytes: impl AsRef<[u8]>, pause: Duration) {
+        for byte in bytes.as_ref() {
+            if self.socket.write_all(&[*byte]).is_err() {
+                return;
+            }
+            std::thread::sleep(pause);
+        }
+    }
+
+    /// The next answer with the body that its head announces.
+    pub(crate) fn receive(&mut self) -> Answer {
+        let head = self.head();
+        let answer = Answer::new(head);
+        let body = match (answer.header("content-length"), answer.status) {
+            (_, 100) => Vec::new(),
+            (Some(length), _) => self.take(length.parse().unwrap()),
+            (None, _) if answer.header("transfer-encoding") == Some("chunked") => self.chunks(),
+            (None, _) => self.rest(),
+        };
+        Answer { body, ..answer }
+    }
+
+    /// The next answer's head, after which no body comes.
+    pub(crate) fn receive_head(&mut self) -> Answer {
+        Answer::new(self.head())
+    }
+
+    /// Everything that comes until the server closes.
+    pub(crate) fn rest(&mut self) -> Vec<u8> {
+        while self.read() > 0 {}
+        std::mem::take(&mut self.unread)
+    }
+
+    /// Asserts that nothing comes any more, and that the connection was not reset.
+    pub(crate) fn assert_closed(&mut self) {
+        assert_eq!(String::from_utf8_lossy(&self.rest()), "");
+    }
+
+    fn head(&mut self) -> String {
+        let end = loop {
+            if let Some(end) = self.unread.windows(4).position(|four| four == b"\r\n\r\n") {
+                break end + 4;
+            }
+            assert!(self.read() > 0, "closed in a head: {:?}", self.unread);
+        };
+        String::from_utf8(self.take(end)).unwrap()
+    }
+
+    pub(crate) fn take(&mut self, length: usize) -> Vec<u8> {
+        while self.unread.len() < length {
+            assert!(self.read() > 0, "closed {length} bytes too early");
+        }
+        let rest = self.unread.split_off(length);
+        std::mem::replace(&mut self.unread, rest)
+    }
+
+    pub(crate) fn chunks(&mut self) -> Vec<u8> {
+        let mut body = Vec::new();
+        loop {
+            let mut line = Vec::new();
+            while !line.ends_with(b"\r\n") {
+                line.extend(self.take(1));
+            }
+            let size = std::str::from_utf8(&line).unwrap().trim();
+            let size = usize::from_str_radix(size, 16).unwrap();
+            body.extend(self.take(size));
+            assert_eq!(self.take(2), b"\r\n");
+            if size == 0 {
+                return body;
+            }
+        }
+    }
+
+    fn read(&mut self) -> usize {
+        let mut chunk = [0; 64 * 1024];
+        let length = self.socket.read(&mut chunk).unwrap();
+        self.unread.extend(&chunk[..length]);
+        length
+    }
+}
+
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) head: String,
+    pub(crate) body: Vec<u8>,
+}
+
+impl Answer {
+    fn new(head: String) -> Self {
+        Self {
+            status: head[9..12].parse().unwrap(),
+            head,
+            body: Vec::new(),
+        }
+    }
+
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
+        self.head
+            .lines()
+            .filter_map(|line| line.split_once(": "))
+            .find_map(|(field, value)| (field == name).then_some(value))
+    }
+
+    pub(crate) fn text(&self) -> &str {
+        std::str::from_utf8(&self.body).unwrap()
+    }
+
+    /// Asserts that it is an error in the one shape of all errors, after which the connection closes.
+    #[track_caller]
+    pub(crate) fn assert_problem(&self, status: u16) {
+        assert_eq!(self.status, status, "{self:?}");
+        assert_eq!(
+            self.header("content-type"),
+            Some("application/problem+json")
+        );
+        assert_eq!(self.header("connection"), Some("close"));
+        assert!(self.header("date").is_some(), "{self:?}");
+        let problem: serde_json::Value = serde_json::from_slice(&self.body).unwrap();
+        assert_eq!(problem["status"], status);
+        assert!(problem["detail"].is_string(), "{problem}");
+    }
+}
+
+/// What the app has seen of its requests.
+#[derive(Debug, Default)]
+pub(crate) struct Seen {
+    pub(crate) begun: AtomicUsize,
+    pub(crate) finished: AtomicUsize,
+    pub(crate) dropped: AtomicUsize,
+}
+
+impl Seen {
+    pub(crate) fn begun(&self) -> usize {
+        self.begun.load(Ordering::SeqCst)
+    }
+
+    pub(crate) fn finished(&self) -> usize {
+        self.finished.load(Ordering::SeqCst)
+    }
+
+    pub(crate) fn dropped(&self) -> usize {
+        self.dropped.load(Ordering::SeqCst)
+    }
+}
+
+/// Counts itself as begun, and when it is dropped.
+struct Witness(Arc<Seen>);
+
+impl Witness {
+    fn new(seen: Arc<Seen>) -> Self {
+        seen.begun.fetch_add(1, Ordering::SeqCst);
+        Self(seen)
+    }
+}
+
+impl Drop for Witness {
+    fn drop(&mut self) {
+        self.0.dropped.fetch_add(1, Ordering::SeqCst);
+    }
+}
+
+fn app(seen: Arc<Seen>) -> Router {
+    Router::new()
+        .route("/", get(async || "hello"))
+        .route("/echo", post(echo))
+        .route("/mirror", post(async |body: Body| body))
+        .route("/ignore", post(async || StatusCode::PAYLOAD_TOO_LARGE))
+        .route("/late", post(late))
+        .route("/hesitate", post(hesitate))
+        .route("/drip", post(drip))
+        .route("/sleep", get(sleep))
+        .route("/block", get(block))
+        .route("/offload", get(offload))
+        .route("/panic", get(panic))
+        .route("/stream", get(many_bytes))
+        .route("/broken", get(broken))
+        .with_state(seen)
+}
+
+#[derive(serde::Deserialize)]
+struct Amount {
+    #[serde(default)]
+    ms: u64,
+    #[serde(default)]
+    mib: usize,
+}
+
+async fn echo(body: Body) -> Response {
+    match axum::body::to_bytes(body, usize::MAX).await {
+        Ok(bytes) => bytes.into_response(),
+        Err(error) if is_timeout(&error) => StatusCode::REQUEST_TIMEOUT.into_response(),
+        Err(_) => StatusCode::BAD_REQUEST.into_response(),
+    }
+}
+
+fn is_timeout(error: &axum::Error) -> bool {
+    std::iter::successors(error.source(), |&cause| cause.source())
+        .filter_map(|cause| cause.downcast_ref::<io::Error>())
+        .any(|cause| cause.kind() == ErrorKind::TimedOut)
+}
+
+/// Reads the body only after a while.
+async fn late(Query(Amount { ms, .. }): Query<Amount>, body: Body) -> Response {
+    tokio::time::sleep(Duration::from_millis(ms)).await;
+    echo(body).await
+}
+
+/// Reads a part of the body, and the rest after a while. Answers with the rest.
+async fn hesitate(Query(Amount { ms, .. }): Query<Amount>, mut body: Body) -> Response {
+    let _ = body.frame().await;
+    late(Query(Amount { ms, mib: 0 }), body).await
+}
+
+/// Does not wait for the body, and takes its time to answer.
+async fn drip(mut body: Body) -> Body {
+    assert!(body.frame().now_or_never().is_none());
+    drop(body);
+    Body::from_stream(stream::unfold(0, async |drips| {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        (drips < 3).then_some((Ok::<_, Infallible>("drip "), drips + 1))
+    }))
+}
+
+async fn sleep(State(seen): State<Arc<Seen>>, Query(Amount { ms, .. }): Query<Amount>) -> String {
+    let witness = Witness::new(seen);
+    tokio::time::sleep(Duration::from_millis(ms)).await;
+    witness.0.finished.fetch_add(1, Ordering::SeqCst);
+    format!("slept {ms} ms")
+}
+
+/// The mistake: it keeps its thread from everything else.
+async fn block(State(seen): State<Arc<Seen>>, Query(Amount { ms, .. }): Query<Amount>) -> String {
+    let _witness = Witness::new(seen);
+    std::thread::sleep(Duration::from_millis(ms));
+    format!("blocked {ms} ms")
+}
+
+/// Blocks a thread of the pool, and answers with its name.
+async fn offload(Query(Amount { ms, .. }): Query<Amount>) -> String {
+    let work = move || {
+        std::thread::sleep(Duration::from_millis(ms));
+        std::thread::current().name().unwrap_or_default().to_owned()
+    };
+    tokio::task::spawn_blocking(work).await.unwrap()
+}
+
+async fn panic() -> String {
+    panic!("as the test asked for")
+}
+
+async fn many_bytes(
+    State(seen): State<Arc<Seen>>,
+    Query(Amount { mib, .. }): Query<Amount>,
+) -> Body {
+    let witness = Witness::new(seen);
+    let chunk = Bytes::from(vec![b'x'; 64 * 1024]);
+    Body::from_stream(stream::iter((0..mib * 16).map(move |_| {
+        let _ = &witness;
+        Ok::<_, Infallible>(chunk.clone())
+    })))
+}
+
+/// A response that fails in its middle.
+async fn broken() -> Body {
+    let chunks = [Ok("half"), Err(io::Error::other("as the test asked for"))];
+    Body::from_stream(stream::iter(chunks))
+}

@@ -1,0 +1,121 @@
+//! The end: nothing new, and everything begun is finished.
+
+use std::net::TcpStream;
+use std::time::{Duration, Instant};
+
+use threadlab::gateway::Running;
+
+use crate::harness::{Client, Gateway, SOON, Server, eventually, threads};
+
+against_both!(
+    idle_threads_end_at_once,
+    requests_in_flight_are_finished,
+    bodies_in_flight_are_finished,
+    nothing_new_is_accepted,
+    a_deadline_that_passes_is_told,
+    asked_twice,
+    the_port_is_free_again,
+);
+
+/// Shuts down and asserts that it is done well before any deadline of a connection.
+fn ends_promptly(running: &Running) {
+    let start = Instant::now();
+    running.shutdown();
+    assert!(running.join(SOON), "still at work");
+    assert!(start.elapsed() < SOON / 4, "took {:?}", start.elapsed());
+}
+
+fn idle_threads_end_at_once(gateway: Gateway) {
+    let server = Server::with(gateway, |config| config.threads = threads(4));
+    assert_eq!(server.get("/").status, 200);
+    assert!(!server.running.join(Duration::ZERO));
+    ends_promptly(&server.running);
+}
+
+fn requests_in_flight_are_finished(gateway: Gateway) {
+    let server = Server::start(gateway);
+    let mut client = server.connect();
+    client.get("/sleep?ms=700");
+    eventually("the request", || server.seen.begun() == 1);
+    server.running.shutdown();
+    let answer = client.receive();
+    assert_eq!(answer.text(), "slept 700 ms");
+    assert_eq!(answer.header("connection"), Some("close"));
+    client.assert_closed();
+    assert!(server.running.join(SOON));
+    assert_eq!(server.seen.finished(), 1);
+}
+
+fn bodies_in_flight_are_finished(gateway: Gateway) {
+    let server = Server::start(gateway);
+    let mut client = server.connect();
+    client.send("POST /echo HTTP/1.1\r\nhost: test\r\ncontent-length: 10\r\n\r\nhello");
+    eventually("the request", || server.registry.requests_in_flight() == 1);
+    server.running.shutdown();
+    client.send("world");
+    assert_eq!(client.receive().text(), "helloworld");
+    assert!(server.running.join(SOON));
+}
+
+fn nothing_new_is_accepted(gateway: Gateway) {
+    let server = Server::start(gateway);
+    let mut client = server.connect();
+    client.get("/sleep?ms=700");
+    eventually("the request", || server.seen.begun() == 1);
+    server.running.shutdown();
+    assert!(TcpStream::connect(server.address()).is_err());
+    assert_eq!(server.running.accept_queue().unwrap().limit, 0);
+    assert_eq!(client.receive().status, 200);
+}
+
+fn a_deadline_that_passes_is_told(gateway: Gateway) {
+    let server = Server::start(gateway);
+    let mut client = server.connect();
+    client.get("/sleep?ms=1000");
+    eventually("the request", || server.seen.begun() == 1);
+    server.running.shutdown();
+    assert!(!server.running.join(Duration::from_millis(100)));
+    assert_eq!(client.receive().status, 200);
+    assert!(server.running.join(SOON));
+}
+
+fn asked_twice(gateway: Gateway) {
+    let server = Server::start(gateway);
+    server.running.shutdown();
+    ends_promptly(&server.running);
+}
+
+fn the_port_is_free_again(gateway: Gateway) {
+    let server = Server::start(gateway);
+    let address = server.address();
+    assert_eq!(server.get("/").status, 200);
+    drop(server);
+    let again = Server::with(gateway, |config| config.listen = address);
+    assert_eq!(again.get("/").status, 200);
+}
+
+#[test]
+fn idle_connections_are_closed_at_once() {
+    let server = Server::with(Gateway::Asynchronous, |config| config.threads = threads(2));
+    let mut idle: Vec<Client> = (0..8).map(|_| server.connect()).collect();
+    for client in idle.iter_mut().skip(4) {
+        client.get("/");
+        assert_eq!(client.receive().status, 200);
+    }
+    ends_promptly(&server.running);
+    for client in &mut idle {
+        client.assert_closed();
+    }
+}
+
+/// A call that blocks on a pool thread for a client that left belongs to no request.
+#[test]
+fn abandoned_blocking_work_does_not_delay_the_end() {
+    let server = Server::start(Gateway::Asynchronous);
+    let mut client = server.connect();
+    client.get("/offload?ms=4000");
+    eventually("the request", || server.registry.requests_in_flight() == 1);
+    drop(client);
+    eventually("its end", || server.registry.requests_in_flight() == 0);
+    ends_promptly(&server.running);
+}

@@ -1,0 +1,241 @@
+//! A headless Chromium, driven through its WebDriver.
+
+use std::fs;
+use std::net::TcpListener;
+use std::os::unix::process::CommandExt;
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use fantoccini::actions::{InputSource, MouseActions, PointerAction};
+use fantoccini::wd::WebDriverCompatibleCommand;
+use fantoccini::{Client, ClientBuilder, Locator};
+use hyper_util::client::legacy::connect::HttpConnector;
+use serde_json::{Value, json};
+use url::{ParseError, Url};
+
+/// How long a test waits for what must come; far more than it takes.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
+
+/// A browser with one page open. To be closed by [`Browser::close`], which also says what the page
+/// complained of.
+pub(crate) struct Browser {
+    client: Client,
+    driver: Driver,
+}
+
+/// The WebDriver, ended when dropped, and its browser with it.
+struct Driver {
+    process: Child,
+    profile: PathBuf,
+}
+
+impl Drop for Driver {
+    fn drop(&mut self) {
+        // The driver's group: after a test that failed the browser would else live on.
+        let group = format!("-{}", self.process.id());
+        let _ = Command::new("kill").args(["-KILL", "--", &group]).status();
+        let _ = self.process.wait();
+        let _ = fs::remove_dir_all(&self.profile);
+    }
+}
+
+impl Driver {
+    fn start(port: u16) -> Self {
+        let process = Command::new("chromedriver")
+            .arg(format!("--port={port}"))
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .process_group(0)
+            .spawn()
+            .unwrap_or_else(|error| {
+                panic!("chromedriver: {error}. Run make test, or install Chromium's driver")
+            });
+        let profile = std::env::temp_dir().join(format!("threadlab-browser-{}", process.id()));
+        Self { process, profile }
+    }
+}
+
+/// A command of Chromium's own: its path after the session's, and its body.
+#[derive(Debug)]
+struct Own(&'static str, Value);
+
+impl WebDriverCompatibleCommand for Own {
+    fn endpoint(&self, base: &Url, session: Option<&str>) -> Result<Url, ParseError> {
+        base.join(&format!(
+            "session/{}/{}",
+            session.unwrap_or_default(),
+            self.0
+        ))
+    }
+
+    fn method_and_body(&self, _: &Url) -> (http::Method, Option<String>) {
+        (http::Method::POST, Some(self.1.to_string()))
+    }
+}
+
+impl Browser {
+    /// Opens the page at the front of this address.
+    pub(crate) async fn open(front: &str) -> Self {
+        let port = TcpListener::bind("127.0.0.1:0")
+            .unwrap()
+            .local_addr()
+            .unwrap()
+            .port();
+        let driver = Driver::start(port);
+        let profile = format!("--user-data-dir={}", driver.profile.display());
+        let flags = [
+            "--headless",
+            "--no-sandbox",
+            "--disable-gpu",
+            "--disable-quic",
+            "--no-first-run",
+            "--disable-background-networking",
+            "--disable-component-update",
+            "--disable-sync",
+            "--window-size=1280,1000",
+            &profile,
+        ];
+        let wanted = json!({
+            "goog:chromeOptions": { "args": flags },
+            "goog:loggingPrefs": { "browser": "ALL" },
+        });
+        let client = connect(port, wanted.as_object().unwrap()).await;
+        client.goto(&format!("http://{front}/")).await.unwrap();
+        let browser = Self { client, driver };
+        browser.connected().await;
+        browser
+    }
+
+    /// Loads the page again.
+    pub(crate) async fn reload(&self) {
+        self.client.refresh().await.unwrap();
+        self.connected().await;
+    }
+
+    /// Waits until the page has news of both servers.
+    async fn connected(&self) {
+        self.until("return [...document.querySelectorAll('.connection')].every((line) => line.textContent === 'Connected')")
+            .await;
+    }
+
+    /// Closes the browser. Fails if the console has any error but these.
+    pub(crate) async fn close_but_for(self, expected: &[&str]) {
+        let log = Own("se/log", json!({ "type": "browser" }));
+        let entries = self.client.issue_cmd(log).await.unwrap();
+        self.client.close().await.unwrap();
+        drop(self.driver);
+        let complaints: Vec<_> = entries.as_array().unwrap().iter().collect();
+        let unexpected = |entry: &&&Value| {
+            let message = entry["message"].as_str().unwrap();
+            !expected.iter().any(|part| message.contains(part))
+        };
+        let unexpected: Vec<_> = complaints.iter().filter(unexpected).collect();
+        assert!(unexpected.is_empty(), "the console says: {unexpected:#?}");
+    }
+
+    /// Closes the browser. Fails if the console has an error.
+    pub(crate) async fn close(self) {
+        self.close_but_for(&[]).await;
+    }
+
+    /// What a script returns.
+    pub(crate) async fn run(&self, script: &str) -> Value {
+        self.client.execute(script, Vec::new()).await.unwrap()
+    }
+
+    /// What a script passes to its last argument.
+    pub(crate) async fn run_async(&self, script: &str) -> Value {
+        self.client.execute_async(script, Vec::new()).await.unwrap()
+    }
+
+    /// Waits until a script returns something true, and returns that.
+    pub(crate) async fn until(&self, script: &str) -> Value {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let value = self.run(script).await;
+            if value.as_bool().unwrap_or(!value.is_null()) {
+                return value;
+            }
+            assert!(Instant::now() < deadline, "never true: {script}");
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+
+    /// Waits for the verdict on the experiment and returns it.
+    pub(crate) async fn verdict(&self) -> String {
+        const VERDICT: &str = "const line = document.getElementById('verdict').textContent;
+            return line.startsWith('While') && line";
+        self.until(VERDICT).await.as_str().unwrap().to_owned()
+    }
+
+    /// Asks the synchronous server for `/dummy` by the page's button, and waits for the answer.
+    pub(crate) async fn ask_for_dummy(&self) {
+        self.click(".asks li:last-child .send").await;
+        self.until("return document.querySelector('.answers .done') !== null")
+            .await;
+    }
+
+    /// The text of the first element that a selector finds.
+    pub(crate) async fn text(&self, selector: &str) -> String {
+        let element = self.client.find(Locator::Css(selector)).await.unwrap();
+        element.text().await.unwrap()
+    }
+
+    /// Clicks the first element that a selector finds.
+    pub(crate) async fn click(&self, selector: &str) {
+        let element = self.client.find(Locator::Css(selector)).await.unwrap();
+        element.click().await.unwrap();
+    }
+
+    /// Points at the middle of the first element that a selector finds, with a mouse.
+    pub(crate) async fn hover(&self, selector: &str) {
+        let element = self.client.find(Locator::Css(selector)).await.unwrap();
+        let moves = MouseActions::new("mouse".to_owned()).then(PointerAction::MoveToElement {
+            element,
+            duration: None,
+            x: 0.0,
+            y: 0.0,
+        });
+        self.client.perform_actions(moves).await.unwrap();
+    }
+
+    /// Types into what has the focus.
+    pub(crate) async fn press(&self, keys: &str) {
+        let focused = self.client.active_element().await.unwrap();
+        focused.send_keys(keys).await.unwrap();
+    }
+
+    /// Sends a command of the Chrome DevTools Protocol.
+    pub(crate) async fn devtools(&self, command: &str, parameters: Value) -> Value {
+        let body = json!({ "cmd": command, "params": parameters });
+        self.client
+            .issue_cmd(Own("goog/cdp/execute", body))
+            .await
+            .unwrap()
+    }
+
+    /// Keeps a picture of the page as `target/live/NAME.png`.
+    pub(crate) async fn picture(&self, name: &str) {
+        let directory = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("target/live");
+        fs::create_dir_all(&directory).unwrap();
+        let picture = self.client.screenshot().await.unwrap();
+        fs::write(directory.join(format!("{name}.png")), picture).unwrap();
+    }
+}
+
+/// A session with the driver, which takes a moment to start.
+async fn connect(port: u16, wanted: &serde_json::Map<String, Value>) -> Client {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let session = ClientBuilder::new(HttpConnector::new())
+            .capabilities(wanted.clone())
+            .connect(&format!("http://127.0.0.1:{port}"))
+            .await;
+        match session {
+            Ok(client) => return client,
+            Err(error) => assert!(Instant::now() < deadline, "no browser: {error}"),
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+}

@@ -1,0 +1,15 @@
+//! The live page in a real browser, before real servers.
+
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+#[path = "../common/lab.rs"]
+mod lab;
+
+mod accessible;
+mod behind;
+mod browser;
+mod experiment;
+mod lanes;
+mod pointer;
+mod still;
+mod streams;

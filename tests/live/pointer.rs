@@ -1,0 +1,59 @@
+//! What a mouse does: point at a bar, copy a line, follow a link.
+
+use serde_json::json;
+
+use crate::browser::Browser;
+use crate::lab::{Lab, get};
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs Chromium: run make test"]
+async fn a_bar_tells_of_its_request_when_pointed_at() {
+    let lab = Lab::start(&[]);
+    let browser = Browser::open(&lab.front).await;
+    assert_eq!(get(&lab.front, "/sync/?seconds=0.3").status, 200);
+    browser
+        .until("return document.querySelector('.bars li') !== null")
+        .await;
+    assert_eq!(browser.text(".detail").await, "");
+    browser.hover(".bars button").await;
+    let told = browser.text(".detail").await;
+    assert!(told.starts_with("/ 3"), "{told}");
+    assert!(told.contains("on sync-0: queued"), "{told}");
+    assert!(told.ends_with("status 200"), "{told}");
+    browser.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs Chromium: run make test"]
+async fn a_curl_line_is_copied_as_it_stands() {
+    let lab = Lab::start(&[]);
+    let browser = Browser::open(&lab.front).await;
+    let wanted = json!({ "permissions": ["clipboardReadWrite", "clipboardSanitizedWrite"] });
+    browser.devtools("Browser.grantPermissions", wanted).await;
+    browser.click(".copy").await;
+    browser
+        .until("return document.querySelector('.copy').textContent === 'Copied'")
+        .await;
+    let copied = browser
+        .run_async("navigator.clipboard.readText().then(arguments[0], (error) => arguments[0](String(error)))")
+        .await;
+    let line = format!("curl 'http://{}/sync/?seconds=5'", lab.front);
+    assert_eq!(copied, line.as_str());
+    assert_eq!(browser.text(".asks code").await, line);
+    browser.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs Chromium: run make test"]
+async fn after_a_reload_the_tab_knows_its_requests_again() {
+    let lab = Lab::start(&[]);
+    let browser = Browser::open(&lab.front).await;
+    browser.ask_for_dummy().await;
+    browser.reload().await;
+    browser
+        .until("return document.querySelectorAll('.bars li').length === 1")
+        .await;
+    tokio::time::sleep(std::time::Duration::from_secs(1)).await;
+    assert_eq!(browser.text("#others").await, "");
+    browser.close().await;
+}

@@ -1,0 +1,105 @@
+//! What is to stand still: the layout always, and the lanes for those who want less motion.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use crate::browser::Browser;
+use crate::lab::{Lab, get};
+
+/// Collects what moves without the user's doing, from the page's beginning: how much, and what.
+const WATCH_LAYOUT: &str = "
+    window.moved = [];
+    new PerformanceObserver((list) => {
+        for (const { value, hadRecentInput, sources } of list.getEntries()) {
+            if (!hadRecentInput) window.moved.push([value, sources.map(({ node }) => node?.id || node?.className).join()]);
+        }
+    }).observe({ type: 'layout-shift', buffered: true });";
+
+/// All that comes and goes on the page by itself: the lanes, a verdict, strangers' requests, the
+/// details of a bar, and the answers.
+async fn nothing_moves(threads: &str, width: u64) {
+    let lab = Lab::start(&["--threads", threads]);
+    let browser = Browser::open(&lab.front).await;
+    let size =
+        json!({ "width": width, "height": 1800, "deviceScaleFactor": 1, "mobile": width < 500 });
+    browser
+        .devtools("Emulation.setDeviceMetricsOverride", size)
+        .await;
+    let source = json!({ "source": WATCH_LAYOUT });
+    browser
+        .devtools("Page.addScriptToEvaluateOnNewDocument", source)
+        .await;
+    browser.reload().await;
+    // What follows an input within half a second counts as the user's doing.
+    browser
+        .run(
+            "document.getElementById('wait').value = 2;
+             document.querySelector('form').requestSubmit();",
+        )
+        .await;
+    browser.verdict().await;
+    assert_eq!(get(&lab.front, "/sync/dummy").status, 200);
+    browser
+        .until("return document.getElementById('others').textContent !== ''")
+        .await;
+    browser.hover(".server:last-child .bars button").await;
+    for _ in 0..4 {
+        browser.click(".send").await;
+    }
+    browser
+        .until("return document.querySelector('.full').textContent !== ''")
+        .await;
+    browser
+        .until("return document.querySelectorAll('.answers .done').length === 4")
+        .await;
+    let moved: Vec<(f64, Value)> =
+        serde_json::from_value(browser.run("return window.moved").await).unwrap();
+    let sum: f64 = moved.iter().map(|(value, _)| value).sum();
+    assert!(
+        sum < 0.01,
+        "{threads} threads, {width} px: moved by {sum}: {moved:?}"
+    );
+    browser.picture(&format!("still-{threads}-{width}")).await;
+    browser.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs Chromium: run make test"]
+async fn nothing_moves_on_a_desk() {
+    nothing_moves("1", 1280).await;
+    nothing_moves("8", 1280).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs Chromium: run make test"]
+async fn nothing_moves_on_a_phone() {
+    nothing_moves("1", 360).await;
+    nothing_moves("8", 360).await;
+}
+
+/// How many frames are drawn in three seconds.
+const COUNT_FRAMES: &str = "
+    const done = arguments[0];
+    let frames = 0;
+    new PerformanceObserver((list) => { frames += list.getEntries().length; }).observe({ type: 'measure' });
+    setTimeout(() => done(frames), 3000);";
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs Chromium: run make test"]
+async fn who_wants_less_motion_sees_a_step_a_second() {
+    let lab = Lab::start(&[]);
+    let browser = Browser::open(&lab.front).await;
+    let sliding = browser.run_async(COUNT_FRAMES).await;
+    let feature = json!({ "name": "prefers-reduced-motion", "value": "reduce" });
+    let media = json!({ "features": [feature] });
+    browser.devtools("Emulation.setEmulatedMedia", media).await;
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    let calm = browser.run_async(COUNT_FRAMES).await.as_u64().unwrap();
+    assert!((1..=4).contains(&calm), "{calm} frames in 3 s");
+    assert!(
+        sliding.as_u64().unwrap() > 3 * calm,
+        "{sliding} frames, {calm} calm ones"
+    );
+    browser.close().await;
+}

@@ -1,0 +1,209 @@
+//! The expressions of dashboards and rules, held to the metrics that the code exports.
+
+use std::fs;
+
+use promql_parser::parser;
+use threadlab::{
+    app::ROUTES,
+    metrics::list::{self, Kind, Metric},
+    thread_state::State,
+};
+
+mod common {
+    pub(crate) mod dashboards;
+    pub(crate) mod faults;
+    pub(crate) mod promql;
+}
+use common::{
+    dashboards::{Rule, expressions, files, root, rules},
+    faults::Faults,
+    promql::{Labels, Series, labels},
+};
+
+#[test]
+fn expressions_use_what_is_exported() {
+    let series = exported_and_recorded();
+    let mut faults = Faults::default();
+    for asked in expressions() {
+        let place = format!("{}: {}", asked.source, asked.place);
+        match result_labels(&asked.expr, &series) {
+            Ok(labels) => {
+                for label in named(&asked.legend, "{{", "}}") {
+                    faults.unless(
+                        labels.contains(label),
+                        &place,
+                        format!("the result has no label {label}"),
+                    );
+                }
+            }
+            Err(fault) => faults.add(place, fault),
+        }
+    }
+    faults.none();
+}
+
+#[test]
+fn every_metric_is_used() {
+    let mut words: String = expressions()
+        .into_iter()
+        .map(|asked| asked.expr + "\n")
+        .collect();
+    for folder in ["", "docs", "docs/labs"]
+        .map(|folder| root().join(folder))
+        .iter()
+        .filter(|f| f.is_dir())
+    {
+        words.extend(files(folder, "md").into_iter().map(|(_, text)| text));
+    }
+    let is_word = |c: char| c.is_ascii_alphanumeric() || c == '_';
+    let used = |name: &str| {
+        words
+            .split(|c| !is_word(c))
+            .any(|word| word.starts_with(name))
+    };
+    let unused: Vec<_> = list::ALL
+        .iter()
+        .map(|metric| metric.name)
+        .filter(|name| !used(name))
+        .collect();
+    assert!(
+        unused.is_empty(),
+        "used by no dashboard, rule or document: {unused:?}"
+    );
+}
+
+#[test]
+fn alerts_say_what_to_do() {
+    let series = exported_and_recorded();
+    let mut faults = Faults::default();
+    for (file, rule) in rules().into_iter().filter(|(_, rule)| rule.alert.is_some()) {
+        let mut must =
+            |fine, fault: &str| faults.unless(fine, format!("{file}: {}", rule.name()), fault);
+        let severity = rule.labels.get("severity").map(String::as_str);
+        must(
+            matches!(severity, Some("warning" | "critical")),
+            "no severity",
+        );
+        let labels = result_labels(&rule.expr, &series).unwrap_or_default();
+        for key in ["summary", "description", "runbook"] {
+            must(!said(&rule, key).is_empty(), &format!("no {key}"));
+            for label in named(said(&rule, key), "$labels.", " ") {
+                must(
+                    labels.contains(label),
+                    &format!("the result has no label {label}"),
+                );
+            }
+        }
+        must(
+            has_heading(said(&rule, "runbook")),
+            "the runbook's page or heading does not exist",
+        );
+    }
+    faults.none();
+}
+
+fn said<'a>(alert: &'a Rule, key: &str) -> &'a str {
+    alert.annotations.get(key).map_or("", String::as_str)
+}
+
+/// The names in a template that stand between `before` and `after`.
+fn named<'a>(template: &'a str, before: &'a str, after: &'a str) -> impl Iterator<Item = &'a str> {
+    let rests = template.split(before).skip(1);
+    rests
+        .filter_map(move |rest| rest.split_once(after))
+        .map(|(name, _)| name.trim())
+}
+
+/// Whether `page#anchor` is a page of the project with a heading of that anchor.
+fn has_heading(link: &str) -> bool {
+    let Some((page, anchor)) = link.split_once('#') else {
+        return false;
+    };
+    let text = fs::read_to_string(root().join(page)).unwrap_or_default();
+    let mut headings = text.lines().filter_map(|line| line.strip_prefix("## "));
+    headings.any(|heading| heading.to_lowercase() == anchor)
+}
+
+/// The labels of what an expression yields, or what is wrong with it.
+fn result_labels(expr: &str, series: &Series) -> Result<Labels, String> {
+    match expr.split_once('$') {
+        Some((_, unknown)) => Err(format!("an unknown variable: ${unknown}")),
+        None => labels(&parser::parse(expr)?, series),
+    }
+}
+
+/// What the code and others export, and what the recording rules make of it.
+fn exported_and_recorded() -> Series {
+    let mut series = exported();
+    for (_, rule) in rules() {
+        // A faulty rule records nothing here; it is itself among the expressions that are reported.
+        if let (Some(name), Ok(labels)) = (rule.record, result_labels(&rule.expr, &series)) {
+            let valued = labels
+                .into_iter()
+                .map(|label| (label.clone(), values(&name, &label)));
+            let valued = valued.collect();
+            series.insert(name, valued);
+        }
+    }
+    series
+}
+
+fn exported() -> Series {
+    let mut series = Series::new();
+    let mut add = |name: String, labels: &[&str]| {
+        let labels = labels.iter().chain(&["job", "instance"]);
+        let valued = labels
+            .map(|label| ((*label).to_owned(), values(&name, label)))
+            .collect();
+        series.insert(name, valued);
+    };
+    for Metric {
+        name, kind, labels, ..
+    } in list::ALL
+    {
+        if *kind == Kind::Histogram {
+            add(format!("{name}_bucket"), &[labels, &["le"][..]].concat());
+            add(format!("{name}_sum"), labels);
+            add(format!("{name}_count"), labels);
+        } else {
+            add((*name).to_owned(), labels);
+        }
+    }
+    for name in OTHERS {
+        add((*name).to_owned(), &[]);
+    }
+    series
+}
+
+/// What others export and we use: the Prometheus client library, Prometheus, nginx's exporter.
+const OTHERS: &[&str] = &[
+    "process_cpu_seconds_total",
+    "process_max_fds",
+    "process_open_fds",
+    "process_resident_memory_bytes",
+    "process_start_time_seconds",
+    "process_threads",
+    "up",
+    "scrape_duration_seconds",
+    "nginx_connections_accepted",
+    "nginx_connections_handled",
+    "nginx_connections_reading",
+    "nginx_connections_waiting",
+    "nginx_connections_writing",
+    "nginx_http_requests_total",
+];
+
+/// The values of a label, where they are few and known.
+fn values(metric: &str, label: &str) -> Option<Vec<String>> {
+    let values = match label {
+        "server" => vec!["sync", "async"],
+        "state" if metric == list::ROUTE_POLL_SECONDS.name => {
+            vec!["running", "runnable", "blocked"]
+        }
+        "state" => State::ALL.map(State::as_str).to_vec(),
+        "http_route" => [ROUTES, &[list::UNMATCHED]].concat(),
+        "job" => vec!["threadlab", "nginx", "prometheus"],
+        _ => return None,
+    };
+    Some(values.into_iter().map(str::to_owned).collect())
+}
