@@ -187,7 +187,7 @@ fn each_thread_is_registered(gateway: Gateway) {
     let server = Server::with(gateway, |config| config.threads = threads(3));
     let indices = || {
         let states = server.registry.states();
-        states.iter().map(|(index, _)| *index).collect::<Vec<_>>()
+        states.keys().copied().collect::<Vec<_>>()
     };
     eventually("three threads", || indices() == [0, 1, 2]);
     assert_eq!(server.get("/offload").status, 200);
