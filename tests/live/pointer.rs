@@ -12,7 +12,7 @@ async fn a_bar_tells_of_its_request_when_pointed_at() {
     let browser = Browser::open(&lab.front).await;
     assert_eq!(get(&lab.front, "/sync/?seconds=0.3").status, 200);
     browser
-        .until("return document.querySelector('.bars li') !== null")
+        .until("return document.querySelector('.bars button')?.ariaLabel.endsWith('status 200')")
         .await;
     assert_eq!(browser.text(".detail").await, "");
     browser.hover(".bars button").await;
