@@ -22,6 +22,7 @@ mod fields;
 mod lab;
 mod message;
 mod nginx;
+mod nginx_metrics;
 mod nginx_only;
 mod refusals;
 mod routes;

@@ -1,0 +1,149 @@
+//! What nginx tells Prometheus of the requests that it passed on.
+
+use std::collections::BTreeMap;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use crate::PATIENCE;
+use crate::backend::Backend;
+use crate::client::{ask, request};
+use crate::failures::silent;
+use crate::lab::{Behind, Front, Lab};
+
+const SLOW: Duration = Duration::from_millis(300);
+
+/// The samples by their series.
+fn scrape(lab: &Lab) -> BTreeMap<String, f64> {
+    let answer = ask(lab.nginx().status, "GET /metrics");
+    assert_eq!(
+        answer.header("content-type"),
+        Some("text/plain; version=0.0.4; charset=utf-8")
+    );
+    let text = answer.text();
+    let samples = text.lines().filter(|line| !line.starts_with('#'));
+    let sample = |line: &str| {
+        let (series, value) = line.rsplit_once(' ').unwrap();
+        (series.to_owned(), value.parse().unwrap())
+    };
+    samples.map(sample).collect()
+}
+
+/// The samples as soon as a series has this value: nginx counts a request after it has answered.
+fn scrape_until(lab: &Lab, series: &str, value: f64) -> BTreeMap<String, f64> {
+    let start = Instant::now();
+    loop {
+        let samples = scrape(lab);
+        if samples.get(series) == Some(&value) {
+            return samples;
+        }
+        assert!(
+            start.elapsed() < PATIENCE,
+            "{series} never was {value}: {samples:#?}"
+        );
+        thread::sleep(Duration::from_millis(20));
+    }
+}
+
+fn requests(server: &str, status: u16) -> String {
+    format!(
+        r#"nginx_http_request_duration_seconds_count{{server="{server}",http_response_status_code="{status}"}}"#
+    )
+}
+
+#[test]
+#[ignore = "needs nginx 1.30: run make test"]
+fn its_series_are_there_before_any_request() {
+    let lab = Lab::echo(Front::Nginx);
+    for path in ["/", "/nowhere", "/sync", "/live/sync"] {
+        lab.ask(&format!("GET {path}"));
+    }
+    let samples = scrape(&lab);
+    for server in ["sync", "async"] {
+        for status in [200, 499, 502, 504] {
+            assert!(samples.contains_key(&requests(server, status)), "{status}");
+        }
+        for part in ["connect", "header", "response"] {
+            let count =
+                format!(r#"nginx_upstream_{part}_duration_seconds_count{{server="{server}"}}"#);
+            assert!(samples.contains_key(&count), "{part}");
+        }
+    }
+    let counted: Vec<_> = samples.iter().filter(|(_, value)| **value != 0.0).collect();
+    assert!(counted.is_empty(), "none was for a server: {counted:?}");
+}
+
+#[test]
+#[ignore = "needs nginx 1.30: run make test"]
+fn the_times_of_a_request_are_in_its_histograms() {
+    let slow = Backend::start(|mut connection| {
+        while connection.request().is_some() {
+            thread::sleep(SLOW);
+            connection.answer("ok");
+        }
+    });
+    let behind = Behind {
+        sync: vec![Backend::dead(), slow],
+        ..Behind::echo()
+    };
+    let lab = Lab::start(Front::Nginx, behind);
+    // One of the two is asked of the dead one first.
+    for _ in 0..2 {
+        assert_eq!(lab.ask("GET /sync/").status(), 200);
+    }
+    let samples = scrape_until(&lab, &requests("sync", 200), 2.0);
+    let value = |name: &str, labels: &str| samples[&format!("{name}{{{labels}}}")];
+
+    for (name, labels) in [
+        (
+            "nginx_http_request_duration_seconds",
+            r#"server="sync",http_response_status_code="200""#,
+        ),
+        ("nginx_upstream_header_duration_seconds", r#"server="sync""#),
+        (
+            "nginx_upstream_response_duration_seconds",
+            r#"server="sync""#,
+        ),
+    ] {
+        let bucket = |bound: &str| {
+            value(
+                &format!("{name}_bucket"),
+                &format!(r#"{labels},le="{bound}""#),
+            )
+        };
+        // The attempt at the dead one may have a time, too, of next to nothing.
+        let slow = bucket("+Inf") - bucket("0.25");
+        assert_eq!(slow, 2.0, "{name}: {samples:#?}");
+        assert_eq!(bucket("+Inf"), value(&format!("{name}_count"), labels));
+        let sum = value(&format!("{name}_sum"), labels);
+        assert!((0.6..2.0).contains(&sum), "{name}: {sum}");
+    }
+    let connects = value(
+        "nginx_upstream_connect_duration_seconds_bucket",
+        r#"server="sync",le="0.1""#,
+    );
+    assert!(connects >= 2.0, "the kernel connects at once: {samples:#?}");
+}
+
+#[test]
+#[ignore = "needs nginx 1.30: run make test"]
+fn what_no_server_answered_is_counted_by_its_status() {
+    let (deaf, _) = silent();
+    let behind = Behind {
+        sync: vec![Backend::dead()],
+        asynchronous: deaf,
+        ..Behind::echo()
+    };
+    let timeout = Duration::from_millis(700);
+    let lab = Lab::start(Front::Nginx, behind.with_upstream_timeout(timeout));
+    lab.ask("GET /sync/").assert_problem(502);
+    lab.ask("GET /async/").assert_problem(504);
+    let mut hasty = lab.connect();
+    hasty.send(request("GET /async/"));
+    thread::sleep(timeout / 4);
+    drop(hasty);
+
+    for (server, status) in [("sync", 502), ("async", 504), ("async", 499)] {
+        let samples = scrape_until(&lab, &requests(server, status), 1.0);
+        assert_eq!(samples[&requests(server, 200)], 0.0);
+    }
+}
