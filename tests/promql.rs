@@ -1,6 +1,6 @@
 //! The expressions of dashboards and rules, held to the metrics that the code exports.
 
-use std::fs;
+use std::{collections::BTreeSet, fs};
 
 use promql_parser::parser;
 use threadlab::{
@@ -61,15 +61,24 @@ fn every_metric_is_used() {
             .split(|c| !is_word(c))
             .any(|word| word.starts_with(name))
     };
-    let unused: Vec<_> = list::ALL
-        .iter()
-        .map(|metric| metric.name)
+    let ours = list::ALL.iter().map(|metric| metric.name);
+    let unused: Vec<_> = ours
+        .chain(NGINX.iter().map(|(name, _)| *name))
         .filter(|name| !used(name))
         .collect();
     assert!(
         unused.is_empty(),
         "used by no dashboard, rule or document: {unused:?}"
     );
+}
+
+#[test]
+fn nginx_counts_what_is_asked_for() {
+    let script = fs::read_to_string(root().join("nginx/metrics.js")).unwrap();
+    let is_word = |c: char| c.is_ascii_alphanumeric() || c == '_';
+    let words = script.split(|c| !is_word(c));
+    let counted: BTreeSet<_> = words.filter(|word| word.starts_with("nginx_")).collect();
+    assert_eq!(counted, NGINX.iter().map(|(name, _)| *name).collect());
 }
 
 #[test]
@@ -126,8 +135,10 @@ fn has_heading(link: &str) -> bool {
 
 /// The labels of what an expression yields, or what is wrong with it.
 fn result_labels(expr: &str, series: &Series) -> Result<Labels, String> {
-    match expr.split_once('$') {
-        Some((_, unknown)) => Err(format!("an unknown variable: ${unknown}")),
+    // A number is no variable, but a group of label_replace.
+    let is_variable = |rest: &&str| !rest.starts_with(|c: char| c.is_ascii_digit());
+    match expr.split('$').skip(1).find(is_variable) {
+        Some(unknown) => Err(format!("an unknown variable: ${unknown}")),
         None => labels(&parser::parse(expr)?, series),
     }
 }
@@ -162,18 +173,36 @@ fn exported() -> Series {
     } in list::ALL
     {
         if *kind == Kind::Histogram {
-            add(format!("{name}_bucket"), &[labels, &["le"][..]].concat());
-            add(format!("{name}_sum"), labels);
-            add(format!("{name}_count"), labels);
+            add_histogram(name, labels, &mut add);
         } else {
             add((*name).to_owned(), labels);
         }
+    }
+    for (name, labels) in NGINX {
+        add_histogram(name, labels, &mut add);
     }
     for name in OTHERS {
         add((*name).to_owned(), &[]);
     }
     series
 }
+
+fn add_histogram(name: &str, labels: &[&str], add: &mut impl FnMut(String, &[&str])) {
+    add(format!("{name}_bucket"), &[labels, &["le"]].concat());
+    add(format!("{name}_sum"), labels);
+    add(format!("{name}_count"), labels);
+}
+
+/// The histograms that nginx counts by a script of ours, `nginx/metrics.js`, with their labels.
+const NGINX: &[(&str, &[&str])] = &[
+    (
+        "nginx_http_request_duration_seconds",
+        &["server", "http_response_status_code"],
+    ),
+    ("nginx_upstream_connect_duration_seconds", &["server"]),
+    ("nginx_upstream_header_duration_seconds", &["server"]),
+    ("nginx_upstream_response_duration_seconds", &["server"]),
+];
 
 /// What others export and we use: the Prometheus client library, Prometheus, nginx's exporter.
 const OTHERS: &[&str] = &[
