@@ -13,6 +13,7 @@ use axum::{Json, Router};
 use futures_util::{Stream, stream};
 use http::StatusCode;
 use serde::{Deserialize, Serialize};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{MissedTickBehavior, interval};
 
 use super::AcceptQueue;
@@ -23,6 +24,10 @@ use crate::thread_state::{Registry, ThreadReading, Times};
 
 /// The time between two events.
 const INTERVAL: Duration = Duration::from_millis(100);
+
+/// Viewers at once: fewer than the connections that the metrics port takes, so that scrapes and
+/// health checks find room.
+const MOST_VIEWERS: usize = 128;
 
 /// A server and its threads up to now.
 #[derive(Debug, Serialize)]
@@ -92,6 +97,7 @@ pub fn routes(servers: Vec<Registry>, links: &[Link]) -> Router {
         .with_state(Lab {
             servers: Arc::from(servers),
             links: Arc::from(links),
+            places: Arc::new(Semaphore::new(MOST_VIEWERS)),
         })
 }
 
@@ -100,6 +106,8 @@ pub fn routes(servers: Vec<Registry>, links: &[Link]) -> Router {
 struct Lab {
     servers: Arc<[Registry]>,
     links: Arc<[Link]>,
+    /// For viewers.
+    places: Arc<Semaphore>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -121,11 +129,25 @@ async fn threads_stream(
     State(lab): State<Lab>,
     choice: Result<Query<Choice>, QueryRejection>,
 ) -> Response {
-    match choose(&lab.servers, choice).map(|chosen| chosen.into_iter().next()) {
-        Ok(Some(server)) => Sse::new(events(Viewer::new(server, lab.links))).into_response(),
-        Ok(None) => Problem::new(StatusCode::NOT_FOUND, "there is no server here").into_response(),
+    match viewer(lab, choice) {
+        Ok((viewer, place)) => Sse::new(events(viewer, place)).into_response(),
         Err(problem) => problem.into_response(),
     }
+}
+
+/// A viewer of the server that was chosen, and its place among the viewers.
+fn viewer(
+    lab: Lab,
+    choice: Result<Query<Choice>, QueryRejection>,
+) -> Result<(Viewer, OwnedSemaphorePermit), Problem> {
+    let chosen = choose(&lab.servers, choice)?.into_iter().next();
+    let server =
+        chosen.ok_or_else(|| Problem::new(StatusCode::NOT_FOUND, "there is no server here"))?;
+    let place = lab.places.try_acquire_owned().map_err(|_| {
+        let detail = format!("{MOST_VIEWERS} viewers are here, which is the most at once");
+        Problem::new(StatusCode::SERVICE_UNAVAILABLE, detail)
+    })?;
+    Ok((Viewer::new(server, lab.links), place))
 }
 
 fn choose(
@@ -155,17 +177,51 @@ fn choose(
     }
 }
 
-fn events(viewer: Viewer) -> impl Stream<Item = Result<Event, Infallible>> {
+/// The events for a viewer, who has the place for as long as they flow.
+fn events(
+    viewer: Viewer,
+    place: OwnedSemaphorePermit,
+) -> impl Stream<Item = Result<Event, Infallible>> {
     let mut ticks = interval(INTERVAL);
     // A viewer that was slow gets the present, not the past.
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    stream::unfold((ticks, viewer), async |(mut ticks, mut viewer)| {
-        ticks.tick().await;
-        // Plain numbers and strings: this cannot fail, and if it did a comment harms no viewer.
-        let event = Event::default();
-        let event = event
-            .json_data(viewer.next())
-            .unwrap_or(Event::default().comment("no data"));
-        Some((Ok(event), (ticks, viewer)))
-    })
+    stream::unfold(
+        (ticks, viewer, place),
+        async |(mut ticks, mut viewer, place)| {
+            ticks.tick().await;
+            // Plain numbers and strings: this cannot fail, and if it did a comment harms no viewer.
+            let event = Event::default();
+            let event = event
+                .json_data(viewer.next())
+                .unwrap_or(Event::default().comment("no data"));
+            Some((Ok(event), (ticks, viewer, place)))
+        },
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::body::Body;
+    use http::Request;
+    use tower::ServiceExt;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_viewer_too_many_is_refused_until_another_leaves() {
+        let routes = routes(vec![Registry::new("sync", [])], &[]);
+        let watch = async || {
+            let request = Request::get("/threads/stream").body(Body::empty()).unwrap();
+            routes.clone().oneshot(request).await.unwrap()
+        };
+        let mut watching = Vec::new();
+        for _ in 0..MOST_VIEWERS {
+            let answer = watch().await;
+            assert_eq!(answer.status(), StatusCode::OK);
+            watching.push(answer);
+        }
+        assert_eq!(watch().await.status(), StatusCode::SERVICE_UNAVAILABLE);
+        watching.pop();
+        assert_eq!(watch().await.status(), StatusCode::OK);
+    }
 }

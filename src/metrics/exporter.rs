@@ -18,12 +18,16 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use prometheus::{Encoder, TextEncoder};
 use tokio::net::TcpStream;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::problem::Problem;
 
 /// How long a client may be silent before and between its requests: its connection is a file
 /// descriptor that the servers cannot have meanwhile.
 const IDLE: Duration = Duration::from_secs(10);
+/// Connections at once, of which each is a file descriptor, too; beyond them the kernel queues. Far
+/// more than scrapes, health checks and viewers need.
+const MOST_CONNECTIONS: usize = 256;
 /// How long to wait before the next `accept` after one failed.
 const PAUSE: Duration = Duration::from_millis(100);
 
@@ -96,14 +100,20 @@ pub fn spawn(listener: TcpListener, routes: Router) -> io::Result<SocketAddr> {
     });
     thread::Builder::new()
         .name("exporter".into())
-        .spawn(move || runtime.block_on(serve(listener, routes)))?;
+        .spawn(move || runtime.block_on(serve(listener, routes, MOST_CONNECTIONS)))?;
     Ok(address)
 }
 
-async fn serve(listener: tokio::net::TcpListener, routes: Router) {
-    loop {
+async fn serve(listener: tokio::net::TcpListener, routes: Router, most_connections: usize) {
+    let places = Arc::new(Semaphore::new(most_connections));
+    // Nobody closes the semaphore.
+    while let Ok(place) = Arc::clone(&places).acquire_owned().await {
         match listener.accept().await {
-            Ok((stream, _)) => drop(tokio::spawn(serve_connection(stream, routes.clone()))),
+            Ok((stream, _)) => drop(tokio::spawn(serve_connection(
+                stream,
+                routes.clone(),
+                place,
+            ))),
             Err(error) => {
                 tracing::warn!(%error, "the metrics port can't accept a connection");
                 tokio::time::sleep(PAUSE).await;
@@ -112,7 +122,7 @@ async fn serve(listener: tokio::net::TcpListener, routes: Router) {
     }
 }
 
-async fn serve_connection(stream: TcpStream, routes: Router) {
+async fn serve_connection(stream: TcpStream, routes: Router, _place: OwnedSemaphorePermit) {
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(IDLE)
@@ -124,7 +134,7 @@ async fn serve_connection(stream: TcpStream, routes: Router) {
 
 #[cfg(test)]
 mod tests {
-    use std::io::Read;
+    use std::io::{Read, Write};
     use std::net::TcpStream;
     use std::time::Instant;
 
@@ -139,5 +149,34 @@ mod tests {
         let started = Instant::now();
         assert_eq!(silent.read(&mut [0]).unwrap(), 0);
         assert!(started.elapsed() >= IDLE / 2);
+    }
+
+    #[tokio::test]
+    async fn beyond_the_most_connections_one_waits_until_another_ends() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let routes = Router::new().route("/", get(async || "here"));
+        tokio::spawn(serve(listener, routes, 2));
+        tokio::task::spawn_blocking(move || {
+            let ask = || {
+                let mut stream = TcpStream::connect(address).unwrap();
+                stream
+                    .write_all(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+                    .unwrap();
+                stream
+            };
+            let answered = |stream: &mut TcpStream, within| {
+                stream.set_read_timeout(Some(within)).unwrap();
+                stream.read(&mut [0; 512]).is_ok_and(|length| length > 0)
+            };
+            let (mut one, mut other) = (ask(), ask());
+            assert!(answered(&mut one, IDLE) && answered(&mut other, IDLE));
+            let mut late = ask();
+            assert!(!answered(&mut late, Duration::from_millis(300)));
+            drop(one);
+            assert!(answered(&mut late, IDLE));
+        })
+        .await
+        .unwrap();
     }
 }

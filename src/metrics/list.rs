@@ -68,7 +68,7 @@ pub const ACTIVE_REQUESTS: Metric = Metric {
 pub const REQUEST_QUEUE: Metric = Metric {
     name: "http_server_request_queue_seconds",
     help: "Seconds that a request waited for a thread: from the front's X-Request-Start to the \
-           handler.",
+           handler. Without that header, or with one of more than an hour ago, none is counted.",
     kind: Kind::Histogram,
     labels: &["server"],
 };

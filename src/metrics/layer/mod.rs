@@ -169,8 +169,12 @@ impl Exchange {
     }
 }
 
+/// A header that tells of a longer wait means something else: fronts give up after minutes.
+const LONGEST_QUEUE: Duration = Duration::from_secs(3_600);
+
 /// How long the request waited for a thread, if the front says when it came:
-/// `X-Request-Start: t=1700000000.123`, in seconds since 1970. Clocks that disagree count as 0.
+/// `X-Request-Start: t=1700000000.123`, in seconds since 1970. Clocks that disagree count as 0;
+/// more than an hour is no measurement.
 fn queued(headers: &HeaderMap) -> Option<Duration> {
     let start = headers
         .get("x-request-start")?
@@ -181,7 +185,7 @@ fn queued(headers: &HeaderMap) -> Option<Duration> {
     let now = SystemTime::now()
         .duration_since(SystemTime::UNIX_EPOCH)
         .ok()?;
-    Some(now.saturating_sub(start))
+    Some(now.saturating_sub(start)).filter(|queued| *queued <= LONGEST_QUEUE)
 }
 
 /// By which a client knows its own requests in the journal: an `X-Request-ID` of just 16
