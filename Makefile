@@ -14,6 +14,8 @@ test: setup check audit unit browser stack ## test everything (about 20 minutes 
 check: ## formatting, lints, documentation
 	cargo fmt --check
 	cargo clippy --all-targets -- -D warnings
+	cargo clippy --no-default-features --lib -- -D warnings
+	cargo clippy --no-default-features --all-targets -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --no-deps
 
 audit: setup ## licences, sources and known faults of the dependencies

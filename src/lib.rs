@@ -24,13 +24,20 @@
 //! * [`serve`]: the composition root
 //! * [`cli`]: commands and flags
 
+#[cfg(feature = "lab")]
 pub mod app;
+#[cfg(feature = "lab")]
 pub mod cli;
+#[cfg(feature = "lab")]
 pub mod experiment;
+#[cfg(feature = "lab")]
 pub mod gateway;
+#[cfg(feature = "lab")]
 pub mod live;
 pub mod metrics;
 pub mod problem;
+#[cfg(feature = "lab")]
 pub mod proxy;
+#[cfg(feature = "lab")]
 pub mod serve;
 pub mod thread_state;

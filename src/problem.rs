@@ -6,30 +6,31 @@
 use http::header::{CONTENT_LENGTH, CONTENT_TYPE};
 use http::{HeaderValue, Response, StatusCode};
 use serde::Serialize;
-use utoipa::ToSchema;
 
 /// The media type of [`Problem`] as JSON.
 pub const MEDIA_TYPE: HeaderValue = HeaderValue::from_static("application/problem+json");
 
 /// An error answer (RFC 9457, section 3.1). Its `type` is `about:blank` and left out, as the
 /// section allows: the status says what kind of problem it is.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "lab", derive(utoipa::ToSchema))]
 pub struct Problem {
     /// The reason phrase of the status, e.g. `Not Found`.
     pub title: &'static str,
     /// The HTTP status code, 400 to 599.
-    #[schema(minimum = 400, maximum = 599)]
+    #[cfg_attr(feature = "lab", schema(minimum = 400, maximum = 599))]
     pub status: u16,
     /// One sentence: what was wrong, and what is allowed.
     pub detail: String,
     /// Extension member: the request parameter that was refused, if it was one.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(nullable = false)]
+    #[cfg_attr(feature = "lab", schema(nullable = false))]
     pub parameter: Option<Parameter>,
 }
 
 /// A refused parameter of a request.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "lab", derive(utoipa::ToSchema))]
 pub struct Parameter {
     /// Its name, e.g. `seconds`.
     pub name: &'static str,

@@ -1,5 +1,6 @@
 //! A process without file descriptors to spare: a test of its own, since it takes them from everybody.
 
+#![cfg(feature = "lab")]
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::io::{Read, Write};

@@ -1,5 +1,6 @@
 //! The program as a process: what it prints, how it ends, what it refuses.
 
+#![cfg(feature = "lab")]
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod common {

@@ -1,5 +1,7 @@
 //! The expressions of dashboards and rules, held to the metrics that the code exports.
 
+#![cfg(feature = "lab")]
+
 use std::{collections::BTreeSet, fs};
 
 use promql_parser::parser;
