@@ -41,3 +41,5 @@ pub mod proxy;
 #[cfg(feature = "lab")]
 pub mod serve;
 pub mod thread_state;
+
+pub use metrics::Metrics;

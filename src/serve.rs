@@ -21,7 +21,7 @@ use self::signals::Signals;
 use crate::gateway::{self, asynchronous, synchronous};
 use crate::metrics::exporter::{self, Readiness};
 use crate::metrics::list::UNMATCHED;
-use crate::metrics::{Metrics, Waits};
+use crate::metrics::{self, Metrics, Waits};
 use crate::thread_state::Registry;
 use crate::{app, live, proxy};
 
@@ -129,10 +129,9 @@ pub fn up(addresses: &Addresses, settings: &Settings) -> anyhow::Result<ExitCode
 
 /// What runs in this process.
 struct Lab {
-    metrics: Metrics,
     metrics_listener: TcpListener,
     readiness: Readiness,
-    registries: Vec<Registry>,
+    metrics: Vec<Metrics>,
     servers: Vec<gateway::Running>,
     front: Option<proxy::Running>,
 }
@@ -141,10 +140,9 @@ impl Lab {
     fn new(metrics: &Address) -> anyhow::Result<Self> {
         let listener = metrics.listen(TcpListener::bind)?;
         Ok(Self {
-            metrics: Metrics::new()?,
             metrics_listener: listener,
             readiness: Readiness::default(),
-            registries: Vec::new(),
+            metrics: Vec::new(),
             servers: Vec::new(),
             front: None,
         })
@@ -163,7 +161,8 @@ impl Lab {
             .chain([UNMATCHED])
             .map(str::to_owned);
         let registry = Registry::new(kind.as_str(), routes);
-        let app = stack(kind, &self.metrics, &registry, settings);
+        let metrics = Metrics::of(registry.clone())?;
+        let app = stack(kind, &metrics, settings);
         let spawn = match kind {
             Kind::Sync => synchronous::spawn,
             Kind::Async => asynchronous::spawn,
@@ -176,16 +175,17 @@ impl Lab {
             let queue = queue.accept_queue()?;
             Ok((queue.length.into(), queue.limit.into()))
         });
-        self.registries.push(registry);
+        self.metrics.push(metrics);
         self.servers.push(server);
         Ok(address)
     }
 
     /// Starts the exporter for the servers that were started.
     fn export(&self, links: &[live::Link]) -> anyhow::Result<SocketAddr> {
-        let registry = self.metrics.registry(self.registries.clone())?;
-        let routes = exporter::routes(registry, self.readiness.clone())
-            .merge(live::routes(self.registries.clone(), links));
+        let threads = self.metrics.iter().map(|server| server.threads().clone());
+        let routes = exporter::routes(metrics::registry(self.metrics.clone())?)
+            .merge(exporter::readiness_route(self.readiness.clone()))
+            .merge(live::routes(threads.collect(), links));
         exporter::spawn(self.metrics_listener.try_clone()?, routes)
             .context("the exporter cannot be started")
     }
@@ -240,11 +240,8 @@ impl Lab {
         if finished {
             return Ok(ExitCode::SUCCESS);
         }
-        let requests: u64 = self
-            .registries
-            .iter()
-            .map(Registry::requests_in_flight)
-            .sum();
+        let in_flight = |server: &Metrics| server.threads().requests_in_flight();
+        let requests: u64 = self.metrics.iter().map(in_flight).sum();
         tracing::warn!(
             requests,
             ?grace,
@@ -255,16 +252,18 @@ impl Lab {
 }
 
 /// What is around the app; a request meets the layers from the first to the last.
-fn stack(kind: Kind, metrics: &Metrics, registry: &Registry, settings: &Settings) -> Router {
+fn stack(kind: Kind, metrics: &Metrics, settings: &Settings) -> Router {
     let waits = match kind {
         Kind::Sync => Waits::WithThread,
         Kind::Async => Waits::WithoutThread,
     };
     // The synchronous server has its threads for a limit.
-    let overload =
-        (kind == Kind::Async).then(|| overload::layer(registry.clone(), settings.max_in_flight));
+    let overload = (kind == Kind::Async)
+        .then(|| overload::layer(metrics.threads().clone(), settings.max_in_flight));
+    // The gateways count a request from before its head is read.
+    let requests = metrics.layer().waits(waits).in_flight_elsewhere();
     let layers = ServiceBuilder::new()
-        .layer(metrics.layer(registry, waits))
+        .layer(requests.server_timing(true))
         .layer(PropagateRequestIdLayer::x_request_id())
         .layer(option_layer(overload));
     app::router(app::Limits {

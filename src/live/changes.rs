@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use super::AcceptQueue;
 use super::links::Link;
-use crate::thread_state::{self, Registry, Seen, State, ThreadReading};
+use crate::thread_state::{self, Registry, Routes, Seen, State, ThreadReading};
 
 /// The stretch of time that the page shows: a new viewer is not told of requests that ended
 /// before, in nanoseconds.
@@ -176,7 +176,7 @@ impl Thread {
 }
 
 impl Request {
-    fn new(request: thread_state::Request, routes: &[String]) -> Self {
+    fn new(request: thread_state::Request, routes: &Routes) -> Self {
         let thread_state::Request {
             number,
             thread,
@@ -190,7 +190,7 @@ impl Request {
         } = request;
         Self {
             number,
-            route: routes.get(route).cloned().unwrap_or_default(),
+            route: routes.name(route).unwrap_or_default().to_owned(),
             thread,
             mark: (mark > 0).then(|| format!("{mark:016x}")),
             arrived: milliseconds(arrived),

@@ -1,17 +1,20 @@
 //! Thread states, routes and queues as metrics, computed when they are asked for.
 
+use std::collections::HashMap;
+
 use prometheus::core::{Collector, Desc};
 use prometheus::proto::{self, LabelPair, MetricFamily, MetricType};
 
 use super::list::{
     ACCEPT_QUEUE_LENGTH, ACCEPT_QUEUE_LIMIT, ACTIVE_REQUESTS, Kind, Metric, ROUTE_AWAIT_SECONDS,
-    ROUTE_POLL_SECONDS, THREAD_STATE_SECONDS, THREAD_WALL_SECONDS,
+    ROUTE_POLL_SECONDS, SERVER, THREAD_STATE_SECONDS, THREAD_WALL_SECONDS,
 };
 use crate::thread_state::{Registry, State, seconds};
 
-/// Everything about some servers that is computed at the scrape.
+/// Everything about a server that is computed at the scrape.
+#[derive(Debug, Clone)]
 pub(super) struct ServerCollector {
-    servers: Vec<Registry>,
+    registry: Registry,
     descs: Vec<Desc>,
 }
 
@@ -29,22 +32,23 @@ impl ServerCollector {
     /// # Errors
     ///
     /// When a name on the list is none that Prometheus allows.
-    pub(super) fn new(servers: Vec<Registry>) -> prometheus::Result<Self> {
+    pub(super) fn new(registry: Registry) -> prometheus::Result<Self> {
+        let server = HashMap::from([(SERVER.to_owned(), registry.server().to_owned())]);
         let desc = |metric: &Metric| {
-            let labels = metric
-                .labels
-                .iter()
-                .map(|label| (*label).to_owned())
-                .collect();
+            let labels = metric.labels_within_server();
             Desc::new(
                 metric.name.to_owned(),
                 metric.help.to_owned(),
-                labels,
-                Default::default(),
+                labels.into_iter().map(str::to_owned).collect(),
+                server.clone(),
             )
         };
         let descs = COLLECTED.iter().map(desc).collect::<Result<_, _>>()?;
-        Ok(Self { servers, descs })
+        Ok(Self { registry, descs })
+    }
+
+    pub(super) fn registry(&self) -> &Registry {
+        &self.registry
     }
 }
 
@@ -55,14 +59,12 @@ impl Collector for ServerCollector {
 
     fn collect(&self) -> Vec<MetricFamily> {
         let mut families = COLLECTED.map(Family::new);
-        for server in &self.servers {
-            collect_server(server, &mut families);
-        }
+        collect(&self.registry, &mut families);
         families.map(Family::into_proto).into()
     }
 }
 
-fn collect_server(registry: &Registry, families: &mut [Family; COLLECTED.len()]) {
+fn collect(registry: &Registry, families: &mut [Family; COLLECTED.len()]) {
     let [
         states,
         walls,

@@ -46,13 +46,17 @@ impl Readiness {
     }
 }
 
-/// The exporter's routes: `/metrics`, `/healthz` and `/readyz`.
-pub fn routes(registry: prometheus::Registry, readiness: Readiness) -> Router {
+/// The exporter's routes: `/metrics` and `/healthz`, which answers as long as the process lives.
+pub fn routes(registry: prometheus::Registry) -> Router {
     Router::new()
         .route("/metrics", get(move || async move { metrics(&registry) }))
         .route("/healthz", get(async || "alive\n"))
-        .route("/readyz", get(move || async move { ready(&readiness) }))
         .fallback(async || problem(StatusCode::NOT_FOUND, "no such page on the metrics port"))
+}
+
+/// The route `/readyz`, to be merged with [`routes`]: 200 while ready, else 503.
+pub fn readiness_route(readiness: Readiness) -> Router {
+    Router::new().route("/readyz", get(move || async move { ready(&readiness) }))
 }
 
 fn metrics(registry: &prometheus::Registry) -> Response {

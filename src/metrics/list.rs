@@ -13,6 +13,17 @@ pub struct Metric {
     pub labels: &'static [&'static str],
 }
 
+/// The label that all metrics of a server have in common: its name.
+pub(super) const SERVER: &str = "server";
+
+impl Metric {
+    /// The labels in which the series of one server differ.
+    pub(super) fn labels_within_server(&self) -> Vec<&'static str> {
+        let labels = self.labels.iter().copied();
+        labels.filter(|label| *label != SERVER).collect()
+    }
+}
+
 /// How a metric's values move.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {

@@ -1,4 +1,4 @@
-//! The thread accounting and the requests as Prometheus metrics.
+//! The thread accounting and the requests of a server as Prometheus metrics.
 //!
 //! * `list`: the one list of names, help texts and labels
 //! * `collector`: thread states, routes and queues, computed at the scrape
@@ -12,50 +12,112 @@ pub mod list;
 mod process;
 mod requests;
 
-pub use layer::{RequestLayer, RequestService, Waits};
+use std::io;
+use std::net::{SocketAddr, TcpListener, ToSocketAddrs};
 
-use crate::thread_state;
+use prometheus::core::{Collector, Desc};
+use prometheus::proto::MetricFamily;
+
+pub use layer::{RequestLayer, RequestService, ResponseFuture, Waits};
+
+use crate::thread_state::Registry;
 use collector::ServerCollector;
 use process::Process;
-use requests::{Histograms, Requests};
+use requests::Histograms;
 
-/// The metrics of one process, of one server or more.
+/// The metrics of one server: a [`Collector`] for any [`prometheus::Registry`]. Clones share them.
+///
+/// Each series has the server's name as its label `server`, so that a process may have several.
+///
+/// ```
+/// use prometheus::TextEncoder;
+/// use threadlab::Metrics;
+///
+/// let metrics = Metrics::new("shop")?;
+/// let _registration = metrics.threads().join();
+///
+/// let registry = prometheus::Registry::new(); // or the one that you have
+/// registry.register(Box::new(metrics.clone()))?;
+/// let text = TextEncoder::new().encode_to_string(&registry.gather())?;
+/// assert!(text.contains(r#"thread_state_seconds_total{server="shop",thread="0",state="blocked"}"#));
+/// # Ok::<(), prometheus::Error>(())
+/// ```
 #[derive(Debug, Clone)]
 pub struct Metrics {
+    threads: ServerCollector,
     histograms: Histograms,
 }
 
 impl Metrics {
+    /// The metrics of a server of this name, whose threads and routes will show themselves.
+    ///
     /// # Errors
     ///
     /// When a name on the list is none that Prometheus allows.
-    pub fn new() -> prometheus::Result<Self> {
-        Ok(Self {
-            histograms: Histograms::new()?,
-        })
+    pub fn new(server: impl Into<String>) -> prometheus::Result<Self> {
+        Self::of(Registry::new(server, []))
     }
 
-    /// The layer that measures the requests of the server whose threads `registry` holds. Its
-    /// routes have series from the first scrape on.
-    #[must_use]
-    pub fn layer(&self, registry: &thread_state::Registry, waits: Waits) -> RequestLayer {
-        let requests = Requests::new(&self.histograms, registry.server(), registry.routes());
-        RequestLayer::new(requests, registry.clone(), waits)
-    }
-
-    /// What the exporter gathers from: `servers`, the histograms and the process itself.
+    /// The metrics of the server whose threads this registry holds. The routes that it knows
+    /// have series from the first scrape on.
     ///
     /// # Errors
     ///
-    /// When a name on the list is none that Prometheus allows, or stands on it twice.
-    pub fn registry(
-        &self,
-        servers: Vec<thread_state::Registry>,
-    ) -> prometheus::Result<prometheus::Registry> {
-        let registry = prometheus::Registry::new();
-        registry.register(Box::new(ServerCollector::new(servers)?))?;
-        registry.register(Box::new(self.histograms.clone()))?;
-        registry.register(Box::new(Process::this()))?;
-        Ok(registry)
+    /// When a name on the list is none that Prometheus allows.
+    pub fn of(threads: Registry) -> prometheus::Result<Self> {
+        Ok(Self {
+            histograms: Histograms::new(threads.server())?,
+            threads: ServerCollector::new(threads)?,
+        })
     }
+
+    /// The server's threads: where they are registered, and what they do.
+    #[must_use]
+    pub fn threads(&self) -> &Registry {
+        self.threads.registry()
+    }
+
+    /// The layer that measures the server's requests. To be applied with [`axum::Router::layer`]
+    /// after the routes that it is to measure.
+    #[must_use]
+    pub fn layer(&self) -> RequestLayer {
+        RequestLayer::new(&self.histograms, self.threads())
+    }
+
+    /// Serves these metrics and those of the process, as [`exporter::routes`] has them, on an OS
+    /// thread of their own, as long as the process lives. Returns the address that it listens on.
+    ///
+    /// # Errors
+    ///
+    /// When the address cannot be listened on, or the thread cannot be started.
+    pub fn export(&self, address: impl ToSocketAddrs) -> io::Result<SocketAddr> {
+        let registry = registry([self.clone()]).map_err(io::Error::other)?;
+        exporter::spawn(TcpListener::bind(address)?, exporter::routes(registry))
+    }
+}
+
+impl Collector for Metrics {
+    fn desc(&self) -> Vec<&Desc> {
+        [self.threads.desc(), self.histograms.desc()].concat()
+    }
+
+    fn collect(&self) -> Vec<MetricFamily> {
+        [self.threads.collect(), self.histograms.collect()].concat()
+    }
+}
+
+/// A registry with the metrics of these servers and of the process itself.
+///
+/// # Errors
+///
+/// When two servers have the same name.
+pub fn registry(
+    servers: impl IntoIterator<Item = Metrics>,
+) -> prometheus::Result<prometheus::Registry> {
+    let registry = prometheus::Registry::new();
+    for server in servers {
+        registry.register(Box::new(server))?;
+    }
+    registry.register(Box::new(Process::this()))?;
+    Ok(registry)
 }

@@ -1,5 +1,6 @@
 //! Histograms of one server's requests.
 
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use http::{Method, StatusCode};
@@ -7,7 +8,8 @@ use prometheus::core::{Collector, Desc};
 use prometheus::proto::MetricFamily;
 use prometheus::{Histogram, HistogramOpts, HistogramVec};
 
-use super::list::{Metric, REQUEST_DURATION, REQUEST_QUEUE, UNMATCHED};
+use super::list::{Metric, REQUEST_DURATION, REQUEST_QUEUE, SERVER, UNMATCHED};
+use crate::thread_state::Registry;
 
 /// Bucket bounds in seconds: from a fast answer to the longest wait that the app allows, with the
 /// article's 20 s in a bucket narrow enough for quantiles to say so.
@@ -16,25 +18,27 @@ const BUCKETS: [f64; 19] = [
     20.5, 30.0, 100.0, 300.0,
 ];
 
-/// Durations and queue times of every server's requests.
+/// Durations and queue times of one server's requests.
 #[derive(Debug, Clone)]
 pub(super) struct Histograms {
     durations: HistogramVec,
-    queue: HistogramVec,
+    queue: Histogram,
 }
 
 impl Histograms {
     /// # Errors
     ///
     /// When a name on the list is none that Prometheus allows.
-    pub(super) fn new() -> prometheus::Result<Self> {
-        let histogram = |metric: Metric| {
-            let opts = HistogramOpts::new(metric.name, metric.help).buckets(BUCKETS.to_vec());
-            HistogramVec::new(opts, metric.labels)
+    pub(super) fn new(server: &str) -> prometheus::Result<Self> {
+        let options = |metric: &Metric| {
+            HistogramOpts::new(metric.name, metric.help)
+                .const_label(SERVER, server)
+                .buckets(BUCKETS.to_vec())
         };
+        let labels = REQUEST_DURATION.labels_within_server();
         Ok(Self {
-            durations: histogram(REQUEST_DURATION)?,
-            queue: histogram(REQUEST_QUEUE)?,
+            durations: HistogramVec::new(options(&REQUEST_DURATION), &labels)?,
+            queue: Histogram::with_opts(options(&REQUEST_QUEUE))?,
         })
     }
 }
@@ -49,29 +53,38 @@ impl Collector for Histograms {
     }
 }
 
-/// The histograms of one server.
+/// Counts the requests of one server.
 #[derive(Debug)]
 pub(super) struct Requests {
-    server: String,
-    routes: Vec<String>,
-    durations: HistogramVec,
-    /// The series of `GET` answered with 200, by route: most requests find theirs here, and every
-    /// route has one from the start.
-    good: Vec<Histogram>,
-    queue: Histogram,
+    registry: Registry,
+    histograms: Histograms,
+    /// The series of `GET` answered with 200, by route: most requests find theirs here.
+    good: Box<[OnceLock<Histogram>]>,
 }
 
 impl Requests {
-    pub(super) fn new(histograms: &Histograms, server: &str, routes: &[String]) -> Self {
-        let Histograms { durations, queue } = histograms;
-        let good = |route: &String| durations.with_label_values(&[server, "GET", route, "200"]);
-        Self {
-            server: server.to_owned(),
-            routes: routes.to_vec(),
-            durations: durations.clone(),
-            good: routes.iter().map(good).collect(),
-            queue: queue.with_label_values(&[server]),
+    pub(super) fn new(histograms: &Histograms, registry: &Registry) -> Self {
+        let routes = registry.routes();
+        let requests = Self {
+            registry: registry.clone(),
+            histograms: histograms.clone(),
+            good: (0..routes.capacity()).map(|_| OnceLock::new()).collect(),
+        };
+        for (route, _) in routes.iter().enumerate() {
+            requests.good(route);
         }
+        requests
+    }
+
+    fn good(&self, route: usize) -> Option<&Histogram> {
+        let series = || self.series(&Method::GET, route, StatusCode::OK);
+        Some(self.good.get(route)?.get_or_init(series))
+    }
+
+    fn series(&self, method: &Method, route: usize, status: StatusCode) -> Histogram {
+        let route = self.registry.routes().name(route).unwrap_or(UNMATCHED);
+        let labels = [known(method), route, status.as_str()];
+        self.histograms.durations.with_label_values(&labels)
     }
 
     /// Counts a request to a route, given by its index.
@@ -83,19 +96,15 @@ impl Requests {
         took: Duration,
     ) {
         let took = took.as_secs_f64();
-        match self.good.get(route) {
+        match self.good(route) {
             Some(good) if status == StatusCode::OK && method == Method::GET => good.observe(took),
-            _ => {
-                let route = self.routes.get(route).map_or(UNMATCHED, String::as_str);
-                let labels = [self.server.as_str(), known(method), route, status.as_str()];
-                self.durations.with_label_values(&labels).observe(took);
-            }
+            _ => self.series(method, route, status).observe(took),
         }
     }
 
     /// Counts how long a request waited for a thread.
     pub(super) fn queued(&self, waited: Duration) {
-        self.queue.observe(waited.as_secs_f64());
+        self.histograms.queue.observe(waited.as_secs_f64());
     }
 }
 

@@ -22,16 +22,20 @@ mod kernel;
 mod published;
 mod registry;
 mod route;
+mod routes;
 mod slot;
 mod snapshot;
 mod state;
 mod window;
+
+use std::marker::PhantomData;
 
 pub use in_flight::{InFlight, InFlightGuard};
 pub use journal::{Entry, Journal, PLACES, Request, Seen};
 pub use kernel::now;
 pub use registry::{Registration, Registry, RouteReading, ThreadReading};
 pub use route::Held;
+pub use routes::{MOST_NEW_ROUTES, OTHER, Routes};
 pub use state::{State, Times, seconds};
 
 /// Marks the calling thread as parked: it now waits for work.
@@ -44,6 +48,39 @@ pub fn park() {
 /// Marks the calling thread as working again.
 pub fn unpark() {
     clock::with(clock::Clock::unpark);
+}
+
+/// Marks the calling thread as parked until the guard is dropped, however the scope is left.
+///
+/// ```
+/// use std::sync::mpsc::Receiver;
+/// use threadlab::thread_state;
+///
+/// /// The life of a thread in a pool of one's own.
+/// fn work(jobs: &Receiver<Box<dyn FnOnce() + Send>>) {
+///     let next = || {
+///         let _parked = thread_state::parked();
+///         jobs.recv()
+///     };
+///     while let Ok(job) = next() {
+///         job();
+///     }
+/// }
+/// ```
+pub fn parked() -> Parked {
+    park();
+    Parked(PhantomData)
+}
+
+/// Keeps the calling thread marked as parked. To be dropped on the same thread.
+#[derive(Debug)]
+#[must_use = "the thread is parked until this is dropped"]
+pub struct Parked(PhantomData<*const ()>);
+
+impl Drop for Parked {
+    fn drop(&mut self) {
+        unpark();
+    }
 }
 
 /// The index under which the calling thread is registered; `None` if it is not.

@@ -12,6 +12,7 @@ use super::journal::Journal;
 use super::kernel;
 use super::published::{Published, PublishedRoute};
 use super::route::{Held, RouteTimes};
+use super::routes::Routes;
 use super::snapshot::Snapshot;
 use super::state::{State, Times};
 
@@ -23,9 +24,10 @@ pub struct Registry(Arc<Inner>);
 struct Inner {
     server: String,
     began: u64,
-    routes: Vec<String>,
+    routes: Routes,
     journal: Journal,
-    in_flight: RwLock<Vec<Arc<InFlight>>>,
+    in_flight: Arc<InFlight>,
+    all_in_flight: RwLock<Vec<Arc<InFlight>>>,
     accept_queue: OnceLock<AcceptQueueProbe>,
     readers: Mutex<Readers>,
 }
@@ -104,12 +106,15 @@ pub struct RouteReading {
 }
 
 impl Registry {
-    /// A registry for the threads of `server`, whose requests belong to one of `routes`.
+    /// A registry for the threads of `server`. Those of its routes that are known already are
+    /// shown before anyone asks for them; see [`Routes`] for the others.
     pub fn new(server: impl Into<String>, routes: impl IntoIterator<Item = String>) -> Self {
-        let routes: Vec<String> = routes.into_iter().collect();
+        let (routes, in_flight) = (Routes::new(routes), InFlight::new());
         let readers = Readers {
-            ended_routes: vec![RouteTimes::default(); routes.len()],
-            routes: routes.iter().map(|_| PublishedRoute::default()).collect(),
+            ended_routes: vec![RouteTimes::default(); routes.capacity()],
+            routes: (0..routes.capacity())
+                .map(|_| PublishedRoute::default())
+                .collect(),
             ..Readers::default()
         };
         Self(Arc::new(Inner {
@@ -117,7 +122,8 @@ impl Registry {
             began: kernel::now(),
             routes,
             journal: Journal::new(),
-            in_flight: RwLock::default(),
+            all_in_flight: RwLock::new(vec![Arc::clone(&in_flight)]),
+            in_flight,
             accept_queue: OnceLock::new(),
             readers: Mutex::new(readers),
         }))
@@ -129,9 +135,9 @@ impl Registry {
         &self.0.server
     }
 
-    /// The names of the routes; a route is known to the thread accounting by its index here.
+    /// The routes of this server.
     #[must_use]
-    pub fn routes(&self) -> &[String] {
+    pub fn routes(&self) -> &Routes {
         &self.0.routes
     }
 
@@ -148,15 +154,43 @@ impl Registry {
         &self.0.journal
     }
 
+    /// Registers the calling thread under the lowest index that no living thread has; it serves
+    /// the requests of [`Self::in_flight`]. Its clock runs until the guard is dropped.
+    ///
+    /// ```
+    /// use threadlab::thread_state::{self, Registry};
+    ///
+    /// let registry = Registry::new("shop", []);
+    /// let worker = registry.clone();
+    /// std::thread::spawn(move || {
+    ///     let _registration = worker.join();
+    ///     assert_eq!(thread_state::index(), Some(0));
+    ///     // Works, and waits for work, which it marks: see `thread_state::parked`.
+    /// })
+    /// .join()
+    /// .unwrap();
+    /// assert_eq!(registry.read().threads.len(), 1);
+    /// ```
+    pub fn join(&self) -> Registration {
+        let mut readers = self.readers();
+        let free = |index: &usize| readers.threads.get(index).is_none_or(Reader::is_free);
+        let index = (0..).find(free).unwrap_or_default();
+        self.start(&mut readers, index, Arc::clone(&self.0.in_flight))
+    }
+
     /// Registers the calling thread under `index`; its clock runs until the guard is dropped.
     /// `in_flight` tells whether requests are in flight while the thread is parked.
     ///
     /// A thread has one clock: registering it again ends the one before. When a thread ends and
     /// another is registered under its index, the counters of the index go on.
     pub fn register(&self, index: usize, in_flight: Arc<InFlight>) -> Registration {
-        let clock = Clock::start(index, Arc::clone(&in_flight), self.0.routes.len());
+        self.start(&mut self.readers(), index, in_flight)
+    }
+
+    fn start(&self, readers: &mut Readers, index: usize, in_flight: Arc<InFlight>) -> Registration {
+        let clock = Clock::start(index, Arc::clone(&in_flight), self.0.routes.capacity());
         let living = Living::new(clock.shared());
-        self.readers()
+        readers
             .threads
             .entry(index)
             .or_default()
@@ -164,7 +198,7 @@ impl Registry {
             .push(living);
         let mut known = self
             .0
-            .in_flight
+            .all_in_flight
             .write()
             .unwrap_or_else(PoisonError::into_inner);
         if !known.iter().any(|other| Arc::ptr_eq(other, &in_flight)) {
@@ -176,12 +210,19 @@ impl Registry {
         Registration(PhantomData)
     }
 
+    /// The requests in flight of the threads that serve them together, as those of
+    /// [`Self::join`] do.
+    #[must_use]
+    pub fn in_flight(&self) -> &Arc<InFlight> {
+        &self.0.in_flight
+    }
+
     /// How many requests are in flight, over all threads.
     #[must_use]
     pub fn requests_in_flight(&self) -> u64 {
         let known = self
             .0
-            .in_flight
+            .all_in_flight
             .read()
             .unwrap_or_else(PoisonError::into_inner);
         known.iter().map(|in_flight| in_flight.count()).sum()
@@ -211,14 +252,20 @@ impl Registry {
         let mut routes = readers.ended_routes.clone();
         let mut threads = Vec::with_capacity(readers.threads.len());
         for (index, reader) in &mut readers.threads {
-            threads.push(reader.read(*index, &mut routes, &mut readers.ended_routes));
+            threads.push(reader.read(
+                *index,
+                &self.0.routes,
+                &mut routes,
+                &mut readers.ended_routes,
+            ));
         }
         let now = kernel::now();
         let routes = readers.routes.iter_mut().zip(&routes);
+        let routes = routes.zip(self.0.routes.iter());
         Reading {
             threads,
             routes: routes
-                .map(|(published, sum)| published.advance(sum, now))
+                .map(|((published, sum), _)| published.advance(sum, now))
                 .collect(),
         }
     }
@@ -246,17 +293,23 @@ impl Registry {
 }
 
 impl Reader {
+    /// Whether no living thread bears this index.
+    fn is_free(&self) -> bool {
+        self.living.iter().all(Living::has_ended)
+    }
+
     /// Adds up the threads of this index, and their routes to `routes`; those of threads that
     /// have ended go to `ended_routes` as well.
     fn read(
         &mut self,
         index: usize,
+        known: &Routes,
         routes: &mut [RouteTimes],
         ended_routes: &mut [RouteTimes],
     ) -> ThreadReading {
         let (mut times, mut wall) = (Times::default(), 0);
         self.living.retain_mut(|living| {
-            let now = living.read();
+            let now = living.read(known);
             add(routes, &now.routes);
             if now.ended {
                 add(ended_routes, &now.routes);
@@ -295,11 +348,11 @@ impl Living {
     }
 
     /// Reads slot and counters until they belong together.
-    fn read(&mut self) -> Now {
+    fn read(&mut self, routes: &Routes) -> Now {
         const ATTEMPTS: usize = 8;
         for _ in 0..ATTEMPTS {
             // A thread that stands still in the middle of a mark, or is gone: what was last seen.
-            let Some((sequence, now)) = self.try_read() else {
+            let Some((sequence, now)) = self.try_read(routes) else {
                 break;
             };
             // After the last attempt, of a thread that marks without pause, what it did since
@@ -312,8 +365,10 @@ impl Living {
         self.last.clone()
     }
 
-    fn try_read(&self) -> Option<(u64, Now)> {
-        let (sequence, words) = self.shared.slot.read()?;
+    fn try_read(&self, routes: &Routes) -> Option<(u64, Now)> {
+        let (sequence, mut words) = self.shared.slot.read()?;
+        // A route is known before a thread can work for it.
+        words.truncate(Snapshot::slot_words(routes.iter().count()));
         let (snapshot, mut routes) = Snapshot::parse(&words)?;
         let Snapshot {
             settled,
@@ -355,9 +410,17 @@ impl Living {
         ))
     }
 
-    fn state(&self) -> Option<State> {
+    fn snapshot(&self) -> Option<Snapshot> {
         let (_, words) = self.shared.slot.read()?;
-        let (Snapshot { window, ended, .. }, _) = Snapshot::parse(&words)?;
+        Some(Snapshot::parse(&words)?.0)
+    }
+
+    fn has_ended(&self) -> bool {
+        self.snapshot().is_some_and(|snapshot| snapshot.ended)
+    }
+
+    fn state(&self) -> Option<State> {
+        let Snapshot { window, ended, .. } = self.snapshot()?;
         if ended {
             return None;
         }
@@ -380,5 +443,48 @@ impl Drop for Registration {
         if let Some(mut clock) = clock::replace(None) {
             clock.end();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Barrier;
+    use std::thread;
+
+    use super::super::index;
+    use super::*;
+
+    #[test]
+    fn threads_that_join_get_an_index_each_and_leave_it_to_others() {
+        let (registry, all_joined) = (Registry::new("test", []), Barrier::new(4));
+        let join = || {
+            let _registration = registry.join();
+            all_joined.wait();
+            index().unwrap()
+        };
+        for _ in 0..3 {
+            let mut indices: Vec<usize> = thread::scope(|scope| {
+                let threads = [(); 4].map(|()| scope.spawn(join));
+                threads.map(|thread| thread.join().unwrap()).into()
+            });
+            indices.sort_unstable();
+            assert_eq!(indices, [0, 1, 2, 3]);
+        }
+        assert_eq!(registry.read().threads.len(), 4);
+    }
+
+    #[test]
+    fn a_route_that_is_new_has_times_of_its_own() {
+        let registry = Registry::new("test", ["/known".to_owned()]);
+        let _registration = registry.join();
+        assert_eq!(registry.read().routes.len(), 1);
+        let new = registry.routes().index("/new");
+        super::super::hold(new, false);
+        thread::sleep(std::time::Duration::from_millis(5));
+        let [known, new] = registry.read().routes[..] else {
+            panic!("two routes")
+        };
+        assert_eq!(known, RouteReading::default());
+        assert!(new.held.blocked >= 5_000_000, "{new:?}");
     }
 }

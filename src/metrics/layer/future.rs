@@ -57,9 +57,11 @@ where
         };
         let mut response = ready!(exchange.poll(|| this.inner.poll(context)))?;
 
-        let (held, awaited) = exchange.span.so_far();
-        if let Some(value) = timing::header(exchange.queued, &held, awaited) {
-            response.headers_mut().insert(SERVER_TIMING, value);
+        if exchange.measures.server_timing {
+            let (held, awaited) = exchange.span.so_far();
+            if let Some(value) = timing::header(exchange.queued, &held, awaited) {
+                response.headers_mut().insert(SERVER_TIMING, value);
+            }
         }
         let Some(exchange) = this.exchange.take() else {
             return Poll::Ready(Ok(response));

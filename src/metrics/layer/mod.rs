@@ -16,11 +16,11 @@ use axum::extract::MatchedPath;
 use http::{HeaderMap, Method, Request, Response};
 use tower::{Layer, Service};
 
-use self::future::ResponseFuture;
+pub use self::future::ResponseFuture;
 use self::span::Span;
 use super::list::UNMATCHED;
-use super::requests::Requests;
-use crate::thread_state::{Entry, Registry};
+use super::requests::{Histograms, Requests};
+use crate::thread_state::{Entry, InFlight, InFlightGuard, Registry};
 
 /// What a request does with its thread while it waits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,23 +35,55 @@ pub enum Waits {
 
 /// Measures every request of one server. To be applied with [`axum::Router::layer`], so that it
 /// sees the route that was matched.
+///
+/// As it is made, it is right for an app under `axum::serve` or any other asynchronous server.
 #[derive(Debug, Clone)]
-pub struct RequestLayer(Arc<Measures>);
+pub struct RequestLayer(Measures);
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct Measures {
-    requests: Requests,
+    requests: Arc<Requests>,
     registry: Registry,
     waits: Waits,
+    /// `None` if the requests are counted elsewhere.
+    in_flight: Option<Arc<InFlight>>,
+    server_timing: bool,
 }
 
 impl RequestLayer {
-    pub(super) fn new(requests: Requests, registry: Registry, waits: Waits) -> Self {
-        Self(Arc::new(Measures {
-            requests,
-            registry,
-            waits,
-        }))
+    pub(super) fn new(histograms: &Histograms, registry: &Registry) -> Self {
+        Self(Measures {
+            requests: Arc::new(Requests::new(histograms, registry)),
+            registry: registry.clone(),
+            waits: Waits::WithoutThread,
+            in_flight: Some(Arc::clone(registry.in_flight())),
+            server_timing: false,
+        })
+    }
+
+    /// What a request does with its thread while it waits. Default: [`Waits::WithoutThread`].
+    #[must_use]
+    pub fn waits(mut self, waits: Waits) -> Self {
+        self.0.waits = waits;
+        self
+    }
+
+    /// Whether each answer tells its client where its time went, in a `Server-Timing` header
+    /// (W3C, <https://www.w3.org/TR/server-timing/>), in milliseconds: `queue` (waited for a
+    /// thread), `run` (on CPU), `block` (held the thread, off CPU), `await` (waited without the
+    /// thread). Default: no, since a client may learn from it what is none of its business.
+    #[must_use]
+    pub fn server_timing(mut self, tells: bool) -> Self {
+        self.0.server_timing = tells;
+        self
+    }
+
+    /// Leaves it to whoever calls the app to keep requests in flight, which otherwise are so
+    /// from here to the end of their answer, in [`Registry::in_flight`].
+    #[must_use]
+    pub fn in_flight_elsewhere(mut self) -> Self {
+        self.0.in_flight = None;
+        self
     }
 }
 
@@ -61,7 +93,7 @@ impl<S> Layer<S> for RequestLayer {
     fn layer(&self, inner: S) -> Self::Service {
         RequestService {
             inner,
-            measures: Arc::clone(&self.0),
+            measures: Arc::new(self.0.clone()),
         }
     }
 }
@@ -105,6 +137,7 @@ where
             queued,
             span,
             entry,
+            _in_flight: measures.in_flight.as_ref().map(InFlight::enter),
         };
         ResponseFuture::new(self.inner.call(request), exchange)
     }
@@ -114,12 +147,7 @@ impl Measures {
     fn route(&self, request: &Request<Body>) -> usize {
         let matched = request.extensions().get::<MatchedPath>();
         let route = matched.map_or(UNMATCHED, MatchedPath::as_str);
-        let routes = self.registry.routes();
-        let index = routes.iter().position(|known| known == route);
-        // A route that the registry was not told of counts as unmatched, too.
-        index
-            .or_else(|| routes.iter().position(|known| known == UNMATCHED))
-            .unwrap_or(0)
+        self.registry.routes().index(route)
     }
 }
 
@@ -133,6 +161,7 @@ struct Exchange {
     span: Span,
     /// `None` if the journal had no place for it.
     entry: Option<Entry>,
+    _in_flight: Option<InFlightGuard>,
 }
 
 impl Exchange {
