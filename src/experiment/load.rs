@@ -60,7 +60,7 @@ impl Load {
 /// how long the schedule is.
 pub(super) async fn run(
     lab: &Lab,
-    server: Server,
+    (server, via): (Server, Via),
     path: &str,
     schedule: &Schedule,
     length: Duration,
@@ -68,7 +68,7 @@ pub(super) async fn run(
     let start = Instant::now();
     let requests = schedule.times().iter();
     let mut requests: FuturesUnordered<_> = requests
-        .map(|time| lab.get_at(server, Via::Front, path, start + *time))
+        .map(|time| lab.get_at(server, via, path, start + *time))
         .collect();
     let mut load = Load::default();
     while let Some(exchange) = requests.next().await {

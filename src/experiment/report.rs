@@ -296,6 +296,29 @@ impl Run {
         });
     }
 
+    /// Compares the time in a state with its prediction. Where it differs, a note says what the
+    /// threads did instead.
+    pub fn judge_state(
+        &mut self,
+        setting: &Setting,
+        prediction: Prediction,
+        observed: f64,
+        spent: &States,
+    ) {
+        let quantity = prediction.quantity.clone();
+        self.judge(setting, prediction, observed);
+        if self.findings.last().is_some_and(|finding| !finding.holds) {
+            let states = spent.named();
+            let states = states.map(|(state, seconds)| format!("{state} {seconds:.2} s"));
+            self.notes.push(format!(
+                "{}, {}: where {quantity} is not as predicted, the threads were {}",
+                setting.server,
+                setting.load,
+                states.join(", ")
+            ));
+        }
+    }
+
     /// The verdict that the findings give.
     #[must_use]
     pub fn found(&self) -> Verdict {

@@ -8,7 +8,7 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use super::lab::Lab;
 use super::report::{Generator, Report, Run, SCHEMA, Verdict};
-use super::{Error, Experiment, Settings};
+use super::{Error, Experiment, Scrape, Server, Settings};
 
 /// How a call ended.
 #[derive(Debug)]
@@ -101,18 +101,46 @@ async fn perform(lab: &Lab, experiment: &Experiment, run: &mut Run) -> Result<()
     (experiment.perform)(lab, run).await?;
     run.took_seconds = started.elapsed().as_secs_f64();
     run.generator = lab.generator();
-    let strangers = lab.strangers(&before, &lab.scrape().await?);
-    // One may have ended just before the first scrape and be counted just after it.
-    let bearable = 1.0 + run.generator.requests as f64 / 100.0;
-    let foreign = (strangers > bearable).then(|| {
-        format!("the servers finished {strangers} requests that were not of this experiment: someone else uses the lab")
-    });
+    let after = lab.scrape().await?;
     run.verdict = run.found();
-    if let Some(fault) = run.generator.fault().or(foreign) {
+    let fault = run.generator.fault();
+    let fault = fault.or_else(|| foreign(lab, run, &before, &after));
+    if let Some(fault) = fault.or_else(|| starved(run, &before, &after)) {
         run.notes.push(fault);
         run.verdict = Verdict::Void;
     }
     Ok(())
+}
+
+/// Why the lab was not ours alone, if so.
+fn foreign(lab: &Lab, run: &Run, before: &Scrape, after: &Scrape) -> Option<String> {
+    let strangers = lab.strangers(before, after);
+    // One may have ended just before the first scrape and be counted just after it.
+    let bearable = 1.0 + run.generator.requests as f64 / 100.0;
+    (strangers > bearable).then(|| {
+        format!("the servers finished {strangers} requests that were not of this experiment: someone else uses the lab")
+    })
+}
+
+/// What is contradicted means nothing if a server waited for a CPU for more than this part of the
+/// time.
+const STARVED: f64 = 0.05;
+
+/// Why the machine cannot contradict anything, if so: it had no CPU for a server.
+fn starved(run: &Run, before: &Scrape, after: &Scrape) -> Option<String> {
+    if run.verdict != Verdict::Contradicted {
+        return None;
+    }
+    let waited = |server| after.states(server).since(&before.states(server)).runnable;
+    let server = Server::BOTH
+        .into_iter()
+        .find(|server| waited(*server) > STARVED * run.took_seconds)?;
+    Some(format!(
+        "the machine is too busy: the threads of {server} waited {:.2} s of {:.1} s for a CPU; {:.0} % is allowed",
+        waited(server),
+        run.took_seconds,
+        STARVED * 100.0
+    ))
 }
 
 /// Hidden where stderr is no terminal.
@@ -124,4 +152,29 @@ fn progress(experiments: usize) -> ProgressBar {
     }
     bar.enable_steady_tick(Duration::from_millis(200));
     bar
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn waited(seconds: f64) -> Scrape {
+        let mut scrape = Scrape::default();
+        scrape.add(&format!(
+            "thread_state_seconds_total{{server=\"sync\",thread=\"0\",state=\"runnable\"}} {seconds}\n"
+        ));
+        scrape
+    }
+
+    #[test]
+    fn a_machine_without_a_cpu_for_the_servers_contradicts_nothing() {
+        let mut run = blank(&crate::experiment::ALL[0]);
+        run.took_seconds = 10.0;
+        run.verdict = Verdict::Contradicted;
+        assert!(starved(&run, &waited(1.0), &waited(1.4)).is_none());
+        let fault = starved(&run, &waited(1.0), &waited(1.6)).unwrap();
+        assert!(fault.contains("sync waited 0.60 s of 10.0 s"), "{fault}");
+        run.verdict = Verdict::Confirmed;
+        assert!(starved(&run, &waited(1.0), &waited(1.6)).is_none());
+    }
 }

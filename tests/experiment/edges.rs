@@ -4,8 +4,10 @@ use std::process::{Command, Output};
 use std::thread;
 use std::time::Duration;
 
+use rustix::process::{Pid, Resource, Rlimit, prlimit};
+
 use crate::lab::{Lab, get, try_get};
-use crate::runner::{Found, command, machine, spawn};
+use crate::runner::{Found, command, machine, perform, spawn};
 
 fn stderr(output: &Output) -> String {
     String::from_utf8_lossy(&output.stderr).into_owned()
@@ -135,6 +137,28 @@ fn too_few_files_are_said_with_the_limit() {
     for word in ["256", "ulimit -n"] {
         assert!(stderr(&output).contains(word), "{}", stderr(&output));
     }
+}
+
+#[test]
+fn thousands_go_straight_to_the_gateway_where_the_front_would_take_too_many_files() {
+    let _machine = machine();
+    let lab = Lab::start(&[]);
+    let files = Rlimit {
+        current: Some(1400),
+        maximum: Some(1400),
+    };
+    let process = Pid::from_raw(lab.process.pid().cast_signed());
+    prlimit(process, Resource::Nofile, files).unwrap();
+    let found = perform(&lab, &lab.front, "waiting", "1");
+    assert_eq!(found.verdict(), "confirmed", "{:#}", found.run);
+    let last = found.run["findings"].as_array().unwrap().last().unwrap();
+    assert_eq!(last["setting"]["via"], "direct");
+    assert_eq!(last["setting"]["load"], "500 wait, 50/s /dummy");
+    assert!(
+        found.run["notes"].to_string().contains("1400 files"),
+        "{}",
+        found.run["notes"]
+    );
 }
 
 #[test]

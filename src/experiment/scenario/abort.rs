@@ -67,7 +67,7 @@ fn judge_sync(
         ),
         dummy.seconds(),
     );
-    run.judge(
+    run.judge_state(
         setting,
         about(
             "thread blocked",
@@ -76,6 +76,7 @@ fn judge_sync(
             "the whole wait, though nobody waits for its answer; tolerance as above",
         ),
         spent.blocked,
+        spent,
     );
 }
 
@@ -98,7 +99,7 @@ fn judge_async(
         dummy.seconds(),
     );
     let patience = patience.as_secs_f64();
-    run.judge(
+    run.judge_state(
         setting,
         Prediction::between(
             "thread awaiting",
@@ -109,5 +110,6 @@ fn judge_async(
              news to arrive",
         ),
         spent.awaiting,
+        spent,
     );
 }

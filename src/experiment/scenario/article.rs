@@ -58,7 +58,7 @@ fn judge_sync(lab: &Lab, run: &mut Run, seen: &Pair, wait: Duration, pause: Dura
         ),
         seen.dummy.seconds(),
     );
-    run.judge(
+    run.judge_state(
         &setting,
         about(
             "threads blocked",
@@ -67,6 +67,7 @@ fn judge_sync(lab: &Lab, run: &mut Run, seen: &Pair, wait: Duration, pause: Dura
             "the thread is held, off CPU, for as long as / waits; tolerance as above",
         ),
         seen.spent.blocked,
+        &seen.spent,
     );
 }
 
@@ -89,7 +90,7 @@ fn judge_async(lab: &Lab, run: &mut Run, seen: &Pair, wait: Duration, pause: Dur
         ),
         seen.dummy.seconds(),
     );
-    run.judge(
+    run.judge_state(
         &setting,
         about(
             "threads awaiting",
@@ -99,6 +100,7 @@ fn judge_async(lab: &Lab, run: &mut Run, seen: &Pair, wait: Duration, pause: Dur
              for a busy machine",
         ),
         seen.spent.awaiting,
+        &seen.spent,
     );
 }
 

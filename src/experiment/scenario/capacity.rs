@@ -65,7 +65,15 @@ impl Trial {
     async fn perform(&self, lab: &Lab, run: &mut Run, overloads: bool) -> Result<(), Error> {
         let path = format!("/?seconds={}", self.wait.as_secs_f64());
         let before = lab.scrape().await?;
-        let load = |server| load::run(lab, server, &path, &self.schedule, self.length);
+        let load = |server| {
+            load::run(
+                lab,
+                (server, Via::Front),
+                &path,
+                &self.schedule,
+                self.length,
+            )
+        };
         let (sync, r#async) = future::join(load(Server::Sync), load(Server::Async)).await;
         let after = lab.quiet().await?;
         self.judge(
@@ -168,17 +176,15 @@ impl Trial {
         after: &Scrape,
     ) {
         let held = self.schedule.times().len() as f64 * self.wait.as_secs_f64();
+        let spent = after.states(server).since(&before.states(server));
         let (quantity, observed) = match server {
-            Server::Sync => (
-                "threads blocked",
-                after.states(server).blocked - before.states(server).blocked,
-            ),
+            Server::Sync => ("threads blocked", spent.blocked),
             Server::Async => (
                 "waits without a thread",
                 after.awaited(server) - before.awaited(server),
             ),
         };
-        run.judge(
+        run.judge_state(
             setting,
             Prediction::between(
                 quantity,
@@ -188,6 +194,7 @@ impl Trial {
                 "requests times their wait; a quarter more for what a request costs beside its wait",
             ),
             observed,
+            &spent,
         );
     }
 

@@ -47,7 +47,7 @@ pub(super) fn judge_held(
         ),
         dummy.seconds(),
     );
-    run.judge(
+    run.judge_state(
         setting,
         about(
             "thread blocked",
@@ -56,6 +56,7 @@ pub(super) fn judge_held(
             "off CPU and of no use to anyone else for that time; tolerance as above",
         ),
         spent.blocked,
+        spent,
     );
 }
 
@@ -77,7 +78,7 @@ pub(super) fn judge_free(
         ),
         dummy.seconds(),
     );
-    run.judge(
+    run.judge_state(
         setting,
         Prediction::at_least(
             "thread idle",
@@ -86,5 +87,6 @@ pub(super) fn judge_free(
             "no request is in flight but /dummy; 30 % for a busy machine",
         ),
         spent.idle,
+        spent,
     );
 }

@@ -127,7 +127,7 @@ async fn fill(lab: &Lab, run: &mut Run, cell: &Cell, wait: Duration) -> Result<(
         ),
     };
     run.judge(&setting, latency, seen.dummy.seconds());
-    run.judge(
+    run.judge_state(
         &setting,
         Prediction::at_least(
             cell.state.quantity(),
@@ -136,6 +136,7 @@ async fn fill(lab: &Lab, run: &mut Run, cell: &Cell, wait: Duration) -> Result<(
             "what the code does with its thread; at least three quarters of the wait",
         ),
         cell.state.of(&seen.spent),
+        &seen.spent,
     );
     Ok(())
 }

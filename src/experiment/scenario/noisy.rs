@@ -61,8 +61,14 @@ async fn load_both(lab: &Lab, bad: &str, length: Duration) -> Load {
         Schedule::even(BAD_RATE, length),
     );
     let (good, _) = future::join(
-        load::run(lab, Server::Async, "/dummy", &good_times, length),
-        load::run(lab, Server::Async, &bad, &bad_times, length),
+        load::run(
+            lab,
+            (Server::Async, Via::Front),
+            "/dummy",
+            &good_times,
+            length,
+        ),
+        load::run(lab, (Server::Async, Via::Front), &bad, &bad_times, length),
     )
     .await;
     good
@@ -128,5 +134,5 @@ fn judge_state(run: &mut Run, setting: &Setting, bad: &str, held: f64, spent: &S
             spent.blocked,
         ),
     };
-    run.judge(setting, prediction, observed);
+    run.judge_state(setting, prediction, observed, spent);
 }

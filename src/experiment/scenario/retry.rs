@@ -108,11 +108,12 @@ impl Seen {
         } else {
             clients
         });
-        let blocked = self.after.states(server).blocked - self.before.states(server).blocked;
-        run.judge(
+        let spent = self.after.states(server).since(&self.before.states(server));
+        run.judge_state(
             setting,
             self.threads_held(setting, worked),
-            blocked / setting.wait_seconds,
+            spent.blocked / setting.wait_seconds,
+            &spent,
         );
         if let Some(worked) = worked {
             run.judge(

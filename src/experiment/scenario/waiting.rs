@@ -10,7 +10,7 @@ use rustix::process::{Resource, getrlimit};
 use super::Experiment;
 use crate::experiment::lab::{Exchange, Lab, Via};
 use crate::experiment::load::{self, Load};
-use crate::experiment::report::{Prediction, Run, Unit};
+use crate::experiment::report::{Prediction, Run, Setting, Unit};
 use crate::experiment::{Error, Schedule, Scrape, Server};
 
 pub(super) const EXPERIMENT: Experiment = Experiment {
@@ -41,7 +41,7 @@ const MAX_BYTES: f64 = 128.0 * 1024.0;
 async fn perform(lab: &Lab, run: &mut Run) -> Result<(), Error> {
     let length = (lab.wait / 8).clamp(Duration::from_secs(1), Duration::from_millis(2500));
     let before = lab.scrape().await?;
-    let most = most(lab, run, &before)?;
+    let (most, via) = most(lab, run, &before)?;
     let path = format!("/?seconds={}", WAIT.as_secs());
     let mut crowd = FuturesUnordered::new();
     for level in LEVELS.map(|share| most * share / 100) {
@@ -49,18 +49,21 @@ async fn perform(lab: &Lab, run: &mut Run) -> Result<(), Error> {
         let start = Instant::now();
         for i in 0..level.saturating_sub(crowd.len() as u64) {
             let at = Duration::from_secs_f64(i as f64 / GROWTH);
-            crowd.push(lab.get_at(Server::Async, Via::Front, &path, start + at));
+            crowd.push(lab.get_at(Server::Async, via, &path, start + at));
         }
         let grown = Box::pin(grow(lab, level, start));
         beside(&mut crowd, grown).await?;
         let states = lab.scrape().await?;
         let schedule = Schedule::poisson(RATE, length);
-        let dummies = load::run(lab, Server::Async, "/dummy", &schedule, length);
+        let dummies = load::run(lab, (Server::Async, via), "/dummy", &schedule, length);
         let dummies = beside(&mut crowd, Box::pin(dummies)).await;
         let after = lab.scrape().await?;
+        let load = format!("{level} wait, {RATE:.0}/s /dummy");
+        let threads = after.threads(Server::Async);
+        let setting = lab.setting(Server::Async, via, threads, WAIT, load);
         judge(
-            lab,
             run,
+            &setting,
             level,
             length,
             &dummies,
@@ -70,8 +73,9 @@ async fn perform(lab: &Lab, run: &mut Run) -> Result<(), Error> {
     Ok(())
 }
 
-/// The highest level, as far as files allow it.
-fn most(lab: &Lab, run: &mut Run, scrape: &Scrape) -> Result<u64, Error> {
+/// The highest level and the way there, as far as files allow it: through the front if they do, or
+/// else straight to the gateway, which takes fewer of them in a lab of one process.
+fn most(lab: &Lab, run: &mut Run, scrape: &Scrape) -> Result<(u64, Via), Error> {
     let wanted = (PER_SECOND * lab.wait.as_secs_f64()).clamp(500.0, 10_000.0) as u64;
     let own = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
     if own < wanted + OTHER_FILES {
@@ -81,16 +85,22 @@ fn most(lab: &Lab, run: &mut Run, scrape: &Scrape) -> Result<u64, Error> {
         });
     }
     let limit = scrape.process(Server::Async, "process_max_fds") as u64;
+    let room = limit.saturating_sub(OTHER_FILES);
     // A lab of one process has the front's two ends of a request open beside the server's.
-    let each = if scrape.processes() == 1 { 3 } else { 1 };
-    let possible = limit.saturating_sub(OTHER_FILES) / each;
-    if possible < wanted {
+    if scrape.processes() > 1 || room >= 3 * wanted {
+        return Ok((wanted.min(room), Via::Front));
+    }
+    run.notes.push(format!(
+        "straight to the gateway: through the front, each request takes 3 of the {limit} files that the lab's process \
+         may have open (`ulimit -n {}` before its start is enough)",
+        3 * wanted + OTHER_FILES
+    ));
+    if room < wanted {
         run.notes.push(format!(
-            "{possible} requests instead of {wanted}: the lab's process may have {limit} files open (`ulimit -n`), \
-             and each request takes {each}"
+            "{room} requests instead of {wanted}, for the same reason"
         ));
     }
-    Ok(wanted.min(possible))
+    Ok((wanted.min(room), Via::Direct))
 }
 
 /// Waits until the crowd is as large as it is to be, or has had the time for it twice.
@@ -119,8 +129,8 @@ async fn beside<T>(
 }
 
 fn judge(
-    lab: &Lab,
     run: &mut Run,
+    setting: &Setting,
     level: u64,
     length: Duration,
     dummies: &Load,
@@ -128,13 +138,11 @@ fn judge(
 ) {
     let [before, states, after] = scrapes;
     let server = Server::Async;
-    let load = format!("{level} wait, {RATE:.0}/s /dummy");
-    let setting = lab.setting(server, Via::Front, after.threads(server), WAIT, load);
     run.curves
         .push(dummies.curve(format!("/dummy beside {level} that wait")));
     let level = level as f64;
     run.judge(
-        &setting,
+        setting,
         Prediction::between(
             "requests in flight",
             Unit::Count,
@@ -145,7 +153,7 @@ fn judge(
         after.in_flight(server),
     );
     run.judge(
-        &setting,
+        setting,
         Prediction::at_most(
             "p99 of /dummy",
             Unit::Seconds,
@@ -154,25 +162,27 @@ fn judge(
         ),
         dummies.latency(0.99),
     );
-    run.judge(
-        &setting,
+    let spent = after.states(server).since(&states.states(server));
+    run.judge_state(
+        setting,
         Prediction::at_least(
             "thread awaiting",
             Unit::Seconds,
             length.as_secs_f64() * 0.5,
             "it waits for timers and works only for /dummy; half of the time at least",
         ),
-        after.states(server).since(&states.states(server)).awaiting,
+        spent.awaiting,
+        &spent,
     );
     let resident = |scrape: &Scrape| scrape.process(server, "process_resident_memory_bytes");
     run.judge(
-        &setting,
+        setting,
         Prediction::at_most(
             "memory per waiting request",
             Unit::Bytes,
             MAX_BYTES,
-            "buffers, a task and a timer, in a lab of one process with the front's connections: tens of kilobytes, \
-             where a thread's stack alone has megabytes set aside",
+            "buffers, a task and a timer, and the front's connections where it is in the way and in the same process: \
+             tens of kilobytes, where a thread's stack alone has megabytes set aside",
         ),
         (resident(after) - resident(before)).max(0.0) / level,
     );
