@@ -119,7 +119,8 @@ enum Gateway {
 
 #[derive(Debug, Clone, Args)]
 struct Common {
-    /// Where the metrics are: /metrics, /healthz, /readyz, /threads, /threads/stream
+    /// Where the metrics are: /metrics, /healthz, /readyz, /threads, /threads/stream; and where a
+    /// runner says which experiment runs: POST /experiments/NAME
     #[arg(
         long,
         env = "THREADLAB_METRICS",

@@ -21,9 +21,9 @@ use self::signals::Signals;
 use crate::gateway::{self, asynchronous, synchronous};
 use crate::metrics::exporter::{self, Readiness};
 use crate::metrics::list::UNMATCHED;
-use crate::metrics::{self, Metrics, Waits};
+use crate::metrics::{self, Experiments, Metrics, Waits};
 use crate::thread_state::Registry;
-use crate::{app, live, proxy};
+use crate::{app, experiment, live, proxy};
 
 /// Which gateway serves the app.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -183,8 +183,12 @@ impl Lab {
     /// Starts the exporter for the servers that were started.
     fn export(&self, links: &[live::Link]) -> anyhow::Result<SocketAddr> {
         let threads = self.metrics.iter().map(|server| server.threads().clone());
-        let routes = exporter::routes(metrics::registry(self.metrics.clone())?)
+        let registry = metrics::registry(self.metrics.clone())?;
+        let experiments = Experiments::new(experiment::ALL.iter().map(|one| one.name))?;
+        registry.register(Box::new(experiments.clone()))?;
+        let routes = exporter::routes(registry)
             .merge(exporter::readiness_route(self.readiness.clone()))
+            .merge(experiments.routes())
             .merge(live::routes(threads.collect(), links));
         exporter::spawn(self.metrics_listener.try_clone()?, routes)
             .context("the exporter cannot be started")

@@ -7,6 +7,7 @@ use std::{collections::BTreeSet, fs};
 use promql_parser::parser;
 use threadlab::{
     app::ROUTES,
+    experiment,
     metrics::list::{self, Kind, Metric},
     thread_state::State,
 };
@@ -233,6 +234,7 @@ fn values(metric: &str, label: &str) -> Option<Vec<String>> {
         }
         "state" => State::ALL.map(State::as_str).to_vec(),
         "http_route" => [ROUTES, &[list::UNMATCHED]].concat(),
+        "experiment" => experiment::ALL.iter().map(|one| one.name).collect(),
         "job" => vec!["threadlab", "nginx", "prometheus"],
         _ => return None,
     };

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use futures_util::future;
 use http::header::HOST;
-use http::{HeaderMap, Request, StatusCode};
+use http::{HeaderMap, Method, Request, StatusCode};
 use http_body_util::{BodyExt, Empty};
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
@@ -48,9 +48,21 @@ pub(super) struct Answer {
 ///
 /// If there is no whole answer. A status such as 503 is an answer.
 pub(super) async fn get(address: SocketAddr, host: &str, path: &str) -> Result<Answer, Failure> {
+    exchange(address, request(Method::GET, host, path)?).await
+}
+
+/// Posts nothing to `path` at `address`.
+///
+/// # Errors
+///
+/// As [`get`].
+pub(super) async fn post(address: SocketAddr, host: &str, path: &str) -> Result<Answer, Failure> {
+    exchange(address, request(Method::POST, host, path)?).await
+}
+
+async fn exchange(address: SocketAddr, request: Request<Empty<Bytes>>) -> Result<Answer, Failure> {
     let stream = TcpStream::connect(address).await?;
     stream.set_nodelay(true)?;
-    let request = request(host, path)?;
     let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
     let exchange = async move {
         let (head, body) = sender.send_request(request).await?.into_parts();
@@ -100,13 +112,16 @@ pub(super) async fn get_and_keep(
     let stream = TcpStream::connect(address).await?;
     let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
     let connection = tokio::spawn(connection);
-    let response = sender.send_request(request(host, path)?).await?;
+    let response = sender
+        .send_request(request(Method::GET, host, path)?)
+        .await?;
     response.into_body().collect().await?;
     Ok(Kept { sender, connection })
 }
 
-fn request(host: &str, path: &str) -> http::Result<Request<Empty<Bytes>>> {
-    Request::get(path).header(HOST, host).body(Empty::new())
+fn request(method: Method, host: &str, path: &str) -> http::Result<Request<Empty<Bytes>>> {
+    let request = Request::builder().method(method).uri(path);
+    request.header(HOST, host).body(Empty::new())
 }
 
 /// What an answer's `Server-Timing` says.

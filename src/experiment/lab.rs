@@ -1,6 +1,7 @@
 //! The lab as an experiment sees it: a front, two servers behind it, and their metrics ports.
 
 use std::cell::RefCell;
+use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
@@ -19,6 +20,9 @@ use super::{Histogram, Server, Target};
 const SCRAPE_DEADLINE: Duration = Duration::from_secs(5);
 /// How long the lab may take to finish what the experiment before left behind, beyond its waits.
 const PATIENCE: Duration = Duration::from_secs(5);
+
+/// How often the servers are told which experiment runs: they believe it for 3 s.
+const ANNOUNCED_EVERY: Duration = Duration::from_secs(1);
 
 /// Which way a request takes to a server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -164,6 +168,21 @@ impl Lab {
             }
         }
         Ok(scrape)
+    }
+
+    /// Tells every metrics port, as long as it is polled, that this experiment runs.
+    pub(super) async fn announce(&self, experiment: &str) -> Infallible {
+        let path = format!("/experiments/{experiment}");
+        loop {
+            for port in &self.target.metrics {
+                let addresses = resolve("the metrics port", "--metrics", port).await;
+                for address in addresses.unwrap_or_default() {
+                    // Without it a mark is missing in the graphs, and the run is as good as with it.
+                    let _ = timeout(ANNOUNCED_EVERY, client::post(address, port, &path)).await;
+                }
+            }
+            sleep(ANNOUNCED_EVERY).await;
+        }
     }
 
     /// Asks a server for `path` at `intended`, or at once if that is over.

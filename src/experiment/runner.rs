@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use futures_util::future::{self, Either};
 use indicatif::{ProgressBar, ProgressStyle};
 use tokio::runtime;
 use tokio::signal::unix::{SignalKind, signal};
@@ -98,7 +99,11 @@ async fn perform(lab: &Lab, experiment: &Experiment, run: &mut Run) -> Result<()
     let before = lab.quiet().await?;
     lab.begin();
     let started = Instant::now();
-    (experiment.perform)(lab, run).await?;
+    let announced = Box::pin(lab.announce(experiment.name));
+    match future::select((experiment.perform)(lab, run), announced).await {
+        Either::Left((performed, _)) => performed?,
+        Either::Right((never, _)) => match never {},
+    }
     run.took_seconds = started.elapsed().as_secs_f64();
     run.generator = lab.generator();
     let after = lab.scrape().await?;

@@ -99,7 +99,7 @@ pub fn spawn(listener: TcpListener, routes: Router) -> io::Result<SocketAddr> {
     let routes = routes.method_not_allowed_fallback(async || {
         problem(
             StatusCode::METHOD_NOT_ALLOWED,
-            "only GET and HEAD are allowed here",
+            "this method is not allowed here; the header Allow names those that are",
         )
     });
     thread::Builder::new()

@@ -119,6 +119,15 @@ pub const ACCEPT_QUEUE_LIMIT: Metric = Metric {
     labels: &["server"],
 };
 
+/// Whether an experiment runs.
+pub const EXPERIMENT_RUNNING: Metric = Metric {
+    name: "experiment_running",
+    help: "1 while this experiment runs: its runner says so every second, and 3 s after it last \
+           did, the experiment is over; else 0.",
+    kind: Kind::Gauge,
+    labels: &["experiment"],
+};
+
 /// Every metric of ours; the usual `process_*` metrics come on top.
 pub const ALL: &[Metric] = &[
     THREAD_STATE_SECONDS,
@@ -130,6 +139,7 @@ pub const ALL: &[Metric] = &[
     ROUTE_AWAIT_SECONDS,
     ACCEPT_QUEUE_LENGTH,
     ACCEPT_QUEUE_LIMIT,
+    EXPERIMENT_RUNNING,
 ];
 
 /// The route of requests that match none: one series, whatever paths are asked for.

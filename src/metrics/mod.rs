@@ -3,9 +3,12 @@
 //! * `list`: the one list of names, help texts and labels
 //! * `collector`: thread states, routes and queues, computed at the scrape
 //! * `requests`, `layer`: histograms, and the layer around the app that fills them
+//! * `experiments`: which experiment runs on the lab, for the marks in the graphs
 //! * `exporter`: `/metrics` and health, on a port and a thread of their own
 
 mod collector;
+#[cfg(feature = "lab")]
+mod experiments;
 pub mod exporter;
 mod layer;
 pub mod list;
@@ -18,6 +21,8 @@ use std::net::{SocketAddr, TcpListener, ToSocketAddrs};
 use prometheus::core::{Collector, Desc};
 use prometheus::proto::MetricFamily;
 
+#[cfg(feature = "lab")]
+pub use experiments::Experiments;
 pub use layer::{RequestLayer, RequestService, ResponseFuture, Waits};
 
 use crate::thread_state::Registry;

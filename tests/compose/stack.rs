@@ -69,6 +69,18 @@ impl Stack {
         succeed(self.command(arguments))
     }
 
+    /// Runs experiments in the stack, one after the other, and returns their report.
+    pub fn experiment(&self, arguments: &[&str]) -> Value {
+        let run = ["run", "--rm", "-T", "experiment"];
+        let mut command = self.command(&[&run, arguments, &["--format", "json"]].concat());
+        // It fails where a prediction does, and that is in the report.
+        let output = command.output().unwrap();
+        serde_json::from_slice(&output.stdout).unwrap_or_else(|error| {
+            let errors = String::from_utf8_lossy(&output.stderr);
+            panic!("{arguments:?}: no report ({error}):\n{errors}")
+        })
+    }
+
     /// Whether a command succeeds in a service's container.
     pub fn exec(&self, service: &str, command: &[&str]) -> bool {
         let mut exec = self.command(&[&["exec", "-T", service], command].concat());

@@ -7,6 +7,7 @@
 #[path = "../common/lab.rs"]
 mod lab;
 
+mod announced;
 mod confirmed;
 mod contradicted;
 mod crossed;

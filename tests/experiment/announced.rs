@@ -1,0 +1,70 @@
+//! A lab that knows which experiment runs on it.
+
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use threadlab::experiment::ALL;
+
+use crate::lab::Lab;
+use crate::runner::{Found, command, machine, spawn};
+
+/// The experiments that a lab says run, of all that it knows.
+fn running(lab: &Lab) -> Vec<&'static str> {
+    let scrape = lab.scrape();
+    let names = ALL.iter().map(|experiment| experiment.name);
+    names
+        .filter(|name| scrape.value(&format!("experiment_running{{experiment=\"{name}\"}}")) == 1.0)
+        .collect()
+}
+
+fn is_soon(lab: &Lab, expected: &[&str]) {
+    let start = Instant::now();
+    while running(lab) != expected {
+        assert!(
+            start.elapsed() < Duration::from_secs(20),
+            "{:?} runs, not {expected:?}",
+            running(lab)
+        );
+        thread::sleep(Duration::from_millis(100));
+    }
+}
+
+#[test]
+fn an_experiment_shows_in_the_metrics_while_it_runs() {
+    let _machine = machine();
+    let lab = Lab::start(&[]);
+    assert!(running(&lab).is_empty());
+    let runner = spawn(command(&lab, &lab.front, &["article", "--seconds", "1"]));
+    is_soon(&lab, &["article"]);
+    let found = Found::of(&runner.wait_with_output().unwrap());
+    assert_eq!(found.verdict(), "confirmed", "{:#}", found.run);
+    is_soon(&lab, &[]);
+}
+
+#[test]
+fn only_known_names_become_series() {
+    let lab = Lab::start(&[]);
+    let series = |lab: &Lab| {
+        let samples = lab.scrape().samples;
+        samples
+            .keys()
+            .filter(|key| key.contains("experiment="))
+            .count()
+    };
+    assert_eq!(status(&lab, "POST /experiments/retry"), "204");
+    assert_eq!(running(&lab), ["retry"]);
+    assert_eq!(status(&lab, "POST /experiments/nonsense"), "404");
+    assert_eq!(status(&lab, "GET /experiments/matrix"), "405");
+    assert_eq!(running(&lab), ["retry"]);
+    assert_eq!(series(&lab), ALL.len());
+}
+
+fn status(lab: &Lab, request: &str) -> String {
+    let mut stream = TcpStream::connect(&lab.metrics).unwrap();
+    write!(stream, "{request} HTTP/1.0\r\n\r\n").unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    answer.split(' ').nth(1).unwrap().to_owned()
+}
