@@ -4,12 +4,12 @@ export PATH := $(CURDIR)/target/tools/bin:$(PATH)
 # One thing after the other: the tests compare times.
 .NOTPARALLEL:
 .DEFAULT_GOAL := help
-.PHONY: help test check audit unit browser stack setup images up down clean
+.PHONY: help test check elsewhere audit unit browser stack setup images up down clean
 
 help: ## show this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
 
-test: setup check audit unit browser stack ## test everything (about 20 minutes at first)
+test: setup check elsewhere audit unit browser stack ## test everything (about 20 minutes at first)
 
 check: ## formatting, lints, documentation
 	cargo fmt --check
@@ -17,6 +17,16 @@ check: ## formatting, lints, documentation
 	cargo clippy --no-default-features --lib -- -D warnings
 	cargo clippy --no-default-features --all-targets -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --no-deps
+
+elsewhere: ## that it compiles on other systems than Linux
+	@if rustup target add x86_64-apple-darwin x86_64-pc-windows-gnu; then \
+	    cargo clippy --target x86_64-apple-darwin -- -D warnings && \
+	    cargo clippy --target x86_64-pc-windows-gnu --no-default-features --lib -- -D warnings; \
+	else \
+	    echo; \
+	    echo "NOT CHECKED: other systems. Their standard libraries cannot be fetched from here, or not by rustup."; \
+	    echo; \
+	fi
 
 audit: setup ## licences, sources and known faults of the dependencies
 	cargo deny --log-level error check bans licenses sources

@@ -24,21 +24,21 @@
 //! * [`serve`]: the composition root
 //! * [`cli`]: commands and flags
 
-#[cfg(feature = "lab")]
+#[cfg(all(feature = "lab", unix))]
 pub mod app;
-#[cfg(feature = "lab")]
+#[cfg(all(feature = "lab", unix))]
 pub mod cli;
-#[cfg(feature = "lab")]
+#[cfg(all(feature = "lab", unix))]
 pub mod experiment;
-#[cfg(feature = "lab")]
+#[cfg(all(feature = "lab", unix))]
 pub mod gateway;
-#[cfg(feature = "lab")]
+#[cfg(all(feature = "lab", unix))]
 pub mod live;
 pub mod metrics;
 pub mod problem;
-#[cfg(feature = "lab")]
+#[cfg(all(feature = "lab", unix))]
 pub mod proxy;
-#[cfg(feature = "lab")]
+#[cfg(all(feature = "lab", unix))]
 pub mod serve;
 pub mod thread_state;
 

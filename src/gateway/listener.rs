@@ -3,7 +3,6 @@
 use std::io;
 use std::iter::Sum;
 use std::net::{SocketAddr, TcpListener};
-use std::os::fd::AsRawFd;
 use std::time::Duration;
 
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
@@ -123,7 +122,10 @@ pub struct AcceptQueue {
 
 impl AcceptQueue {
     /// The queue of a listening socket; 0 of 0 if it no longer listens.
+    #[cfg(target_os = "linux")]
     pub(super) fn of(listener: &TcpListener) -> io::Result<Self> {
+        /// The state of a listening socket, in Linux's `include/net/tcp_states.h`.
+        const TCP_LISTEN: u8 = 10;
         let info = tcp_info(listener)?;
         // For a listening socket Linux puts its queue into these two (`tcp_get_info`).
         Ok(match info.tcpi_state {
@@ -133,6 +135,12 @@ impl AcceptQueue {
             },
             _ => Self::default(),
         })
+    }
+
+    /// Only Linux tells.
+    #[cfg(not(target_os = "linux"))]
+    pub(super) fn of(_: &TcpListener) -> io::Result<Self> {
+        Err(io::ErrorKind::Unsupported.into())
     }
 }
 
@@ -145,11 +153,10 @@ impl Sum for AcceptQueue {
     }
 }
 
-/// The state of a listening socket, in Linux's `include/net/tcp_states.h`.
-const TCP_LISTEN: u8 = 10;
-
+#[cfg(target_os = "linux")]
 #[allow(unsafe_code)]
 fn tcp_info(listener: &TcpListener) -> io::Result<libc::tcp_info> {
+    use std::os::fd::AsRawFd;
     // SAFETY: `tcp_info` is made of integers only, for which zeroes are valid.
     let mut info: libc::tcp_info = unsafe { std::mem::zeroed() };
     let mut length = size_of::<libc::tcp_info>() as libc::socklen_t;

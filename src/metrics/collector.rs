@@ -84,7 +84,9 @@ fn collect(registry: &Registry, families: &mut [Family; COLLECTED.len()]) {
             states.add(&[name, &index, state.as_str()], thread.times.seconds(state));
         }
     }
-    for (route, times) in registry.routes().iter().zip(&reading.routes) {
+    // What a route spent is known from the threads that worked for it.
+    let routes = (!reading.threads.is_empty()).then(|| registry.routes().iter());
+    for (route, times) in routes.into_iter().flatten().zip(&reading.routes) {
         awaits.add(&[name, route], seconds(times.awaited));
         for (state, held) in [
             (State::Running, times.held.running),

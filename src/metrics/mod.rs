@@ -12,6 +12,7 @@ mod experiments;
 pub mod exporter;
 mod layer;
 pub mod list;
+#[cfg(target_os = "linux")]
 mod process;
 mod requests;
 
@@ -27,7 +28,6 @@ pub use layer::{RequestLayer, RequestService, ResponseFuture, Waits};
 
 use crate::thread_state::Registry;
 use collector::ServerCollector;
-use process::Process;
 use requests::Histograms;
 
 /// The metrics of one server: a [`Collector`] for any [`prometheus::Registry`]. Clones share them.
@@ -111,7 +111,7 @@ impl Collector for Metrics {
     }
 }
 
-/// A registry with the metrics of these servers and of the process itself.
+/// A registry with the metrics of these servers and, on Linux, of the process itself.
 ///
 /// # Errors
 ///
@@ -123,6 +123,7 @@ pub fn registry(
     for server in servers {
         registry.register(Box::new(server))?;
     }
-    registry.register(Box::new(Process::this()))?;
+    #[cfg(target_os = "linux")]
+    registry.register(Box::new(process::Process::this()))?;
     Ok(registry)
 }

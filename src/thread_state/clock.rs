@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 
 use super::evidence::Evidence;
 use super::in_flight::InFlight;
-use super::kernel::{self, Reading, Source};
+use super::kernel::{self, Reading, Source, Unsupported};
 use super::route::{Held, Hold, RouteTimes};
 use super::slot::Slot;
 use super::snapshot::Snapshot;
@@ -68,8 +68,16 @@ pub(super) struct Shared {
 
 impl Clock {
     /// Starts the clock of the calling thread, which bears this index.
-    pub(super) fn start(index: usize, in_flight: Arc<InFlight>, routes: usize) -> Self {
-        let source = Source::of_this_thread();
+    ///
+    /// # Errors
+    ///
+    /// When this system tells nothing of its threads.
+    pub(super) fn start(
+        index: usize,
+        in_flight: Arc<InFlight>,
+        routes: usize,
+    ) -> Result<Self, Unsupported> {
+        let source = Source::of_this_thread()?;
         let base = source.read_own(kernel::now());
         let slot = Slot::new(Snapshot::slot_words(routes));
         let clock = Self {
@@ -90,7 +98,7 @@ impl Clock {
             ended: false,
         };
         clock.publish(None);
-        clock
+        Ok(clock)
     }
 
     pub(super) fn shared(&self) -> Arc<Shared> {

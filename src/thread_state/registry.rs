@@ -4,12 +4,12 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::io;
 use std::marker::PhantomData;
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, MutexGuard, Once, OnceLock, PoisonError, RwLock};
 
 use super::clock::{self, Clock, Shared};
 use super::in_flight::InFlight;
 use super::journal::Journal;
-use super::kernel;
+use super::kernel::{self, Unsupported};
 use super::published::{Published, PublishedRoute};
 use super::route::{Held, RouteTimes};
 use super::routes::Routes;
@@ -188,14 +188,19 @@ impl Registry {
     }
 
     fn start(&self, readers: &mut Readers, index: usize, in_flight: Arc<InFlight>) -> Registration {
-        let clock = Clock::start(index, Arc::clone(&in_flight), self.0.routes.capacity());
-        let living = Living::new(clock.shared());
-        readers
-            .threads
-            .entry(index)
-            .or_default()
-            .living
-            .push(living);
+        let routes = self.0.routes.capacity();
+        let clock = Clock::start(index, Arc::clone(&in_flight), routes)
+            .inspect_err(tell_once)
+            .ok();
+        if let Some(clock) = &clock {
+            let living = Living::new(clock.shared());
+            readers
+                .threads
+                .entry(index)
+                .or_default()
+                .living
+                .push(living);
+        }
         let mut known = self
             .0
             .all_in_flight
@@ -204,7 +209,7 @@ impl Registry {
         if !known.iter().any(|other| Arc::ptr_eq(other, &in_flight)) {
             known.push(in_flight);
         }
-        if let Some(mut before) = clock::replace(Some(clock)) {
+        if let Some(mut before) = clock::replace(clock) {
             before.end();
         }
         Registration(PhantomData)
@@ -290,6 +295,11 @@ impl Registry {
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+fn tell_once(unsupported: &Unsupported) {
+    static TOLD: Once = Once::new();
+    TOLD.call_once(|| tracing::warn!("{unsupported}"));
 }
 
 impl Reader {
