@@ -212,6 +212,7 @@ fn substitute(expr: &str, min_step: &str) -> String {
         .replace("$__rate_interval", &format!("{}s", 4 * step))
         .replace("$__interval", &format!("{step}s"))
         .replace("$server", "sync|async")
+        .replace("$instance", ".*")
         .replace("$thread", ".*")
         .replace("$route", ".*")
 }
