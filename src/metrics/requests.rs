@@ -96,9 +96,10 @@ impl Requests {
         took: Duration,
     ) {
         let took = took.as_secs_f64();
-        match self.good(route) {
-            Some(good) if status == StatusCode::OK && method == Method::GET => good.observe(took),
-            _ => self.series(method, route, status).observe(took),
+        let is_good = status == StatusCode::OK && method == Method::GET;
+        match is_good.then(|| self.good(route)).flatten() {
+            Some(good) => good.observe(took),
+            None => self.series(method, route, status).observe(took),
         }
     }
 
