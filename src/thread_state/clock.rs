@@ -1,6 +1,7 @@
 //! The clock of the calling thread: what it marks, and what it publishes.
 
 use std::cell::RefCell;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 use super::evidence::Evidence;
@@ -54,6 +55,12 @@ pub(super) struct Clock {
     ended: bool,
 }
 
+impl Drop for Clock {
+    fn drop(&mut self) {
+        self.end();
+    }
+}
+
 /// What the thread shares with the exporter.
 #[derive(Debug)]
 pub(super) struct Shared {
@@ -64,10 +71,13 @@ pub(super) struct Shared {
     pub(super) evidence: Mutex<Evidence>,
     /// When the clock began, in nanoseconds of `CLOCK_MONOTONIC`.
     pub(super) began: u64,
+    /// When another thread took this one's place, so that its time counts no more; 0 if none has.
+    pub(super) replaced: AtomicU64,
 }
 
 impl Clock {
-    /// Starts the clock of the calling thread, which bears this index.
+    /// Starts the clock of the calling thread, which bears this index: as from now, or from the
+    /// thread's own start if that is given, in nanoseconds of `CLOCK_MONOTONIC`.
     ///
     /// # Errors
     ///
@@ -76,9 +86,16 @@ impl Clock {
         index: usize,
         in_flight: Arc<InFlight>,
         routes: usize,
+        thread_started: Option<u64>,
     ) -> Result<Self, Unsupported> {
         let source = Source::of_this_thread()?;
-        let base = source.read_own(kernel::now());
+        let base = match thread_started {
+            Some(wall) => Reading {
+                wall,
+                ..Reading::default()
+            },
+            None => source.read_own(kernel::now()),
+        };
         let slot = Slot::new(Snapshot::slot_words(routes));
         let clock = Self {
             index,
@@ -88,6 +105,7 @@ impl Clock {
                 in_flight,
                 evidence: Mutex::default(),
                 began: base.wall,
+                replaced: AtomicU64::new(0),
             }),
             window: Window::new(base, None),
             settled: Times::default(),
@@ -109,9 +127,24 @@ impl Clock {
         self.index
     }
 
+    pub(super) fn in_flight(&self) -> &Arc<InFlight> {
+        &self.shared.in_flight
+    }
+
+    /// Whether the thread's time counts, because no other has taken its place. What it does once one
+    /// has is done without a server thread, so that its hold is an await from then on.
+    pub(super) fn counts(&self) -> bool {
+        self.replaced().is_none()
+    }
+
+    fn replaced(&self) -> Option<u64> {
+        let replaced = self.shared.replaced.load(Ordering::Acquire);
+        (replaced > 0).then_some(replaced)
+    }
+
     /// The thread now waits for work.
     pub(super) fn park(&mut self) {
-        if self.window.park.is_some() {
+        if self.window.park.is_some() || !self.counts() {
             return;
         }
         let wall = kernel::now();
@@ -127,7 +160,7 @@ impl Clock {
 
     /// The thread has work again.
     pub(super) fn unpark(&mut self) {
-        if self.window.park.is_none() {
+        if self.window.park.is_none() || !self.counts() {
             return;
         }
         let wall = kernel::now();
@@ -146,9 +179,10 @@ impl Clock {
         if awaited {
             self.route(route, |times| times.end_await(wall));
         }
-        match &mut self.hold {
-            Some(hold) => hold.inner += 1,
-            None => self.begin_hold(route, wall),
+        if let Some(hold) = &mut self.hold {
+            hold.inner += 1;
+        } else if self.counts() {
+            self.begin_hold(route, wall);
         }
         self.publish(Some(route));
     }
@@ -201,7 +235,7 @@ impl Clock {
     }
 
     /// Settles everything for good; the exporter reads no counter of this thread any more.
-    pub(super) fn end(&mut self) {
+    fn end(&mut self) {
         let wall = kernel::now();
         self.account_hold(wall);
         let held = self.hold.take().map(|hold| hold.route);
@@ -218,12 +252,27 @@ impl Clock {
         let Some(Hold { since, .. }) = self.hold else {
             return;
         };
+        if let Some(replaced) = self.replaced() {
+            // Up to then, the registry has accounted it.
+            return self.await_since(replaced, wall);
+        }
         let length = wall.saturating_sub(since);
         if length > LONG_WORK {
             self.read(wall);
         } else {
             self.add_to_hold(wall, Held::running(length));
         }
+    }
+
+    /// What was a hold has been an await since the thread was replaced.
+    fn await_since(&mut self, replaced: u64, wall: u64) {
+        let Some(hold) = &mut self.hold else { return };
+        let since = std::mem::replace(&mut hold.since, wall).max(replaced);
+        let route = hold.route;
+        self.route(route, |times| {
+            times.begin_await(since);
+            times.end_await(wall);
+        });
     }
 
     fn add_to_hold(&mut self, wall: u64, part: Held) {

@@ -10,6 +10,9 @@
 //! * whoever reads the [`Registry`] computes from slot and counters the times up to now, also of
 //!   a thread that waits, and `published` sees to it that none decreases
 //!
+//! Threads register with [`Registry::register`]; the `workers` of a tokio runtime do so themselves
+//! ([`Registry::instrument`]).
+//!
 //! Beside the times stands the `journal` of the latest requests, for people who watch.
 //!
 //! A thread that is not registered may call everything here; its marks do nothing.
@@ -27,6 +30,7 @@ mod slot;
 mod snapshot;
 mod state;
 mod window;
+mod workers;
 
 use std::marker::PhantomData;
 
@@ -37,6 +41,7 @@ pub use registry::{Registration, Registry, RouteReading, ThreadReading};
 pub use route::Held;
 pub use routes::{MOST_NEW_ROUTES, OTHER, Routes};
 pub use state::{State, Times, seconds};
+pub use workers::Workers;
 
 /// Marks the calling thread as parked: it now waits for work.
 ///
@@ -93,7 +98,11 @@ pub fn index() -> Option<usize> {
 /// [`release`]. `awaited` says that this ends an await which a `release` began, perhaps on
 /// another thread. A hold within a hold is the outer one's, so that no time counts twice.
 pub fn hold(route: usize, awaited: bool) {
-    clock::with(|clock| clock.hold(route, awaited));
+    let hold = |clock: &mut clock::Clock| clock.hold(route, awaited);
+    if clock::with(hold).is_none() {
+        workers::register_this_thread();
+        clock::with(hold);
+    }
 }
 
 /// What the present hold has come to so far; `None` on a thread that is not registered.

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::io;
 use std::marker::PhantomData;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, Once, OnceLock, PoisonError, RwLock};
 
 use super::clock::{self, Clock, Shared};
@@ -15,6 +16,7 @@ use super::route::{Held, RouteTimes};
 use super::routes::Routes;
 use super::snapshot::Snapshot;
 use super::state::{State, Times};
+use super::workers::Key;
 
 /// The threads of one server. Clones share one registry.
 #[derive(Debug, Clone)]
@@ -63,7 +65,17 @@ struct Reader {
 #[derive(Debug)]
 struct Living {
     shared: Arc<Shared>,
+    /// Which worker of a runtime it is, if it is one.
+    key: Option<Key>,
+    replaced: Option<Replaced>,
     last: Now,
+}
+
+/// Another thread has taken its place: of interest are only its routes, up to its end.
+#[derive(Debug)]
+struct Replaced {
+    /// The hold that was open then, up to then.
+    open: Option<(usize, Held)>,
 }
 
 /// A thread's times up to one moment.
@@ -73,6 +85,8 @@ struct Now {
     /// Nanoseconds since it began.
     wall: u64,
     routes: Vec<RouteTimes>,
+    /// What of `routes` is a hold that has not ended.
+    open: Option<(usize, Held)>,
     ended: bool,
 }
 
@@ -173,9 +187,15 @@ impl Registry {
     /// ```
     pub fn join(&self) -> Registration {
         let mut readers = self.readers();
-        let free = |index: &usize| readers.threads.get(index).is_none_or(Reader::is_free);
-        let index = (0..).find(free).unwrap_or_default();
-        self.start(&mut readers, index, Arc::clone(&self.0.in_flight))
+        let index = readers.free_index(0);
+        self.start(
+            &mut readers,
+            index,
+            None,
+            Arc::clone(&self.0.in_flight),
+            None,
+        );
+        Registration(PhantomData)
     }
 
     /// Registers the calling thread under `index`; its clock runs until the guard is dropped.
@@ -184,16 +204,38 @@ impl Registry {
     /// A thread has one clock: registering it again ends the one before. When a thread ends and
     /// another is registered under its index, the counters of the index go on.
     pub fn register(&self, index: usize, in_flight: Arc<InFlight>) -> Registration {
-        self.start(&mut self.readers(), index, in_flight)
+        self.start(&mut self.readers(), index, None, in_flight, None);
+        Registration(PhantomData)
     }
 
-    fn start(&self, readers: &mut Readers, index: usize, in_flight: Arc<InFlight>) -> Registration {
+    /// Registers the calling thread as a worker of a runtime until it ends, as from its start if
+    /// that is given. If another thread was registered as the same worker, this one takes its place.
+    pub(super) fn register_worker(&self, key: Key, thread_started: Option<u64>) {
+        let readers = &mut *self.readers();
+        let (index, thread_started) = match readers.replace(key, &self.0.routes) {
+            // What the thread did before it took this place was nothing of a worker's.
+            Some(index) => (index, None),
+            None => (readers.free_index(key.worker), thread_started),
+        };
+        let in_flight = Arc::clone(&self.0.in_flight);
+        self.start(readers, index, Some(key), in_flight, thread_started);
+    }
+
+    /// Starts the clock of the calling thread; that which it had ends.
+    fn start(
+        &self,
+        readers: &mut Readers,
+        index: usize,
+        key: Option<Key>,
+        in_flight: Arc<InFlight>,
+        thread_started: Option<u64>,
+    ) {
         let routes = self.0.routes.capacity();
-        let clock = Clock::start(index, Arc::clone(&in_flight), routes)
+        let clock = Clock::start(index, Arc::clone(&in_flight), routes, thread_started)
             .inspect_err(tell_once)
             .ok();
         if let Some(clock) = &clock {
-            let living = Living::new(clock.shared());
+            let living = Living::new(clock.shared(), key);
             readers
                 .threads
                 .entry(index)
@@ -209,10 +251,7 @@ impl Registry {
         if !known.iter().any(|other| Arc::ptr_eq(other, &in_flight)) {
             known.push(in_flight);
         }
-        if let Some(mut before) = clock::replace(clock) {
-            before.end();
-        }
-        Registration(PhantomData)
+        clock::replace(clock);
     }
 
     /// The requests in flight of the threads that serve them together, as those of
@@ -302,10 +341,39 @@ fn tell_once(unsupported: &Unsupported) {
     TOLD.call_once(|| tracing::warn!("{unsupported}"));
 }
 
+impl Readers {
+    /// Ends the time of the thread that was this worker, and tells its index.
+    fn replace(&mut self, key: Key, routes: &Routes) -> Option<usize> {
+        self.threads
+            .iter_mut()
+            .find_map(|(index, reader)| reader.replace(key, routes).then_some(*index))
+    }
+
+    /// `wanted` if no living thread bears it, else the lowest that none bears.
+    fn free_index(&self, wanted: usize) -> usize {
+        let is_free = |index: &usize| self.threads.get(index).is_none_or(Reader::is_free);
+        std::iter::once(wanted)
+            .chain(0..)
+            .find(is_free)
+            .unwrap_or(wanted)
+    }
+}
+
 impl Reader {
     /// Whether no living thread bears this index.
     fn is_free(&self) -> bool {
-        self.living.iter().all(Living::has_ended)
+        self.living.iter().all(|living| !living.counts())
+    }
+
+    fn replace(&mut self, key: Key, routes: &Routes) -> bool {
+        let mut workers = self.living.iter_mut();
+        let Some(worker) = workers.find(|living| living.key == Some(key) && living.counts()) else {
+            return false;
+        };
+        let Now { times, wall, .. } = worker.replace(routes);
+        self.ended += times;
+        self.ended_wall += wall;
+        true
     }
 
     /// Adds up the threads of this index, and their routes to `routes`; those of threads that
@@ -343,6 +411,14 @@ impl Reader {
     }
 }
 
+fn add_open(routes: &mut [RouteTimes], open: Option<(usize, Held)>) {
+    if let Some((route, held)) = open
+        && let Some(times) = routes.get_mut(route)
+    {
+        times.held += held;
+    }
+}
+
 fn add(sums: &mut [RouteTimes], routes: &[RouteTimes]) {
     for (sum, times) in sums.iter_mut().zip(routes) {
         *sum += *times;
@@ -350,15 +426,52 @@ fn add(sums: &mut [RouteTimes], routes: &[RouteTimes]) {
 }
 
 impl Living {
-    fn new(shared: Arc<Shared>) -> Self {
+    fn new(shared: Arc<Shared>, key: Option<Key>) -> Self {
         Self {
             shared,
+            key,
+            replaced: None,
             last: Now::default(),
         }
     }
 
-    /// Reads slot and counters until they belong together.
+    /// Whether its time still counts.
+    fn counts(&self) -> bool {
+        self.replaced.is_none() && self.snapshot().is_some_and(|snapshot| !snapshot.ended)
+    }
+
+    /// Another thread takes its place. Returns what it came to.
+    fn replace(&mut self, routes: &Routes) -> Now {
+        self.shared.replaced.store(kernel::now(), Ordering::Release);
+        let now = self.read_clock(routes);
+        self.replaced = Some(Replaced { open: now.open });
+        self.last = Now {
+            routes: now.routes.clone(),
+            ..Now::default()
+        };
+        now
+    }
+
+    /// Its times up to now.
     fn read(&mut self, routes: &Routes) -> Now {
+        match self.replaced {
+            None => self.read_clock(routes),
+            Some(Replaced { open }) => self.read_routes(routes, open),
+        }
+    }
+
+    /// The times of the routes alone, of a thread whose place was taken.
+    fn read_routes(&mut self, routes: &Routes, open: Option<(usize, Held)>) -> Now {
+        if let Some((_, snapshot, mut routes)) = self.slot(routes) {
+            add_open(&mut routes, open);
+            self.last.routes = routes;
+            self.last.ended = snapshot.ended;
+        }
+        self.last.clone()
+    }
+
+    /// Reads slot and counters until they belong together.
+    fn read_clock(&mut self, routes: &Routes) -> Now {
         const ATTEMPTS: usize = 8;
         for _ in 0..ATTEMPTS {
             // A thread that stands still in the middle of a mark, or is gone: what was last seen.
@@ -376,10 +489,7 @@ impl Living {
     }
 
     fn try_read(&self, routes: &Routes) -> Option<(u64, Now)> {
-        let (sequence, mut words) = self.shared.slot.read()?;
-        // A route is known before a thread can work for it.
-        words.truncate(Snapshot::slot_words(routes.iter().count()));
-        let (snapshot, mut routes) = Snapshot::parse(&words)?;
+        let (sequence, snapshot, mut routes) = self.slot(routes)?;
         let Snapshot {
             settled,
             window,
@@ -401,11 +511,13 @@ impl Living {
                 &self.shared.source,
             )
         });
-        if let Some((route, since)) = hold
-            && let Some(times) = routes.get_mut(route)
-        {
-            times.held += Held::within(&open, reading.wall.saturating_sub(since));
-        }
+        let hold = hold.map(|(route, since)| {
+            (
+                route,
+                Held::within(&open, reading.wall.saturating_sub(since)),
+            )
+        });
+        add_open(&mut routes, hold);
         let mut times = settled;
         times += open;
         let wall = reading.wall.saturating_sub(self.shared.began);
@@ -415,9 +527,19 @@ impl Living {
                 times,
                 wall,
                 routes,
+                open: hold,
                 ended,
             },
         ))
+    }
+
+    /// What the slot holds, with the number of the write.
+    fn slot(&self, routes: &Routes) -> Option<(u64, Snapshot, Vec<RouteTimes>)> {
+        let (sequence, mut words) = self.shared.slot.read()?;
+        // A route is known before a thread can work for it.
+        words.truncate(Snapshot::slot_words(routes.iter().count()));
+        let (snapshot, routes) = Snapshot::parse(&words)?;
+        Some((sequence, snapshot, routes))
     }
 
     fn snapshot(&self) -> Option<Snapshot> {
@@ -425,15 +547,11 @@ impl Living {
         Some(Snapshot::parse(&words)?.0)
     }
 
-    fn has_ended(&self) -> bool {
-        self.snapshot().is_some_and(|snapshot| snapshot.ended)
-    }
-
     fn state(&self) -> Option<State> {
-        let Snapshot { window, ended, .. } = self.snapshot()?;
-        if ended {
+        if !self.counts() {
             return None;
         }
+        let Snapshot { window, .. } = self.snapshot()?;
         Some(match window.park {
             Some(_) if self.shared.in_flight.count() > 0 => State::Awaiting,
             Some(_) => State::Idle,
@@ -450,9 +568,8 @@ pub struct Registration(PhantomData<*const ()>);
 
 impl Drop for Registration {
     fn drop(&mut self) {
-        if let Some(mut clock) = clock::replace(None) {
-            clock.end();
-        }
+        // A clock ends when it is dropped.
+        clock::replace(None);
     }
 }
 
