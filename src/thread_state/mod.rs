@@ -32,6 +32,11 @@ mod state;
 mod window;
 mod workers;
 
+/// What the `slot` is made of; `tests/slot.rs` puts a model checker's in their place.
+mod atomic {
+    pub(super) use std::sync::atomic::{AtomicU64, Ordering, fence};
+}
+
 use std::marker::PhantomData;
 
 pub use in_flight::{InFlight, InFlightGuard};

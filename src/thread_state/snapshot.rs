@@ -117,6 +117,11 @@ impl Snapshot {
 
 #[cfg(test)]
 mod tests {
+    use std::hint;
+    use std::sync::atomic::{AtomicBool, Ordering};
+    use std::thread;
+
+    use super::super::slot::Slot;
     use super::*;
 
     #[test]
@@ -146,5 +151,30 @@ mod tests {
             Snapshot::from_words(Snapshot::default().to_words()),
             Snapshot::default()
         );
+    }
+
+    #[test]
+    fn a_reader_never_sees_half_a_write() {
+        let (slot, done) = (Slot::new(8), AtomicBool::new(false));
+        thread::scope(|scope| {
+            scope.spawn(|| {
+                for value in 1..=200_000 {
+                    slot.write(|words| words.set(0, &[value; 8]));
+                    // No thread marks without pause.
+                    (0..20).for_each(|_| hint::spin_loop());
+                }
+                done.store(true, Ordering::Release);
+            });
+            let mut last = 0;
+            while !done.load(Ordering::Acquire) {
+                let Some((_, words)) = slot.read() else {
+                    continue;
+                };
+                assert!(words.iter().all(|word| *word == words[0]), "{words:?}");
+                assert!(words[0] >= last);
+                last = words[0];
+            }
+        });
+        assert_eq!(slot.read().unwrap().1, [200_000; 8]);
     }
 }
