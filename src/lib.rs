@@ -1,4 +1,30 @@
-//! A deployment lab that shows where a server thread's time goes.
+//! Where does a server thread's time go? A thread accounting that tells, and a deployment lab that
+//! shows it.
+//!
+//! # In your own server
+//!
+//! Without default features the crate is the accounting alone: [`Metrics`], and what it is made of,
+//! [`thread_state`] and [`metrics`]. Three lines put it into an axum server:
+//!
+//! ```
+//! use axum::{Router, routing::get};
+//! use threadlab::Metrics;
+//! use tokio::runtime::Builder;
+//!
+//! let metrics = Metrics::new("shop")?;
+//! let runtime = metrics.instrument(Builder::new_multi_thread().enable_all()).build()?;
+//! let app: Router = Router::new().route("/", get(async || "hello")).layer(metrics.layer());
+//! let address = metrics.export("127.0.0.1:0")?; // `/metrics`, on a thread of its own
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! `docs/in-your-service.md` goes on from here to dashboard and alerts. What a thread does is told by
+//! Linux; on other systems everything compiles, and [`thread_state::supported`] says what is missing.
+//!
+//! # Features
+//!
+//! * `lab` (default): the servers, the front, the live page, the experiments and the command
+//!   `threadlab`. It needs a Unix.
 //!
 //! # Layout
 //!
@@ -23,6 +49,11 @@
 //!
 //! * [`serve`]: the composition root
 //! * [`cli`]: commands and flags
+
+#![cfg_attr(
+    not(all(feature = "lab", unix)),
+    allow(rustdoc::broken_intra_doc_links, reason = "the map names the lab, too")
+)]
 
 #[cfg(all(feature = "lab", unix))]
 pub mod app;

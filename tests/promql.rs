@@ -18,7 +18,7 @@ mod common {
     pub(crate) mod promql;
 }
 use common::{
-    dashboards::{Rule, expressions, files, root, rules},
+    dashboards::{Rule, expressions, files, root, rules, service_rules},
     faults::Faults,
     promql::{Labels, Series, labels},
 };
@@ -40,6 +40,18 @@ fn expressions_use_what_is_exported() {
                 }
             }
             Err(fault) => faults.add(place, fault),
+        }
+    }
+    faults.none();
+}
+
+#[test]
+fn rules_to_take_along_need_no_others() {
+    let exported = exported();
+    let mut faults = Faults::default();
+    for (file, rule) in service_rules() {
+        if let Err(fault) = result_labels(&rule.expr, &exported) {
+            faults.add(format!("{file}: {}", rule.name()), fault);
         }
     }
     faults.none();
@@ -88,7 +100,8 @@ fn nginx_counts_what_is_asked_for() {
 fn alerts_say_what_to_do() {
     let series = exported_and_recorded();
     let mut faults = Faults::default();
-    for (file, rule) in rules().into_iter().filter(|(_, rule)| rule.alert.is_some()) {
+    let all = rules().into_iter().chain(service_rules());
+    for (file, rule) in all.filter(|(_, rule)| rule.alert.is_some()) {
         let mut must =
             |fine, fault: &str| faults.unless(fine, format!("{file}: {}", rule.name()), fault);
         let severity = rule.labels.get("severity").map(String::as_str);

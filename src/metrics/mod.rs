@@ -21,6 +21,7 @@ use std::net::{SocketAddr, TcpListener, ToSocketAddrs};
 
 use prometheus::core::{Collector, Desc};
 use prometheus::proto::MetricFamily;
+use tokio::runtime::Builder;
 
 #[cfg(feature = "lab")]
 pub use experiments::Experiments;
@@ -39,7 +40,7 @@ use requests::Histograms;
 /// use threadlab::Metrics;
 ///
 /// let metrics = Metrics::new("shop")?;
-/// let _registration = metrics.threads().join();
+/// let _registration = metrics.threads().join(); // or a runtime's workers: `instrument`
 ///
 /// let registry = prometheus::Registry::new(); // or the one that you have
 /// registry.register(Box::new(metrics.clone()))?;
@@ -80,6 +81,23 @@ impl Metrics {
     #[must_use]
     pub fn threads(&self) -> &Registry {
         self.threads.registry()
+    }
+
+    /// Has the workers of the runtime that `builder` builds account their time as this server's.
+    ///
+    /// See [`Registry::instrument`] for what it sets and whom it counts.
+    ///
+    /// ```
+    /// use threadlab::Metrics;
+    /// use tokio::runtime::Builder;
+    ///
+    /// let metrics = Metrics::new("shop")?;
+    /// let runtime = metrics.instrument(Builder::new_multi_thread().enable_all()).build()?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn instrument<'a>(&self, builder: &'a mut Builder) -> &'a mut Builder {
+        self.threads().instrument(builder);
+        builder
     }
 
     /// The layer that measures the server's requests. To be applied with [`axum::Router::layer`]

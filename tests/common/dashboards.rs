@@ -84,8 +84,18 @@ pub(crate) fn dashboards() -> Vec<Dashboard> {
         .collect()
 }
 
-/// The rules and the files that they are in; recording rules come before the alerts that use them.
+/// The lab's rules and the files that they are in; recording rules come before the alerts that use
+/// them.
 pub(crate) fn rules() -> Vec<(String, Rule)> {
+    rules_in("prometheus/rules")
+}
+
+/// As [`rules`], of the rules that others take along.
+pub(crate) fn service_rules() -> Vec<(String, Rule)> {
+    rules_in("prometheus/service")
+}
+
+fn rules_in(folder: &str) -> Vec<(String, Rule)> {
     #[derive(Deserialize)]
     struct File {
         groups: Vec<Group>,
@@ -95,7 +105,7 @@ pub(crate) fn rules() -> Vec<(String, Rule)> {
         rules: Vec<Rule>,
     }
     let mut all = Vec::new();
-    for (file, text) in files("prometheus/rules", "yml") {
+    for (file, text) in files(folder, "yml") {
         let parsed: File = yaml(&file, &text);
         all.extend(
             parsed

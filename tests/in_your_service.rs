@@ -1,0 +1,160 @@
+//! The page "In your own service", taken at its word: its code and the examples in a new project
+//! that depends on the crate as the page says, built and asked.
+
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdout, Command, Stdio};
+use std::sync::LazyLock;
+use std::thread;
+use std::time::Duration;
+
+const PAGE: &str = include_str!("../docs/in-your-service.md");
+const BLOCKING: &str = include_str!("../examples/blocking.rs");
+const SERVICE: &str = include_str!("../examples/service.rs");
+
+/// The first box of a language on the page.
+fn boxed(language: &str) -> &'static str {
+    let (_, rest) = PAGE.split_once(&format!("```{language}\n")).unwrap();
+    rest.split_once("```").unwrap().0
+}
+
+/// Where the project's programs are.
+static PROGRAMS: LazyLock<PathBuf> = LazyLock::new(build);
+
+/// Makes the project, and builds it without a network from the versions that are locked here.
+fn build() -> PathBuf {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let project = Path::new(env!("CARGO_TARGET_TMPDIR")).join("shop");
+    fs::create_dir_all(project.join("src/bin")).unwrap();
+    let dependencies = boxed("toml").replace("../threadlab", root.to_str().unwrap());
+    let package = "[package]\nname = \"shop\"\nedition = \"2024\"\n";
+    fs::write(
+        project.join("Cargo.toml"),
+        format!("{package}\n{dependencies}\n[workspace]\n"),
+    )
+    .unwrap();
+    fs::copy(root.join("Cargo.lock"), project.join("Cargo.lock")).unwrap();
+    for (name, text) in [("page", boxed("rust")), ("blocking", BLOCKING)] {
+        let text = text.replace(":3000\"", ":0\"").replace(":9100\"", ":0\"");
+        fs::write(project.join(format!("src/bin/{name}.rs")), text).unwrap();
+    }
+    // What was built for these tests with the same features need not be built again.
+    let target = root.join("target");
+    let built = Command::new(env!("CARGO"))
+        .args(["build", "--offline", "--target-dir"])
+        .arg(&target)
+        .current_dir(&project)
+        .status()
+        .unwrap();
+    assert!(built.success());
+    target.join("debug")
+}
+
+/// One of the project's programs, ended when dropped.
+struct Program {
+    child: Child,
+    stdout: BufReader<ChildStdout>,
+    metrics: String,
+    server: String,
+}
+
+impl Program {
+    fn start(name: &str) -> Self {
+        let mut child = Command::new(PROGRAMS.join(name))
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut stdout = BufReader::new(child.stdout.take().unwrap());
+        let [metrics, server] = ["metrics: ", "server: "].map(|what| {
+            let line = line(&mut stdout).unwrap();
+            line.strip_prefix(what).unwrap().to_owned()
+        });
+        Self {
+            child,
+            stdout,
+            metrics,
+            server,
+        }
+    }
+}
+
+impl Drop for Program {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn line(from: &mut impl BufRead) -> Option<String> {
+    let mut line = String::new();
+    (from.read_line(&mut line).unwrap() > 0).then(|| line.trim_end().to_owned())
+}
+
+fn get(url: &str) -> String {
+    let mut answer = ureq::get(url).call().unwrap();
+    answer.body_mut().read_to_string().unwrap()
+}
+
+/// The sum of the samples whose series have all these parts.
+fn sum(metrics: &str, parts: &[&str]) -> f64 {
+    let samples = metrics.lines().filter(|line| !line.starts_with('#'));
+    let chosen = samples.filter(|line| parts.iter().all(|part| line.contains(part)));
+    chosen
+        .map(|line| line.rsplit_once(' ').unwrap().1.parse::<f64>().unwrap())
+        .sum()
+}
+
+#[test]
+fn the_page_shows_the_example() {
+    let code = |text: &str| -> Vec<String> {
+        let comment = |line: &&str| !line.starts_with("//!") && !line.starts_with("#![");
+        let lines = text.lines().filter(comment).map(str::to_owned);
+        lines.filter(|line| !line.is_empty()).collect()
+    };
+    assert_eq!(code(boxed("rust")), code(SERVICE));
+}
+
+#[test]
+fn awaits_are_seen_while_they_last() {
+    let service = Program::start("page");
+    assert_eq!(get(&service.server), "nothing to wait for\n");
+    let wait = format!("{}wait", service.server);
+    let waiting = thread::spawn(move || get(&wait));
+    thread::sleep(Duration::from_secs(2));
+    let route = r#"http_route_await_seconds_total{server="shop",http_route="/wait"}"#;
+    let metrics = get(&service.metrics);
+    let awaited = sum(&metrics, &[route]);
+    assert!((1.0..4.0).contains(&awaited), "{awaited} s");
+
+    let wall = sum(&metrics, &["thread_wall_seconds_total"]);
+    let states = sum(&metrics, &["thread_state_seconds_total"]);
+    assert!((states / wall - 1.0).abs() < 0.001, "{states} of {wall} s");
+    let state = |name| sum(&metrics, &["thread_state_seconds_total", name]);
+    assert!(state("awaiting") > 0.3 * wall, "{metrics}");
+    assert!(state("blocked") < 0.1 * wall, "{metrics}");
+    assert_eq!(waiting.join().unwrap(), "awaited a timer\n");
+}
+
+#[test]
+fn the_route_that_blocks_is_named_meanwhile() {
+    let mut program = Program::start("blocking");
+    let mut told = String::new();
+    while let Some(line) = line(&mut program.stdout).filter(|line| !line.contains("serves on")) {
+        told += &line;
+        told.push('\n');
+    }
+    let seconds = |what, route, state| {
+        let route = format!(r#"http_route="{route}""#);
+        sum(&told, &[what, &route, state])
+    };
+    let poll = "http_route_poll_seconds_total";
+    let blocked = seconds(poll, "/report", "blocked");
+    assert!((0.5..2.0).contains(&blocked), "{told}");
+    assert!(seconds(poll, "/report/mended", "blocked") < 0.5, "{told}");
+    let awaits = "http_route_await_seconds_total";
+    assert!(seconds(awaits, "/report/mended", "") > 0.5, "{told}");
+    assert_eq!(seconds(awaits, "/report", ""), 0.0, "{told}");
+}
