@@ -83,7 +83,7 @@ fn wait(text: &str) -> Result<Duration, String> {
 }
 
 /// Runs experiments. Exits with 0 if every prediction was confirmed, 1 if one was contradicted or
-/// the lab failed, 3 if a run is void, 130 after Ctrl-C.
+/// the lab failed, 3 if a run is void, 4 if none could be put to this lab, 130 after Ctrl-C.
 pub(super) fn run(arguments: Experiment) -> anyhow::Result<ExitCode> {
     if arguments.names.iter().any(|name| name == "list") {
         return list();
@@ -152,6 +152,13 @@ fn status(report: &Report) -> ExitCode {
         ExitCode::from(130)
     } else if any(Verdict::Void) {
         ExitCode::from(3)
+    } else if !report.runs.is_empty()
+        && report
+            .runs
+            .iter()
+            .all(|run| run.verdict == Verdict::NotHere)
+    {
+        ExitCode::from(4)
     } else {
         ExitCode::SUCCESS
     }

@@ -69,6 +69,9 @@ pub enum Error {
         /// How many.
         requests: f64,
     },
+    /// The experiment is about something that this lab has not.
+    #[error("not here: {0}")]
+    NotHere(String),
     /// This process may not open enough sockets.
     #[error(
         "this needs {needed} open files, and this process may have {limit}; raise the limit (`ulimit -n {needed}`) or lower --seconds, with which the number of requests shrinks"

@@ -2,6 +2,7 @@
 
 use std::cell::RefCell;
 use std::convert::Infallible;
+use std::io::{self, Write};
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
@@ -21,6 +22,8 @@ const SCRAPE_DEADLINE: Duration = Duration::from_secs(5);
 /// How long the lab may take to finish what the experiment before left behind, beyond its waits.
 const PATIENCE: Duration = Duration::from_secs(5);
 
+/// How long a replica that lives may take to say so.
+const SIGN_OF_LIFE: Duration = Duration::from_secs(1);
 /// How often the servers are told which experiment runs: they believe it for 3 s.
 const ANNOUNCED_EVERY: Duration = Duration::from_secs(1);
 
@@ -168,6 +171,28 @@ impl Lab {
             }
         }
         Ok(scrape)
+    }
+
+    /// What those metrics ports say that answer: of replicas that come and go, those that live.
+    pub(super) async fn scrape_living(&self) -> Scrape {
+        let mut scrape = Scrape::default();
+        for port in &self.target.metrics {
+            let addresses = resolve("the metrics port", "--metrics", port).await;
+            for address in addresses.unwrap_or_default() {
+                let answer = timeout(SIGN_OF_LIFE, client::get(address, port, "/metrics")).await;
+                if let Ok(Ok(answer)) = answer {
+                    scrape.add(&String::from_utf8_lossy(&answer.body));
+                }
+            }
+        }
+        scrape
+    }
+
+    /// Asks whoever runs the experiment to do something, on stderr, whether it is a terminal or not.
+    pub(super) fn ask(&self, what: &str) {
+        // Where stderr is closed, nobody reads it.
+        let asked = || writeln!(io::stderr(), "{what}");
+        let _ = self.progress.suspend(asked);
     }
 
     /// Tells every metrics port, as long as it is polled, that this experiment runs.
@@ -320,6 +345,7 @@ impl Lab {
             server: server.as_str(),
             via: via.as_str(),
             threads,
+            pool_threads: None,
             wait_seconds: wait.as_secs_f64(),
             load: load.into(),
         }

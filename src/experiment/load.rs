@@ -46,13 +46,18 @@ impl Load {
         }
     }
 
-    fn add(&mut self, exchange: &Exchange, end: Instant) {
+    /// Counts what became of a request.
+    pub(super) fn add(&mut self, exchange: &Exchange) {
         if exchange.succeeded() {
             self.latencies.record(exchange.latency());
-            self.in_time += u64::from(exchange.intended + exchange.latency() <= end);
         } else {
             self.failed += 1;
         }
+    }
+
+    /// Requests with no answer or another one than 200.
+    pub(super) fn failed(&self) -> u64 {
+        self.failed
     }
 }
 
@@ -72,7 +77,9 @@ pub(super) async fn run(
         .collect();
     let mut load = Load::default();
     while let Some(exchange) = requests.next().await {
-        load.add(&exchange, start + length);
+        load.add(&exchange);
+        let in_time = exchange.intended + exchange.latency() <= start + length;
+        load.in_time += u64::from(exchange.succeeded() && in_time);
     }
     load
 }

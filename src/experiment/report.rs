@@ -62,6 +62,8 @@ pub enum Verdict {
     Contradicted,
     /// The load was not what it was to be, so the numbers mean nothing.
     Void,
+    /// This lab has not what the experiment is about.
+    NotHere,
     /// It was stopped before its end.
     Interrupted,
 }
@@ -74,6 +76,7 @@ impl Verdict {
             Self::Confirmed => "confirmed",
             Self::Contradicted => "contradicted",
             Self::Void => "void",
+            Self::NotHere => "not here",
             Self::Interrupted => "interrupted",
         }
     }
@@ -88,6 +91,8 @@ pub struct Setting {
     pub via: &'static str,
     /// Threads of the server.
     pub threads: usize,
+    /// Threads that it may have beside those, where the load makes use of them.
+    pub pool_threads: Option<usize>,
     /// How long the requests in question wait.
     pub wait_seconds: f64,
     /// What was asked for.

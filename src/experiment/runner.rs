@@ -61,7 +61,13 @@ async fn perform_all(
             progress.set_prefix(experiment.name);
             runs.push(blank(experiment));
             if let Some(run) = runs.last_mut() {
-                perform(&lab, experiment, run).await?;
+                match perform(&lab, experiment, run).await {
+                    Err(Error::NotHere(why)) => {
+                        run.verdict = Verdict::NotHere;
+                        run.notes.push(why);
+                    }
+                    performed => performed?,
+                }
             }
             progress.inc(1);
         }

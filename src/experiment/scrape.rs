@@ -90,6 +90,12 @@ impl Scrape {
         threads.count()
     }
 
+    /// How many threads a server may have beside its own, for calls that block.
+    #[must_use]
+    pub fn pool(&self, server: Server) -> usize {
+        self.sum("blocking_pool_limit", &[("server", server.as_str())]) as usize
+    }
+
     /// Requests in flight.
     #[must_use]
     pub fn in_flight(&self, server: Server) -> f64 {
@@ -126,20 +132,36 @@ impl Scrape {
     /// A `process_*` value, summed over the processes that run this server.
     #[must_use]
     pub fn process(&self, server: Server, name: &str) -> f64 {
-        let runs = |page: &&Vec<Sample>| {
-            page.iter().any(|sample| {
-                sample.is("thread_wall_seconds_total", &[("server", server.as_str())])
-            })
-        };
-        let pages = self.pages.iter().filter(runs);
-        let samples = pages.flatten().filter(|sample| sample.is(name, &[]));
+        let samples = self.pages_of(server);
+        let samples = samples.flatten().filter(|sample| sample.is(name, &[]));
         samples.map(|sample| sample.value).sum()
+    }
+
+    /// When the processes that run this server were started, in seconds since 1970, in their order.
+    #[must_use]
+    pub fn started(&self, server: Server) -> Vec<f64> {
+        let pages = self.pages_of(server);
+        let started = pages.flatten();
+        let started = started.filter(|sample| sample.is("process_start_time_seconds", &[]));
+        let mut started: Vec<f64> = started.map(|sample| sample.value).collect();
+        started.sort_unstable_by(f64::total_cmp);
+        started
     }
 
     /// How many processes the lab consists of, as far as they have metrics.
     #[must_use]
     pub fn processes(&self) -> usize {
         self.pages.len()
+    }
+
+    /// What the processes that run this server export.
+    fn pages_of(&self, server: Server) -> impl Iterator<Item = &Vec<Sample>> {
+        let runs = move |page: &&Vec<Sample>| {
+            page.iter().any(|sample| {
+                sample.is("thread_wall_seconds_total", &[("server", server.as_str())])
+            })
+        };
+        self.pages.iter().filter(runs)
     }
 
     fn sum(&self, name: &str, labels: &[(&str, &str)]) -> f64 {

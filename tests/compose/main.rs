@@ -14,6 +14,7 @@ mod confinement;
 #[path = "../common/dashboards.rs"]
 mod dashboards;
 mod experiment;
+mod failover;
 mod http;
 mod prometheus;
 mod replicas;

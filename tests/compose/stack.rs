@@ -136,16 +136,17 @@ impl Stack {
     }
 
     fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new("docker");
+        let mut command = self.script("docker");
         command
-            .args([
-                "compose",
-                "--progress",
-                "plain",
-                "--project-name",
-                &self.project,
-            ])
+            .args(["compose", "--progress", "plain"])
             .args(arguments);
+        command
+    }
+
+    /// A program that works on this project.
+    pub fn script(&self, program: &str) -> Command {
+        let mut command = Command::new(program);
+        command.env("COMPOSE_PROJECT_NAME", &self.project);
         command.current_dir(Path::new(env!("CARGO_MANIFEST_DIR")));
         // Free ports, and the article's setting whatever .env says.
         command.envs(["NGINX_PORT", "PROMETHEUS_PORT", "GRAFANA_PORT"].map(|port| (port, "0")));

@@ -162,6 +162,22 @@ fn thousands_go_straight_to_the_gateway_where_the_front_would_take_too_many_file
 }
 
 #[test]
+fn an_experiment_that_is_not_for_this_lab_says_so_and_fails_no_other() {
+    let _machine = machine();
+    let lab = Lab::start(&[]);
+    let alone = command(&lab, &lab.front, &["failover"]).output().unwrap();
+    let found = Found::of(&alone);
+    assert_eq!((found.verdict(), found.code), ("not-here", Some(4)));
+    let why = found.run["notes"][0].as_str().unwrap();
+    assert!(why.contains("scripts/failover"), "{why}");
+    let both = command(&lab, &lab.front, &["failover", "article"])
+        .args(["--seconds", "1"])
+        .output();
+    let both = both.unwrap();
+    assert_eq!(both.status.code(), Some(0), "{}", stderr(&both));
+}
+
+#[test]
 fn a_generator_that_lags_makes_a_run_void() {
     let _machine = machine();
     let lab = Lab::start(&[]);

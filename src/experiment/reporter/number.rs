@@ -28,16 +28,19 @@ pub(super) fn range(prediction: &Prediction) -> String {
     }
 }
 
-/// Server, way and thread count.
+/// Server, thread count, pool and way.
 pub(super) fn server(setting: &Setting) -> String {
     let threads = match setting.threads {
         1 => "1 thread".to_owned(),
         threads => format!("{threads} threads"),
     };
-    match setting.via {
-        "direct" => format!("{}, {threads}, direct", setting.server),
-        _ => format!("{}, {threads}", setting.server),
-    }
+    let pool = setting.pool_threads;
+    let pool = pool.map_or(String::new(), |threads| format!(", pool of {threads}"));
+    let way = match setting.via {
+        "direct" => ", direct",
+        _ => "",
+    };
+    format!("{}, {threads}{pool}{way}", setting.server)
 }
 
 /// The cells of a finding, as [`HEADINGS`] names them.
@@ -70,10 +73,10 @@ pub(super) const HEADINGS: [&str; 7] = [
     "",
 ];
 
-/// The verdict and when it came; an interrupted run has no end.
+/// The verdict and when it came; a run that was not to its end has none.
 pub(super) fn conclusion(run: &Run, verdict: &str) -> String {
     match run.verdict {
-        Verdict::Interrupted => verdict.to_owned(),
+        Verdict::Interrupted | Verdict::NotHere => verdict.to_owned(),
         _ => format!("{verdict} after {:.1} s", run.took_seconds),
     }
 }

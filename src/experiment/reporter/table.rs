@@ -72,7 +72,7 @@ fn verdict(verdict: Verdict, colour: bool) -> String {
     let code = match verdict {
         Verdict::Confirmed => 32,
         Verdict::Contradicted => 31,
-        Verdict::Void | Verdict::Interrupted => 33,
+        Verdict::Void | Verdict::NotHere | Verdict::Interrupted => 33,
     };
     let text = verdict.as_str();
     if colour {

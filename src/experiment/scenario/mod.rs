@@ -3,6 +3,7 @@
 mod abort;
 mod article;
 mod capacity;
+mod failover;
 mod held;
 mod keepalive;
 mod matrix;
@@ -46,6 +47,7 @@ pub const ALL: &[Experiment] = &[
     capacity::EXPERIMENT,
     noisy::EXPERIMENT,
     retry::EXPERIMENT,
+    failover::EXPERIMENT,
 ];
 
 /// What "at once" means beside a wait: far below it, and still far above what a busy machine with
