@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use axum::Router;
+use prometheus::{IntGaugeVec, Opts};
 use tower::ServiceBuilder;
 use tower::util::option_layer;
 use tower_http::request_id::PropagateRequestIdLayer;
@@ -20,7 +21,7 @@ pub use self::address::Address;
 use self::signals::Signals;
 use crate::gateway::{self, asynchronous, synchronous};
 use crate::metrics::exporter::{self, Readiness};
-use crate::metrics::list::UNMATCHED;
+use crate::metrics::list::{BLOCKING_POOL_LIMIT, Metric, UNMATCHED};
 use crate::metrics::{self, Experiments, Metrics, Waits};
 use crate::thread_state::Registry;
 use crate::{app, experiment, live, proxy};
@@ -131,6 +132,7 @@ pub fn up(addresses: &Addresses, settings: &Settings) -> anyhow::Result<ExitCode
 struct Lab {
     metrics_listener: TcpListener,
     readiness: Readiness,
+    pools: IntGaugeVec,
     metrics: Vec<Metrics>,
     servers: Vec<gateway::Running>,
     front: Option<proxy::Running>,
@@ -142,6 +144,7 @@ impl Lab {
         Ok(Self {
             metrics_listener: listener,
             readiness: Readiness::default(),
+            pools: pools()?,
             metrics: Vec::new(),
             servers: Vec::new(),
             front: None,
@@ -175,6 +178,10 @@ impl Lab {
             let queue = queue.accept_queue()?;
             Ok((queue.length.into(), queue.limit.into()))
         });
+        let pool = settings.threads.get() * gateway::POOL_THREADS;
+        self.pools
+            .with_label_values(&[kind.as_str()])
+            .set(pool as i64);
         self.metrics.push(metrics);
         self.servers.push(server);
         Ok(address)
@@ -186,6 +193,7 @@ impl Lab {
         let registry = metrics::registry(self.metrics.clone())?;
         let experiments = Experiments::new(experiment::ALL.iter().map(|one| one.name))?;
         registry.register(Box::new(experiments.clone()))?;
+        registry.register(Box::new(self.pools.clone()))?;
         let routes = exporter::routes(registry)
             .merge(exporter::readiness_route(self.readiness.clone()))
             .merge(experiments.routes())
@@ -253,6 +261,14 @@ impl Lab {
         );
         Ok(ExitCode::FAILURE)
     }
+}
+
+/// How many threads each server may have beside its own.
+fn pools() -> prometheus::Result<IntGaugeVec> {
+    let Metric {
+        name, help, labels, ..
+    } = BLOCKING_POOL_LIMIT;
+    IntGaugeVec::new(Opts::new(name, help), labels)
 }
 
 /// What is around the app; a request meets the layers from the first to the last.

@@ -6,6 +6,11 @@ use std::time::Duration;
 
 use hyper::server::conn::http1;
 
+/// How many threads each thread of a gateway has at most for what the app hands to
+/// `spawn_blocking`. What is handed over beyond that waits. tokio's default, said here so that it can
+/// be told to others.
+pub const POOL_THREADS: usize = 512;
+
 /// What a gateway listens on, with how many threads, and how patient it is.
 #[derive(Debug, Clone)]
 pub struct Config {

@@ -39,7 +39,7 @@ mod shutdown;
 pub mod synchronous;
 
 pub use body::RequestBody;
-pub use config::{Config, Limits};
+pub use config::{Config, Limits, POOL_THREADS};
 pub use listener::{AcceptQueue, BindError, Bound};
 pub use running::Running;
 pub use service::App;

@@ -119,6 +119,15 @@ pub const ACCEPT_QUEUE_LIMIT: Metric = Metric {
     labels: &["server"],
 };
 
+/// How many threads may block beside a server's own.
+pub const BLOCKING_POOL_LIMIT: Metric = Metric {
+    name: "blocking_pool_limit",
+    help: "How many threads a server has at most for calls that block, beside its own (tokio's \
+           spawn_blocking). They are no server threads and have no states.",
+    kind: Kind::Gauge,
+    labels: &["server"],
+};
+
 /// Whether an experiment runs.
 pub const EXPERIMENT_RUNNING: Metric = Metric {
     name: "experiment_running",
@@ -139,6 +148,7 @@ pub const ALL: &[Metric] = &[
     ROUTE_AWAIT_SECONDS,
     ACCEPT_QUEUE_LENGTH,
     ACCEPT_QUEUE_LIMIT,
+    BLOCKING_POOL_LIMIT,
     EXPERIMENT_RUNNING,
 ];
 

@@ -59,7 +59,7 @@ const CELLS: [Cell; 8] = [
     cell(
         Server::Sync,
         "/offloaded",
-        "offloaded (pool), then /dummy",
+        "offloaded, then /dummy",
         State::Blocked,
     ),
     cell(Server::Sync, "/cpu", "cpu, then /dummy", State::Running),
@@ -73,7 +73,7 @@ const CELLS: [Cell; 8] = [
     cell(
         Server::Async,
         "/offloaded",
-        "offloaded (pool), then /dummy",
+        "offloaded, then /dummy",
         State::Awaiting,
     ),
     cell(Server::Async, "/cpu", "cpu, then /dummy", State::Running),
@@ -101,7 +101,8 @@ async fn fill(lab: &Lab, run: &mut Run, cell: &Cell, wait: Duration) -> Result<(
     let pause = wait / 4;
     let path = format!("{}?seconds={}", cell.path, wait.as_secs_f64());
     let seen = pair::ask(lab, cell.server, &path, pause).await?;
-    let setting = lab.setting(cell.server, Via::Front, seen.threads, wait, cell.load);
+    let mut setting = lab.setting(cell.server, Via::Front, seen.threads, wait, cell.load);
+    setting.pool_threads = (cell.path == "/offloaded").then_some(seen.pool);
     let rest = (wait - pause).as_secs_f64();
     let quantity = "latency of /dummy";
     let latency = match cell.state {

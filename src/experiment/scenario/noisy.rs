@@ -36,13 +36,14 @@ async fn perform(lab: &Lab, run: &mut Run) -> Result<(), Error> {
         let good = load_both(lab, bad, length).await;
         let after = lab.quiet().await?;
         let load = format!("{RATE:.0}/s /dummy, {BAD_RATE:.1}/s {bad}");
-        let setting = lab.setting(
+        let mut setting = lab.setting(
             Server::Async,
             Via::Front,
             after.threads(Server::Async),
             HOLD,
             load,
         );
+        setting.pool_threads = (bad == "/offloaded").then(|| after.pool(Server::Async));
         let spent = after
             .states(Server::Async)
             .since(&before.states(Server::Async));

@@ -12,6 +12,8 @@ use crate::experiment::{Error, Server, States};
 pub(super) struct Pair {
     /// Threads of the server.
     pub(super) threads: usize,
+    /// Threads that it may have beside those.
+    pub(super) pool: usize,
     /// The long one.
     pub(super) long: Exchange,
     /// `/dummy`.
@@ -37,6 +39,7 @@ pub(super) async fn ask(
     let after = lab.scrape().await?;
     Ok(Pair {
         threads: after.threads(server),
+        pool: after.pool(server),
         long,
         dummy,
         spent: after.states(server).since(&before.states(server)),

@@ -19,7 +19,7 @@ use super::listener::{self, BindError, Bound};
 use super::running::{Running, Worker};
 use super::service::Connected;
 use super::shutdown::Shutdown;
-use super::{App, Config, refusal};
+use super::{App, Config, POOL_THREADS, refusal};
 use crate::thread_state::{Registry, park, unpark};
 use stream::Stream;
 
@@ -53,6 +53,7 @@ fn runtime(thread: &str) -> io::Result<Runtime> {
         .enable_all()
         .on_thread_park(park)
         .on_thread_unpark(unpark)
+        .max_blocking_threads(POOL_THREADS)
         .thread_name(format!("{thread}-pool"))
         .build()
 }

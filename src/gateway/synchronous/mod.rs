@@ -15,7 +15,7 @@ use super::exchange::Exchange;
 use super::listener::{self, BindError, Bound};
 use super::running::{Running, Worker};
 use super::service::Connected;
-use super::{App, Config, refusal};
+use super::{App, Config, POOL_THREADS, refusal};
 use crate::thread_state::{Registry, park, unpark};
 use stream::Stream;
 
@@ -48,6 +48,7 @@ pub fn spawn<A: App>(bound: Bound, app: A, registry: Registry, name: &str) -> io
 fn runtime(thread: &str) -> io::Result<Runtime> {
     Builder::new_current_thread()
         .enable_time()
+        .max_blocking_threads(POOL_THREADS)
         .thread_name(format!("{thread}-pool"))
         .build()
 }
