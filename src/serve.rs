@@ -81,7 +81,7 @@ pub fn serve(
     let mut lab = Lab::new(metrics)?;
     let bound = bind_server(kind, listen, settings)?;
     let server = lab.start(kind, bound, settings)?;
-    let metrics = lab.export(&settings.links)?;
+    let metrics = lab.export(&settings.links, Some(&listen.text))?;
     announce::server(kind, server, metrics);
     lab.run(signals, settings.grace)
 }
@@ -116,7 +116,7 @@ pub fn up(addresses: &Addresses, settings: &Settings) -> anyhow::Result<ExitCode
 
     let sync = lab.start(Kind::Sync, sync, settings)?;
     let r#async = lab.start(Kind::Async, r#async, settings)?;
-    let metrics = lab.export(&settings.links)?;
+    let metrics = lab.export(&settings.links, None)?;
     let front = lab.start_front(front, [(Kind::Sync, sync), (Kind::Async, r#async)], metrics)?;
     announce::lab(&announce::Lab {
         front,
@@ -187,8 +187,9 @@ impl Lab {
         Ok(address)
     }
 
-    /// Starts the exporter for the servers that were started.
-    fn export(&self, links: &[live::Link]) -> anyhow::Result<SocketAddr> {
+    /// Starts the exporter for the servers that were started, of which one may share `name` with
+    /// other replicas.
+    fn export(&self, links: &[live::Link], name: Option<&str>) -> anyhow::Result<SocketAddr> {
         let threads = self.metrics.iter().map(|server| server.threads().clone());
         let registry = metrics::registry(self.metrics.clone())?;
         let experiments = Experiments::new(experiment::ALL.iter().map(|one| one.name))?;
@@ -197,7 +198,7 @@ impl Lab {
         let routes = exporter::routes(registry)
             .merge(exporter::readiness_route(self.readiness.clone()))
             .merge(experiments.routes())
-            .merge(live::routes(threads.collect(), links));
+            .merge(live::routes(threads.collect(), links, name));
         exporter::spawn(self.metrics_listener.try_clone()?, routes)
             .context("the exporter cannot be started")
     }

@@ -1,7 +1,11 @@
 //! What a server's viewer is told, ten times a second: what changed since it was told last.
 //!
-//! The first event tells all, as if everything had changed since the server began.
+//! The first event tells all, as if everything had changed since the server began. After that a
+//! thread that stays in its state is left out: the viewer reckons that this state has grown by the
+//! time between the events. What it reckons is kept here, too; as soon as it is off by [`CLOSE`],
+//! or the thread's state is another, the thread is told of again.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use serde::Serialize;
@@ -14,6 +18,10 @@ use crate::thread_state::{self, Registry, Routes, Seen, State, ThreadReading};
 /// before, in nanoseconds.
 const WINDOW: u64 = 60_000_000_000;
 
+/// How far off a viewer may be with each state of a thread, in microseconds. It is 2 % of the time
+/// between two events: less than the page draws.
+const CLOSE: u64 = 2_000;
+
 /// One event. Times are in milliseconds of the server's clock, which has no relation to any
 /// other's.
 #[derive(Debug, Serialize)]
@@ -23,7 +31,13 @@ pub(super) struct Changes {
     first: Option<First>,
     active_requests: u64,
     /// Absent if the kernel does not tell.
+    #[serde(skip_serializing_if = "Option::is_none")]
     accept_queue: Option<AcceptQueue>,
+    /// How many servers share this one's name; absent while that is what it was, or not known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    replicas: Option<usize>,
+    /// Those that the viewer cannot reckon.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     threads: Vec<Thread>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     requests: Vec<Request>,
@@ -41,22 +55,24 @@ struct First {
     links: Vec<Link>,
 }
 
-/// A thread's present state, and the microseconds that each state has grown by.
+/// The microseconds that each state of a thread has grown by since the event before. A state that
+/// the viewer has reckoned too high may have shrunk.
 #[derive(Debug, Serialize)]
 struct Thread {
     thread: String,
-    /// Absent once it has ended.
-    state: Option<&'static str>,
+    /// Absent while it is what it was, null once the thread has ended.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    state: Option<Option<&'static str>>,
     #[serde(skip_serializing_if = "is_zero")]
-    running: u64,
+    running: i64,
     #[serde(skip_serializing_if = "is_zero")]
-    runnable: u64,
+    runnable: i64,
     #[serde(skip_serializing_if = "is_zero")]
-    blocked: u64,
+    blocked: i64,
     #[serde(skip_serializing_if = "is_zero")]
-    awaiting: u64,
+    awaiting: i64,
     #[serde(skip_serializing_if = "is_zero")]
-    idle: u64,
+    idle: i64,
 }
 
 /// A request that began, first waited without a thread, or ended.
@@ -90,10 +106,20 @@ struct End {
 pub(super) struct Viewer {
     registry: Registry,
     links: Arc<[Link]>,
-    greeted: bool,
-    /// Microseconds in each state, by thread.
-    told: Vec<[u64; State::ALL.len()]>,
+    /// When it was told last, in microseconds of the server's clock; `None` before the first event.
+    told_at: Option<u64>,
+    /// By thread.
+    told: BTreeMap<usize, Told>,
+    replicas: Option<usize>,
     seen: Seen,
+}
+
+/// What a viewer knows of a thread.
+#[derive(Debug, Clone, Copy, PartialEq)]
+struct Told {
+    state: Option<State>,
+    /// Microseconds in each state.
+    times: [u64; State::ALL.len()],
 }
 
 impl Viewer {
@@ -101,32 +127,60 @@ impl Viewer {
         Self {
             registry,
             links,
-            greeted: false,
-            told: Vec::new(),
+            told_at: None,
+            told: BTreeMap::new(),
+            replicas: None,
             seen: Seen::default(),
         }
     }
 
-    /// What is new to this viewer.
-    pub(super) fn next(&mut self) -> Changes {
+    /// What is new to this viewer. `replicas` is how many servers share the name of this one, if
+    /// that is known.
+    pub(super) fn next(&mut self, replicas: Option<usize>) -> Changes {
         let states = self.registry.states();
         let threads = self.registry.read().threads;
         let now = thread_state::now();
-        self.told.resize(threads.len(), Default::default());
-        let told = self.told.iter_mut();
-        let thread = |(thread, told): (&ThreadReading, &mut _)| {
-            Thread::since(told, thread, states.get(&thread.index).copied())
-        };
+        let before = self.told_at.replace(now / 1_000);
         let queue = self.registry.accept_queue();
-        let first = !std::mem::replace(&mut self.greeted, true);
         Changes {
             now: milliseconds(now),
-            first: first.then(|| First::of(&self.registry, &self.links)),
+            first: before
+                .is_none()
+                .then(|| First::of(&self.registry, &self.links)),
             active_requests: self.registry.requests_in_flight(),
             accept_queue: queue.map(AcceptQueue::from),
-            threads: threads.iter().zip(told).map(thread).collect(),
+            replicas: self.replicas(replicas),
+            threads: self.threads(&threads, &states, now / 1_000 - before.unwrap_or(0)),
             requests: self.requests(now),
         }
+    }
+
+    fn replicas(&mut self, replicas: Option<usize>) -> Option<usize> {
+        let told = std::mem::replace(&mut self.replicas, replicas);
+        replicas.filter(|_| replicas != told)
+    }
+
+    /// The threads of which the viewer, `elapsed` microseconds after it was told last, does not
+    /// know what they are at.
+    fn threads(
+        &mut self,
+        readings: &[ThreadReading],
+        states: &BTreeMap<usize, State>,
+        elapsed: u64,
+    ) -> Vec<Thread> {
+        let mut news = Vec::new();
+        for reading in readings {
+            let index = reading.index;
+            let present = Told::of(reading, states.get(&index).copied());
+            let told = self.told.get(&index);
+            let reckoned = told.map(|told| told.reckoned(elapsed));
+            let known = reckoned.filter(|reckoned| reckoned.is_close_to(&present));
+            if known.is_none() {
+                news.push(Thread::new(index, told, &present));
+            }
+            self.told.insert(index, known.unwrap_or(present));
+        }
+        news
     }
 
     fn requests(&mut self, now: u64) -> Vec<Request> {
@@ -153,19 +207,42 @@ impl First {
     }
 }
 
-impl Thread {
-    /// What the thread has grown by since `told`, which becomes what it has now.
-    fn since(
-        told: &mut [u64; State::ALL.len()],
-        reading: &ThreadReading,
-        state: Option<State>,
-    ) -> Self {
-        let now = State::ALL.map(|state| reading.times[state] / 1_000);
-        let before = std::mem::replace(told, now);
-        let grown = |state: State| now[state as usize] - before[state as usize];
+impl Told {
+    fn of(reading: &ThreadReading, state: Option<State>) -> Self {
         Self {
-            thread: reading.index.to_string(),
-            state: state.map(State::as_str),
+            state,
+            times: State::ALL.map(|state| reading.times[state] / 1_000),
+        }
+    }
+
+    /// What a viewer takes it for `elapsed` microseconds later.
+    fn reckoned(&self, elapsed: u64) -> Self {
+        let mut times = self.times;
+        if let Some(state) = self.state {
+            times[state as usize] += elapsed;
+        }
+        Self { times, ..*self }
+    }
+
+    fn is_close_to(&self, other: &Self) -> bool {
+        let mut times = self.times.iter().zip(other.times);
+        self.state == other.state && times.all(|(one, other)| one.abs_diff(other) < CLOSE)
+    }
+}
+
+impl Thread {
+    /// What is new about a thread of which `told` is known.
+    fn new(index: usize, told: Option<&Told>, present: &Told) -> Self {
+        let grown = |state: State| {
+            let before = told.map_or(0, |told| told.times[state as usize]);
+            present.times[state as usize]
+                .wrapping_sub(before)
+                .cast_signed()
+        };
+        let same_state = told.is_some_and(|told| told.state == present.state);
+        Self {
+            thread: index.to_string(),
+            state: (!same_state).then(|| present.state.map(State::as_str)),
             running: grown(State::Running),
             runnable: grown(State::Runnable),
             blocked: grown(State::Blocked),
@@ -214,13 +291,13 @@ fn milliseconds(nanoseconds: u64) -> f64 {
     clippy::trivially_copy_pass_by_ref,
     reason = "serde passes a reference"
 )]
-fn is_zero(value: &u64) -> bool {
+fn is_zero(value: &i64) -> bool {
     *value == 0
 }
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
+    use std::sync::{Arc, Barrier};
     use std::thread;
     use std::time::Duration;
 
@@ -230,13 +307,33 @@ mod tests {
     use crate::thread_state::InFlight;
 
     fn next(viewer: &mut Viewer) -> Value {
-        serde_json::to_value(viewer.next()).unwrap()
+        serde_json::to_value(viewer.next(None)).unwrap()
     }
 
-    fn grown(event: &Value) -> u64 {
-        let thread = &event["threads"][0];
-        let states = State::ALL.map(|state| thread[state.as_str()].as_u64().unwrap_or(0));
-        states.iter().sum()
+    /// A viewer's own reckoning, as the page does it.
+    #[derive(Default)]
+    struct Reckoning {
+        now: f64,
+        state: String,
+        times: [i64; State::ALL.len()],
+    }
+
+    impl Reckoning {
+        fn apply(&mut self, event: &Value) {
+            let now = event["now"].as_f64().unwrap();
+            let elapsed = ((now - self.now) * 1e3).round() as i64;
+            self.now = now;
+            let thread = &event["threads"][0];
+            for (state, time) in State::ALL.map(State::as_str).iter().zip(&mut self.times) {
+                *time += match thread {
+                    Value::Null if *state == self.state => elapsed,
+                    thread => thread[state].as_i64().unwrap_or(0),
+                };
+            }
+            if let Some(state) = thread["state"].as_str() {
+                self.state = state.to_owned();
+            }
+        }
     }
 
     #[test]
@@ -253,7 +350,10 @@ mod tests {
         assert_eq!(first["server"], "sync");
         assert_eq!(first["active_requests"], 1);
         assert_eq!(first["threads"][0]["state"], "running");
-        assert!(grown(&first) >= 50_000, "{first}");
+        assert!(
+            first["threads"][0]["blocked"].as_u64() >= Some(45_000),
+            "{first}"
+        );
         let request = &first["requests"][0];
         assert_eq!(request["route"], "/");
         assert_eq!(request["thread"], 0);
@@ -268,7 +368,6 @@ mod tests {
         let second = next(&mut viewer);
         assert_eq!(second["server"], Value::Null);
         assert_eq!(second["requests"], Value::Null);
-        assert!(grown(&second) < grown(&first), "{second}");
 
         registry.journal().end(entry, 200, 1_500_000);
         let third = next(&mut viewer);
@@ -280,13 +379,73 @@ mod tests {
     }
 
     #[test]
-    fn an_event_is_short() {
+    fn who_reckons_along_is_never_far_off() {
         let registry = Registry::new("sync", ["/".to_owned()]);
-        let _registration = registry.register(0, InFlight::new());
-        let mut viewer = Viewer::new(registry, Arc::default());
-        viewer.next();
-        thread::sleep(Duration::from_millis(100));
-        let event = serde_json::to_string(&viewer.next()).unwrap();
-        assert!(event.len() < 300, "{} bytes: {event}", event.len());
+        let in_flight = InFlight::new();
+        let _registration = registry.register(0, Arc::clone(&in_flight));
+        let mut viewer = Viewer::new(registry.clone(), Arc::default());
+        let mut reckoning = Reckoning::default();
+        let mut silent = 0;
+        for turn in 0..60 {
+            let event = next(&mut viewer);
+            silent += u32::from(event["threads"].is_null());
+            reckoning.apply(&event);
+            let times = registry.read().threads[0].times;
+            for (state, reckoned) in State::ALL.iter().zip(reckoning.times) {
+                let off = (times[*state] / 1_000).abs_diff(u64::try_from(reckoned).unwrap());
+                // What has passed since the event comes on top.
+                let most = CLOSE + (thread_state::now() / 1_000) - (reckoning.now * 1e3) as u64;
+                assert!(
+                    off <= most,
+                    "turn {turn}, {state:?}: off by {off} µs: {event}"
+                );
+            }
+            // Waits, in which it stays what it is, and a stretch of mixed work.
+            if turn < 30 {
+                thread_state::park();
+                thread::sleep(Duration::from_millis(5));
+                thread_state::unpark();
+            } else {
+                let until = thread_state::now() + 5_000_000;
+                while thread_state::now() < until {}
+            }
+        }
+        assert!(
+            silent > 10,
+            "only {silent} of 60 events left the thread out"
+        );
+    }
+
+    #[test]
+    fn the_number_of_replicas_is_told_when_it_is_another() {
+        let mut viewer = Viewer::new(Registry::new("sync", []), Arc::default());
+        let told = [None, Some(1), Some(1), Some(3), None, Some(3)]
+            .map(|replicas| viewer.next(replicas).replicas);
+        assert_eq!(told, [None, Some(1), None, Some(3), None, Some(3)]);
+    }
+
+    #[test]
+    fn an_event_is_short_with_many_threads() {
+        let registry = Registry::new("sync", ["/".to_owned()]);
+        let (ready, go) = (Barrier::new(65), Barrier::new(65));
+        thread::scope(|scope| {
+            for index in 0..64 {
+                let (registry, ready, go) = (&registry, &ready, &go);
+                scope.spawn(move || {
+                    let _registration = registry.register(index, InFlight::new());
+                    thread_state::park();
+                    ready.wait();
+                    go.wait();
+                    thread_state::unpark();
+                });
+            }
+            ready.wait();
+            let mut viewer = Viewer::new(registry.clone(), Arc::default());
+            viewer.next(None);
+            thread::sleep(Duration::from_millis(100));
+            let event = serde_json::to_string(&viewer.next(None)).unwrap();
+            go.wait();
+            assert!(event.len() < 100, "{} bytes: {event}", event.len());
+        });
     }
 }

@@ -19,6 +19,7 @@ use tokio::time::{MissedTickBehavior, interval};
 use super::AcceptQueue;
 use super::changes::Viewer;
 use super::links::Link;
+use super::replicas::Replicas;
 use crate::problem::{Parameter, Problem};
 use crate::thread_state::{Registry, ThreadReading, Times};
 
@@ -89,14 +90,16 @@ impl Server {
 }
 
 /// `/threads`, a list of the servers of this process, and `/threads/stream`, the changes of the
-/// first of them as server-sent events. `?server=NAME` chooses one. A viewer is told of `links` at first.
-pub fn routes(servers: Vec<Registry>, links: &[Link]) -> Router {
+/// first of them as server-sent events. `?server=NAME` chooses one. A viewer is told of `links` at first,
+/// and how many addresses `name` (`HOST:PORT`) has, if replicas of the server share one.
+pub fn routes(servers: Vec<Registry>, links: &[Link], name: Option<&str>) -> Router {
     Router::new()
         .route("/threads", get(threads))
         .route("/threads/stream", get(threads_stream))
         .with_state(Lab {
             servers: Arc::from(servers),
             links: Arc::from(links),
+            name: name.map(Arc::from),
             places: Arc::new(Semaphore::new(MOST_VIEWERS)),
         })
 }
@@ -106,6 +109,7 @@ pub fn routes(servers: Vec<Registry>, links: &[Link]) -> Router {
 struct Lab {
     servers: Arc<[Registry]>,
     links: Arc<[Link]>,
+    name: Option<Arc<str>>,
     /// For viewers.
     places: Arc<Semaphore>,
 }
@@ -129,8 +133,9 @@ async fn threads_stream(
     State(lab): State<Lab>,
     choice: Result<Query<Choice>, QueryRejection>,
 ) -> Response {
+    let name = lab.name.clone();
     match viewer(lab, choice) {
-        Ok((viewer, place)) => Sse::new(events(viewer, place)).into_response(),
+        Ok((viewer, place)) => Sse::new(events(viewer, name, place)).into_response(),
         Err(problem) => problem.into_response(),
     }
 }
@@ -180,21 +185,24 @@ fn choose(
 /// The events for a viewer, who has the place for as long as they flow.
 fn events(
     viewer: Viewer,
+    name: Option<Arc<str>>,
     place: OwnedSemaphorePermit,
 ) -> impl Stream<Item = Result<Event, Infallible>> {
     let mut ticks = interval(INTERVAL);
     // A viewer that was slow gets the present, not the past.
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let began = (ticks, viewer, Replicas::sharing(name), place);
     stream::unfold(
-        (ticks, viewer, place),
-        async |(mut ticks, mut viewer, place)| {
+        began,
+        async |(mut ticks, mut viewer, mut replicas, place)| {
             ticks.tick().await;
+            let changes = viewer.next(replicas.count().await);
             // Plain numbers and strings: this cannot fail, and if it did a comment harms no viewer.
             let event = Event::default();
             let event = event
-                .json_data(viewer.next())
+                .json_data(changes)
                 .unwrap_or(Event::default().comment("no data"));
-            Some((Ok(event), (ticks, viewer, place)))
+            Some((Ok(event), (ticks, viewer, replicas, place)))
         },
     )
 }
@@ -209,7 +217,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_viewer_too_many_is_refused_until_another_leaves() {
-        let routes = routes(vec![Registry::new("sync", [])], &[]);
+        let routes = routes(vec![Registry::new("sync", [])], &[], None);
         let watch = async || {
             let request = Request::get("/threads/stream").body(Body::empty()).unwrap();
             routes.clone().oneshot(request).await.unwrap()

@@ -5,6 +5,7 @@ mod changes;
 mod events;
 mod links;
 mod page;
+mod replicas;
 
 pub use events::routes;
 pub use links::{Link, NoLink};

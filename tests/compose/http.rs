@@ -1,7 +1,9 @@
 //! A plain HTTP client: any status is an answer, no answer fails the test.
 
+use std::io::{BufRead, BufReader};
 use std::time::Duration;
 
+use serde_json::Value;
 use ureq::Agent;
 
 /// An answer.
@@ -14,6 +16,14 @@ pub struct Answer {
 /// Asks on a connection of its own.
 pub fn get(url: &str) -> Answer {
     get_with(url, &[])
+}
+
+/// The first of the events that a server sends, of which there is no end.
+pub fn first_event(url: &str) -> Value {
+    let mut response = ureq::get(url).call().unwrap();
+    let lines = BufReader::new(response.body_mut().as_reader()).lines();
+    let mut data = lines.filter_map(|line| line.unwrap().strip_prefix("data: ").map(str::to_owned));
+    serde_json::from_str(&data.next().unwrap()).unwrap()
 }
 
 /// The same with query parameters.

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use crate::http::get;
+use crate::http::{first_event, get};
 use crate::prometheus::Prometheus;
 use crate::stack::Stack;
 use crate::{WAIT, dummy_behind_waits, eventually};
@@ -31,6 +31,11 @@ fn replicas_are_found_by_nginx_and_prometheus() {
     eventually("nginx asks three replicas", || {
         get(&format!("{front}/sync/dummy"));
         BTreeSet::from_iter(stack.upstreams_of("/sync/dummy")).len() == 3
+    });
+
+    let live = format!("{front}/live/sync");
+    eventually("the live page is told of three replicas", || {
+        first_event(&live)["replicas"] == 3
     });
 
     let behind_two = dummy_behind_waits(&front, "sync", 2);

@@ -3,14 +3,15 @@
 // An event tells what is new since the one before; the first of a stream tells all, as if it had
 // been new since the server began:
 //   {"now": 5000.1, "server": "sync", "began": 1000.2, "most_requests": 256,
-//    "active_requests": 1, "accept_queue": {"length": 0, "limit": 128},
+//    "active_requests": 1, "accept_queue": {"length": 0, "limit": 128}, "replicas": 1,
 //    "links": [{"name": "Grafana", "url": "http://127.0.0.1:3000"}],
 //    "threads": [{"thread": "0", "state": "blocked", "running": 81, "blocked": 99919}],
 //    "requests": [{"number": 7, "route": "/", "thread": 0, "mark": "00000000000000ab",
 //                  "arrived": 4000.1, "started": 4000.4, "awaits": false}]}
 // Times are in milliseconds of the server's clock, a thread's states in microseconds. Only the first
-// has `server`, `began`, `most_requests` and, if there are any, `links`. A request that has ended has `ended`, `status` and
-// `awaited` besides.
+// has `server`, `began`, `most_requests` and, if there are any, `links`. `replicas`, and a thread's
+// `state`, are there when they are new. A thread that is left out was in its state since the event
+// before, as nearly as is drawn. A request that has ended has `ended`, `status` and `awaited` besides.
 
 import { STATES } from "./states.js";
 
@@ -30,6 +31,8 @@ const PURE = 0.98;
 class ThreadHistory {
   /** Microseconds in each state since the thread began. */
   totals = STATES.map(() => 0);
+  /** Its present state's name; `null` once it has ended. */
+  state = null;
   /** Stretches `{from, to, grown, pure}`, the oldest first; `pure` is the one state, or -1. */
   stretches = [];
 
@@ -70,6 +73,8 @@ class ThreadHistory {
 /** One server's last minute. */
 export class History {
   threads = [];
+  /** How many servers share this one's name and its requests; only this one is shown. */
+  replicas = 1;
   /** By number. */
   requests = new Map();
   active = 0;
@@ -87,9 +92,11 @@ export class History {
     if (event.began !== undefined) this.#meet(event);
     const before = this.#last ?? event.now;
     this.#synchronise(event.now, at);
-    event.threads.forEach((thread, i) => this.#grow(i, thread, before, event));
+    this.#grow(new Map(event.threads?.map((thread) => [thread.thread, thread])), before, event);
     for (const request of event.requests ?? []) this.requests.set(request.number, request);
     this.active = event.active_requests;
+    this.replicas = event.replicas ?? this.replicas;
+    this.mostRequests = event.most_requests ?? this.mostRequests;
     this.queue = event.accept_queue;
     this.#queue(event.accept_queue?.length ?? 0, event.now);
     this.#last = event.now;
@@ -130,13 +137,20 @@ export class History {
     this.#offsets = [];
   }
 
-  #grow(i, thread, before, { began, now, most_requests }) {
-    const known = (this.threads[i] ??= new ThreadHistory(thread.thread));
-    if (most_requests) this.mostRequests = most_requests;
-    const grown = STATES.map(({ name }, s) => (thread[name] ?? 0) - (began === undefined ? 0 : known.totals[s]));
-    known.totals = known.totals.map((total, s) => total + grown[s]);
-    known.state = thread.state;
-    if (now > before) known.add(before, now, grown);
+  /** Adds what each thread has grown by since `before`: as it was told, or else as it was. */
+  #grow(told, before, { began, now }) {
+    for (const name of told.keys()) {
+      if (!this.threads.some((thread) => thread.name === name)) this.threads.push(new ThreadHistory(name));
+    }
+    for (const thread of this.threads) {
+      const news = told.get(thread.name);
+      const same = ({ name }) => (name === thread.state ? Math.round(1000 * (now - before)) : 0);
+      const since = ({ name }, i) => (news[name] ?? 0) - (began === undefined ? 0 : thread.totals[i]);
+      const grown = STATES.map(news ? since : same);
+      thread.totals = thread.totals.map((total, i) => total + grown[i]);
+      if (news?.state !== undefined) thread.state = news.state;
+      if (now > before) thread.add(before, now, grown);
+    }
   }
 
   /** The least delay of late is the best measure of how far the two clocks are apart. */
