@@ -143,7 +143,7 @@ async fn the_keyboard_reaches_all_there_is() {
         browser
             .run("return document.activeElement.textContent")
             .await,
-        "Copy"
+        "Copy the curl line of GET / for the sync server"
     );
     browser.press(TAB).await;
     assert_eq!(

@@ -261,7 +261,7 @@ async fn requests_of_others_are_shown_and_said() {
 async fn twenty_seconds_against_none() {
     let lab = Lab::start(&[]);
     let browser = Browser::open(&lab.front).await;
-    let size = json!({ "width": 1280, "height": 1100, "deviceScaleFactor": 1, "mobile": false });
+    let size = json!({ "width": 1280, "height": 1200, "deviceScaleFactor": 1, "mobile": false });
     browser
         .devtools("Emulation.setDeviceMetricsOverride", size)
         .await;

@@ -17,6 +17,69 @@ const MEASURE_FRAMES: &str = "
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs Chromium: run make test"]
+async fn the_button_and_both_lanes_are_on_the_first_screen() {
+    let lab = Lab::start(&[]);
+    let browser = Browser::open(&lab.front).await;
+    let size = json!({ "width": 1280, "height": 720, "deviceScaleFactor": 1, "mobile": false });
+    browser
+        .devtools("Emulation.setDeviceMetricsOverride", size)
+        .await;
+    let bottoms = browser
+        .run(
+            "return [...document.querySelectorAll('#run, .threads')]
+                .map((part) => part.getBoundingClientRect().bottom)",
+        )
+        .await;
+    let bottoms: Vec<f64> = serde_json::from_value(bottoms).unwrap();
+    assert_eq!(bottoms.len(), 3);
+    assert!(bottoms.iter().all(|bottom| *bottom <= 720.0), "{bottoms:?}");
+    browser.picture("first-screen").await;
+    browser.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs Chromium: run make test"]
+async fn of_several_replicas_it_says_that_it_shows_one() {
+    let lab = Lab::start(&[]);
+    let browser = Browser::open(&lab.front).await;
+    let said = browser
+        .run_async(
+            "const done = arguments[0];
+             const show = async () => {
+                const { ServerView } = await import('/live/server.js');
+                const { verdict } = await import('/live/experiment.js');
+                const view = new ServerView('sync', 'Synchronous');
+                const connection = () => view.element.querySelector('.connection').textContent;
+                const event = { now: 1, began: 0, active_requests: 0, threads: [{ thread: '0', state: 'idle', idle: 1000 }] };
+                const said = [{ ...event, replicas: 3 }, { now: 2, active_requests: 0 }, { now: 3, active_requests: 0, replicas: 1 }]
+                    .map((news) => { view.news(news); return connection(); });
+                const ok = (took) => ({ took, status: 200 });
+                const outcome = (took) => ({ seconds: 5, sync: { long: ok(5000), short: ok(took) }, async: { long: ok(5000), short: ok(2) } });
+                view.history.replicas = 3;
+                const sentence = (took) => verdict(outcome(took), { sync: view.history, async: view.history });
+                return [...said, sentence(3), sentence(4500)];
+             };
+             show().then(done, (error) => done(String(error)));",
+        )
+        .await;
+    let said: Vec<String> = serde_json::from_value(said).unwrap();
+    let one_of_three = "Connected to one of 3 replicas; what the others do is not shown";
+    assert_eq!(said[..3], [one_of_three, one_of_three, "Connected"]);
+    assert!(
+        said[3].contains("another thread for it in its 3 replicas"),
+        "{}",
+        said[3]
+    );
+    assert!(
+        said[4].contains("in 3 replicas, were all held"),
+        "{}",
+        said[4]
+    );
+    browser.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs Chromium: run make test"]
 async fn sixty_four_threads_a_server_are_drawn_within_a_frame() {
     let lab = Lab::start(&["--threads", "64"]);
     let browser = Browser::open(&lab.front).await;

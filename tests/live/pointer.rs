@@ -32,8 +32,12 @@ async fn a_curl_line_is_copied_as_it_stands() {
     browser.devtools("Browser.grantPermissions", wanted).await;
     browser.click(".copy").await;
     browser
-        .until("return document.querySelector('.copy').textContent === 'Copied'")
+        .until("return document.querySelector('.copy .word').textContent === 'Copied'")
         .await;
+    let said = browser
+        .run("return document.querySelector('[role=status].copied').textContent")
+        .await;
+    assert_eq!(said, "Copied the curl line of GET / for the sync server");
     let copied = browser
         .run_async("navigator.clipboard.readText().then(arguments[0], (error) => arguments[0](String(error)))")
         .await;

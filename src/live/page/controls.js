@@ -10,13 +10,18 @@ const MAX_ANSWERS = 5;
 /** The button for `GET /PATH`, its curl line, and the answers that it gets. */
 export function askRow(view, label, pathOf) {
   const row = cloneOf("ask");
-  const [send, line, copy] = ["button", "code", ".copy"].map((selector) => row.querySelector(selector));
+  const [send, line, copy, word] = [".send", "code", ".copy", ".word"].map((selector) => row.querySelector(selector));
   send.textContent = label;
-  copy.ariaLabel = `Copy the curl line of ${label} for the ${view.name} server`;
+  copy.querySelector(".unseen").textContent = ` the curl line of ${label} for the ${view.name} server`;
   const update = () => { line.textContent = `curl '${location.origin}/${view.name}/${pathOf()}'`; };
   copy.addEventListener("click", async () => {
-    copy.textContent = await copied(line) ? "Copied" : "Marked";
-    setTimeout(() => { copy.textContent = "Copy"; }, 1500);
+    word.textContent = await copied(line) ? "Copied" : "Marked";
+    const said = view.asking.querySelector(".copied");
+    said.textContent = copy.textContent;
+    setTimeout(() => {
+      word.textContent = "Copy";
+      said.textContent = "";
+    }, 1500);
   });
   send.addEventListener("click", () => {
     if (send.ariaDisabled !== "true") answer(view, label, pathOf());
@@ -39,7 +44,7 @@ async function copied(element) {
 async function answer(view, label, path) {
   const item = document.createElement("li");
   item.textContent = `${label}: asked at ${new Date().toLocaleTimeString()}, no answer yet`;
-  const list = view.element.querySelector(".answers");
+  const list = view.asking.querySelector(".answers");
   list.prepend(item);
   list.querySelectorAll(`.done:nth-child(n + ${MAX_ANSWERS + 1})`).forEach((old) => old.remove());
   const { took, status, message } = await ask(view.name, path);

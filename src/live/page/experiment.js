@@ -27,22 +27,23 @@ export async function run(seconds) {
   return { seconds, sync, async };
 }
 
-/** What happened, in a sentence. `threads` is how many each server has. */
-export function verdict({ seconds, sync, async }, threads) {
+/** What happened, in a sentence. `servers` are their histories, which tell how many threads and replicas there are. */
+export function verdict({ seconds, sync, async }, servers) {
   const clauses = [
-    clause("synchronous", sync, seconds, threads.sync),
-    clause("asynchronous", async, seconds, threads.async),
+    clause("synchronous", sync, seconds, servers.sync),
+    clause("asynchronous", async, seconds, servers.async),
   ];
   return `While ${LONG} waited ${count(seconds, "second")}, ${QUICK} was answered ${clauses.join(", and ")}.`;
 }
 
-function clause(kind, { long, short }, seconds, threads) {
+function clause(kind, { long, short }, seconds, { threads, replicas }) {
   const failed = [long, short].find(({ status }) => status !== 200);
   if (failed) return `not as expected by the ${kind} server (${failed.status ?? "no answer"}: ${failed.message})`;
   const after = `after ${duration(short.took)} by the ${kind} server`;
   const hadToWait = short.took > (1000 * seconds - PAUSE) / 2;
   const others = long.took > 1000 * seconds + PAUSE;
-  return `${after}, ${hadToWait ? whyLate(kind, threads, others) : whyAtOnce(kind, threads)}`;
+  if (kind === "synchronous" && replicas > 1) return `${after}, ${whyOfReplicas(hadToWait, replicas)}`;
+  return `${after}, ${hadToWait ? whyLate(kind, threads.length, others) : whyAtOnce(kind, threads.length)}`;
 }
 
 /** `others` tells whether GET / itself had to wait for a thread. */
@@ -52,6 +53,13 @@ function whyLate(kind, threads, others) {
   return threads === 1
     ? `whose only thread was held by ${LONG} all the time, though it did nothing but wait`
     : `whose ${threads} threads were all held by other requests`;
+}
+
+/** The page sees the threads of one of them only. */
+function whyOfReplicas(hadToWait, replicas) {
+  return hadToWait
+    ? `whose threads, in ${replicas} replicas, were all held by other requests`
+    : `which had another thread for it in its ${replicas} replicas, since ${LONG} held only one`;
 }
 
 function whyAtOnce(kind, threads) {

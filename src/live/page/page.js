@@ -31,18 +31,18 @@ const unheard = new Set();
 function heardOf(name) {
   unheard.delete(name);
   if (unheard.size > 0) return;
-  document.getElementById("servers").hidden = false;
-  document.querySelector("footer").hidden = false;
+  for (const part of document.querySelectorAll("#servers, #asking, footer")) part.hidden = false;
 }
 
 const views = [["sync", "Synchronous"], ["async", "Asynchronous"]].map(([name, title]) => {
   const view = new ServerView(name, title);
   document.getElementById("servers").append(view.element);
+  document.getElementById("asking").append(view.asking);
   unheard.add(name);
   const news = (event) => {
     view.news(event);
     heardOf(name);
-    for (const link of event.links ?? []) addLink(link.name, link.url);
+    for (const link of event.links ?? []) addLink(link.name, link.url, ", if it runs");
   };
   const lost = () => {
     view.connected(false);
@@ -53,7 +53,7 @@ const views = [["sync", "Synchronous"], ["async", "Asynchronous"]].map(([name, t
 });
 
 const asks = views.flatMap((view) => {
-  const list = view.element.querySelector(".asks");
+  const list = view.asking.querySelector(".asks");
   const rows = [
     askRow(view, "GET /", () => `?seconds=${seconds() ?? wait.defaultValue}`),
     askRow(view, "GET /dummy", () => "dummy"),
@@ -91,7 +91,7 @@ document.querySelector("form").addEventListener("submit", async (event) => {
   const outcome = await run(seconds());
   running = false;
   showRoom();
-  const [sync, async] = views.map(({ history }) => history.threads.length);
+  const [sync, async] = views.map(({ history }) => history);
   setText(line, verdict(outcome, { sync, async }));
 });
 
@@ -104,15 +104,15 @@ for (const [i, { name, meaning }] of STATES.entries()) {
   document.getElementById("states").append(row);
 }
 
-/** Adds a link to the page's end, unless it is there. */
-function addLink(text, url) {
+/** Adds a link, and a remark on it, to the page's end, unless it is there. */
+function addLink(text, url, remark = "") {
   const links = document.getElementById("links");
   if ([...links.querySelectorAll("a")].some(({ textContent }) => textContent === text)) return;
   const item = document.createElement("li");
   const link = document.createElement("a");
   link.href = url;
   link.textContent = text;
-  item.append(link);
+  item.append(link, remark);
   links.append(item);
 }
 for (const { name } of views) addLink(`API of the ${name} server`, `/${name}/docs`);

@@ -19,6 +19,8 @@ export class ServerView {
     this.element = cloneOf("server");
     this.#find("h2").textContent = title;
     this.element.ariaLabel = title;
+    this.asking = cloneOf("asking-server");
+    this.asking.querySelector("h2").textContent = `Ask the ${title.toLowerCase()} server`;
     this.#find("table").ariaLabel = `${title}: requests and threads over the last 60 s`;
     this.#find(".bars").ariaLabel = `Requests of the ${name} server, the arrow keys move among them`;
     this.#find("thead tr").append(...STATES.map(({ name: state }, i) => header(state, i)));
@@ -44,7 +46,7 @@ export class ServerView {
 
   /** Says whether there is news of the server. */
   connected(is) {
-    setText(this.#find(".connection"), is ? "Connected" : "Connection lost, trying again…");
+    setText(this.#find(".connection"), is ? connectedTo(this.history.replicas) : "Connection lost, trying again…");
     this.element.classList.toggle("stale", !is);
   }
 
@@ -116,6 +118,11 @@ export class ServerView {
     const others = this.history.queuedSince.slice(0, length - own.length);
     return bars.concat(others.map((since) => ({ key: `queued at ${since}`, route: "not read yet", arrived: since })));
   }
+}
+
+/** Whom the page has news of: the front gives it one replica, and requests to all of them. */
+function connectedTo(replicas) {
+  return replicas > 1 ? `Connected to one of ${replicas} replicas; what the others do is not shown` : "Connected";
 }
 
 /** A bar keeps its place when a request of this page's is first heard of by a server. */
