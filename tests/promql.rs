@@ -151,10 +151,8 @@ fn has_heading(link: &str) -> bool {
 
 /// The labels of what an expression yields, or what is wrong with it.
 fn result_labels(expr: &str, series: &Series) -> Result<Labels, String> {
-    // A number is no variable, but a group of label_replace.
-    let is_variable = |rest: &&str| !rest.starts_with(|c: char| c.is_ascii_digit());
-    match expr.split('$').skip(1).find(is_variable) {
-        Some(unknown) => Err(format!("an unknown variable: ${unknown}")),
+    match expr.split_once('$') {
+        Some((_, unknown)) => Err(format!("an unknown variable: ${unknown}")),
         None => labels(&parser::parse(expr)?, series),
     }
 }

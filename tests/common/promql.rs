@@ -153,7 +153,7 @@ fn called(call: &Call, series: &Series) -> Result<Labels, String> {
             contains(&of_vectors, &Labels::from(["le".to_owned()]), histogram)?;
             of_vectors.remove("le");
         }
-        ("label_replace", Some(Expr::StringLiteral(destination))) => {
+        ("label_replace" | "label_join", Some(Expr::StringLiteral(destination))) => {
             of_vectors.insert(destination.val.clone());
         }
         _ => {}
