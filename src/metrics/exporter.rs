@@ -1,5 +1,18 @@
 //! The exporter: `/metrics` and health on a port and a thread of their own, so that they answer
 //! while every server thread is blocked.
+//!
+//! [`super::Metrics::export`] does it for one server; for more of them, or routes of one's own beside
+//! them:
+//!
+//! ```
+//! use std::net::TcpListener;
+//! use threadlab::metrics::{self, Metrics, exporter};
+//!
+//! let (shop, admin) = (Metrics::new("shop")?, Metrics::new("admin")?);
+//! let routes = exporter::routes(metrics::registry([shop, admin])?);
+//! let address = exporter::spawn(TcpListener::bind("127.0.0.1:0")?, routes)?;
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};

@@ -145,3 +145,34 @@ pub fn registry(
     registry.register(Box::new(process::Process::this()))?;
     Ok(registry)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn two_servers_share_a_registry_unless_they_have_the_same_name() {
+        let named = |name: &str| Metrics::new(name).unwrap();
+        assert!(registry([named("shop"), named("shop")]).is_err());
+        let both = registry([named("shop"), named("admin")]).unwrap().gather();
+        let active = both
+            .iter()
+            .find(|f| f.name() == "http_server_active_requests");
+        assert_eq!(active.unwrap().get_metric().len(), 2);
+    }
+
+    #[test]
+    fn where_no_thread_is_registered_nothing_is_said_of_routes() {
+        let metrics = Metrics::of(Registry::new("shop", ["/".to_owned()])).unwrap();
+        let of_routes = || {
+            let families = metrics.collect();
+            let mut named = families
+                .iter()
+                .filter(|f| f.name().starts_with("http_route_"));
+            named.any(|family| !family.get_metric().is_empty())
+        };
+        assert!(!of_routes());
+        let _registration = metrics.threads().join();
+        assert!(of_routes());
+    }
+}

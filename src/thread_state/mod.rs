@@ -102,6 +102,22 @@ pub fn index() -> Option<usize> {
 /// The calling thread now works for a route, given by its index in [`Registry::routes`], until
 /// [`release`]. `awaited` says that this ends an await which a `release` began, perhaps on
 /// another thread. A hold within a hold is the outer one's, so that no time counts twice.
+///
+/// [`crate::metrics::RequestLayer`] does this for requests. Other work can have a route, too:
+///
+/// ```
+/// use std::{thread, time::Duration};
+/// use threadlab::thread_state::{self, Registry};
+///
+/// let registry = Registry::new("shop", []);
+/// let _registration = registry.join();
+/// let mail = registry.routes().index("mail");
+///
+/// thread_state::hold(mail, false);
+/// thread::sleep(Duration::from_millis(20)); // sends one, and waits for the answer
+/// let held = thread_state::release(mail, false);
+/// assert!(held.is_some_and(|held| held.blocked > held.running));
+/// ```
 pub fn hold(route: usize, awaited: bool) {
     let hold = |clock: &mut clock::Clock| clock.hold(route, awaited);
     if clock::with(hold).is_none() {

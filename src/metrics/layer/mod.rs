@@ -36,7 +36,17 @@ pub enum Waits {
 /// Measures every request of one server. To be applied with [`axum::Router::layer`], so that it
 /// sees the route that was matched.
 ///
-/// As it is made, it is right for an app under `axum::serve` or any other asynchronous server.
+/// As it is made, it is right for an app under `axum::serve` or any other asynchronous server:
+///
+/// ```
+/// use axum::{Router, routing::get};
+///
+/// let metrics = threadlab::Metrics::new("shop")?;
+/// let app: Router = Router::new()
+///     .route("/", get(async || "hello"))
+///     .layer(metrics.layer().server_timing(true));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, Clone)]
 pub struct RequestLayer(Measures);
 
