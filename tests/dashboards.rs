@@ -148,6 +148,16 @@ fn collect_data_sources<'a>(json: &'a Value, found: &mut Vec<&'a str>) {
 }
 
 #[test]
+fn the_dashboard_for_services_needs_nothing_of_this_lab() {
+    let all = dashboards().into_iter();
+    let mut service = all.filter(|dashboard| dashboard.file == "service.json");
+    let text = service.next().unwrap().json.to_string();
+    for ours in ["sync", "threadlab", "nginx", "job=", "irate4s"] {
+        assert!(!text.contains(ours), "service.json speaks of {ours}");
+    }
+}
+
+#[test]
 fn panels_have_their_own_place_and_id() {
     let mut faults = Faults::default();
     for Dashboard { file, json } in dashboards() {
