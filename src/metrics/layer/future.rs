@@ -2,6 +2,7 @@
 
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
+use std::thread;
 
 use axum::body::Body;
 use http::{HeaderName, Response, StatusCode};
@@ -10,6 +11,7 @@ use pin_project_lite::pin_project;
 
 use super::body::MeasuredBody;
 use super::{Exchange, timing};
+use crate::thread_state;
 
 const SERVER_TIMING: HeaderName = HeaderName::from_static("server-timing");
 
@@ -24,14 +26,18 @@ pin_project! {
     impl<F> PinnedDrop for ResponseFuture<F> {
         fn drop(this: Pin<&mut Self>) {
             if let Some(exchange) = this.project().exchange.take() {
-                exchange.finish(client_closed_request());
+                exchange.finish(status_without_answer());
             }
         }
     }
 }
 
-/// The client went away before the answer: nginx's status for it, 499. It is only ever counted.
-fn client_closed_request() -> StatusCode {
+/// Under which status a request counts that was dropped before its answer: the handler panicked, or
+/// the client went away, for which nginx has the status 499.
+fn status_without_answer() -> StatusCode {
+    if thread::panicking() {
+        return StatusCode::INTERNAL_SERVER_ERROR;
+    }
     StatusCode::from_u16(499).unwrap_or(StatusCode::BAD_REQUEST)
 }
 
@@ -57,7 +63,8 @@ where
         };
         let mut response = ready!(exchange.poll(|| this.inner.poll(context)))?;
 
-        if exchange.measures.server_timing {
+        // A thread that is not registered could only tell zeroes.
+        if exchange.measures.server_timing && thread_state::index().is_some() {
             let (held, awaited) = exchange.span.so_far();
             if let Some(value) = timing::header(exchange.queued, &held, awaited) {
                 response.headers_mut().insert(SERVER_TIMING, value);

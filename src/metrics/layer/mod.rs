@@ -81,7 +81,8 @@ impl RequestLayer {
     /// Whether each answer tells its client where its time went, in a `Server-Timing` header
     /// (W3C, <https://www.w3.org/TR/server-timing/>), in milliseconds: `queue` (waited for a
     /// thread), `run` (on CPU), `block` (held the thread, off CPU), `await` (waited without the
-    /// thread). Default: no, since a client may learn from it what is none of its business.
+    /// thread). Default: no, since a client may learn from it what is none of its business. A
+    /// thread that is not registered tells nothing.
     #[must_use]
     pub fn server_timing(mut self, tells: bool) -> Self {
         self.0.server_timing = tells;
