@@ -31,6 +31,16 @@ impl InFlight {
 
     /// One more request is in flight until the guard is dropped, on whichever thread.
     /// At most 1,048,575 (2²⁰ − 1) at once.
+    ///
+    /// ```
+    /// use threadlab::thread_state::Registry;
+    ///
+    /// let registry = Registry::new("shop", []);
+    /// let request = registry.in_flight().enter();
+    /// assert_eq!(registry.requests_in_flight(), 1);
+    /// drop(request);
+    /// assert_eq!(registry.requests_in_flight(), 0);
+    /// ```
     #[must_use]
     pub fn enter(self: &Arc<Self>) -> InFlightGuard {
         self.update(|count| count + 1);

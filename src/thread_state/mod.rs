@@ -42,7 +42,7 @@ use std::marker::PhantomData;
 pub use in_flight::{InFlight, InFlightGuard};
 pub use journal::{Entry, Journal, PLACES, Request, Seen};
 pub use kernel::{Unsupported, now, supported};
-pub use registry::{Registration, Registry, RouteReading, ThreadReading};
+pub use registry::{Reading, Registration, Registry, RouteReading, ThreadReading};
 pub use route::Held;
 pub use routes::{MOST_NEW_ROUTES, OTHER, Routes};
 pub use state::{State, Times, seconds};

@@ -19,6 +19,16 @@ use super::state::{State, Times};
 use super::workers::Key;
 
 /// The threads of one server. Clones share one registry.
+///
+/// ```
+/// use threadlab::thread_state::{Registry, State};
+///
+/// let registry = Registry::new("shop", []);
+/// let _registration = registry.join();
+/// let thread = registry.read().threads[0];
+/// assert_eq!(thread.times.total(), thread.wall);
+/// println!("{} s on a CPU so far", thread.times.seconds(State::Running));
+/// ```
 #[derive(Debug, Clone)]
 pub struct Registry(Arc<Inner>);
 
