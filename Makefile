@@ -4,7 +4,7 @@ export PATH := $(CURDIR)/target/tools/bin:$(PATH)
 # One thing after the other: the tests compare times.
 .NOTPARALLEL:
 .DEFAULT_GOAL := help
-.PHONY: help test check elsewhere audit unit browser stack setup images up down clean
+.PHONY: help test check elsewhere audit unit accuracy browser stack setup images up down clean
 
 help: ## show this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
@@ -40,6 +40,9 @@ audit: setup ## licences, sources and known faults of the dependencies
 
 unit: ## what needs nothing but Rust
 	cargo test
+
+accuracy: ## the table of docs/accuracy.md: what the thread states are demanded to be, and what they are
+	cargo test --test ground_truth -- --ignored --nocapture accuracy
 
 browser: setup ## what needs a browser: the live page
 	cargo test --test live -- --ignored --test-threads 1

@@ -8,7 +8,9 @@ use threadlab::thread_state::{self, Registry, State, Times};
 use tokio::runtime::{Builder, Runtime};
 use tokio::task::{block_in_place, spawn_blocking};
 
-use super::{SECOND, alone, spin};
+use super::own::spin;
+use super::watch::Done;
+use super::{SECOND, alone};
 
 const TENTH: Duration = Duration::from_millis(100);
 
@@ -71,22 +73,13 @@ fn gains(registry: &Registry, work: impl FnOnce()) -> Times {
                 last = next;
             }
         });
-        let done = StoreOnDrop(&done);
+        let done = Done(&done);
         work();
         let gains = gained(before, total(registry));
         drop(done);
         looker.join().unwrap();
         gains
     })
-}
-
-/// Ends the looker, also when the work panics.
-struct StoreOnDrop<'a>(&'a AtomicBool);
-
-impl Drop for StoreOnDrop<'_> {
-    fn drop(&mut self) {
-        self.0.store(true, Ordering::Release);
-    }
 }
 
 #[track_caller]

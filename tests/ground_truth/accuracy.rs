@@ -1,0 +1,156 @@
+//! Every workload on every kind of thread, and the table of what was demanded and measured.
+
+use threadlab::thread_state::State;
+
+use super::alone;
+use super::demand::{Check, Row};
+use super::reference::Tracer;
+use super::workloads::{self, TABLE, Workload};
+
+/// Runs a workload on its kinds of threads and asserts what is demanded.
+fn assert_true(workload: &'static Workload) {
+    let _alone = alone();
+    for host in workload.hosts {
+        let row = Row::measure(workload, *host, "workload");
+        assert_row(&row);
+    }
+}
+
+fn assert_row(row: &Row) {
+    let (name, host) = (row.workload.name, row.host.as_str());
+    assert!(row.sum_holds(), "{name} on {host}: {:?}", row.accounted);
+    for check in row.checks() {
+        assert!(
+            check.holds(),
+            "{name} on {host}: {} {check}; {:?}; {:?}; {:?}",
+            check.what,
+            row.accounted,
+            row.own,
+            row.scheduled
+        );
+    }
+    assert!(
+        spin_is_not_blocked(row),
+        "{name} on {host}: {:?}",
+        row.accounted
+    );
+}
+
+/// A spin is blocked for at most 0.5 %, also while the hypervisor steals time.
+fn spin_is_not_blocked(row: &Row) -> bool {
+    let spins = [workloads::SPIN.name, workloads::MARKS.name];
+    !spins.contains(&row.workload.name) || row.accounted.share(State::Blocked) <= 0.005
+}
+
+#[test]
+fn a_pure_spin_runs() {
+    assert_true(&workloads::SPIN);
+}
+
+#[test]
+fn a_spin_beside_a_hog_is_runnable_as_well() {
+    assert_true(&workloads::BESIDE_A_HOG);
+}
+
+#[test]
+fn a_sleep_is_blocked() {
+    assert_true(&workloads::SLEEP);
+}
+
+#[test]
+fn a_read_of_a_silent_socket_is_blocked() {
+    assert_true(&workloads::SILENT_SOCKET);
+}
+
+#[test]
+fn a_futex_wait_is_blocked() {
+    assert_true(&workloads::FUTEX);
+}
+
+#[test]
+fn a_page_in_is_blocked_while_the_disk_reads() {
+    assert_true(&workloads::PAGE_IN);
+}
+
+#[test]
+fn a_wait_is_blocked_on_a_thread_and_awaits_on_a_loop() {
+    assert_true(&workloads::ONE_WAIT);
+}
+
+#[test]
+fn many_waits_are_one_await() {
+    assert_true(&workloads::HUNDRED_WAITS);
+    assert_true(&workloads::THOUSANDS_OF_WAITS);
+}
+
+#[test]
+fn a_loop_without_requests_is_idle() {
+    assert_true(&workloads::IDLE);
+}
+
+#[test]
+fn computing_blocking_and_awaiting_in_turn_are_told_apart() {
+    assert_true(&workloads::IN_TURN);
+}
+
+#[test]
+fn a_hundred_thousand_marks_a_second_are_no_blocking() {
+    assert_true(&workloads::MARKS);
+}
+
+#[test]
+fn as_many_parks_as_can_be_are_no_blocking() {
+    assert_true(&workloads::PINGS);
+}
+
+#[test]
+#[ignore = "needs the machine to itself and, for the scheduler's account, root and bpftrace"]
+fn accuracy() {
+    let _alone = alone();
+    let tracer = Tracer::start();
+    let rows = TABLE.iter().flat_map(|workload| {
+        let hosts = workload.hosts.iter();
+        hosts.map(|host| (*workload, *host))
+    });
+    let mut rows: Vec<Row> = rows
+        .enumerate()
+        .map(|(index, (workload, host))| Row::measure(workload, host, &name(index)))
+        .collect();
+    let reference = tracer.is_some();
+    if let Some(tracer) = tracer {
+        let scheduled = tracer.finish();
+        for (index, row) in rows.iter_mut().enumerate() {
+            let scheduled = scheduled.get(&name(index));
+            row.compare(*scheduled.expect("bpftrace sees every thread"));
+        }
+        let missed = rows.iter().filter(|row| row.scheduled.is_none()).count();
+        assert!(missed <= rows.len() / 10, "bpftrace missed {missed}");
+    }
+    print_table(&rows, reference);
+    rows.iter().for_each(assert_row);
+}
+
+fn name(index: usize) -> String {
+    format!("truth-{index}")
+}
+
+#[expect(clippy::print_stdout, reason = "the table is what it is for")]
+fn print_table(rows: &[Row], reference: bool) {
+    let reference = if reference {
+        "the scheduler, by bpftrace"
+    } else {
+        "the workload's own clocks: no bpftrace here"
+    };
+    println!("reference: {reference}\n");
+    println!(
+        "| workload | on | sum off by | running | runnable | blocked | awaiting | on CPU and run queue |\n\
+         |---|---|---|---|---|---|---|---|"
+    );
+    for row in rows {
+        let (name, host) = (row.workload.name, row.host.as_str());
+        let mut cells: Vec<String> = row.checks().iter().map(Check::to_string).collect();
+        cells.resize(5, "-".to_owned());
+        let sum = row.accounted.sum_error;
+        println!("| {name} | {host} | {sum:.4} | {} |", cells.join(" | "));
+    }
+}
