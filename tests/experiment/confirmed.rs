@@ -1,9 +1,9 @@
 //! The lab as it is.
 
 use crate::lab::Lab;
-use crate::runner::{machine, perform};
+use crate::runner::{Found, machine, perform};
 
-fn is_confirmed(name: &str, seconds: &str) {
+fn is_confirmed(name: &str, seconds: &str) -> Found {
     let _machine = machine();
     let lab = Lab::start(&[]);
     let found = perform(&lab, &lab.front, name, seconds);
@@ -14,6 +14,7 @@ fn is_confirmed(name: &str, seconds: &str) {
         found.run["notes"],
         found.surprises()
     );
+    found
 }
 
 #[test]
@@ -23,7 +24,14 @@ fn article() {
 
 #[test]
 fn matrix() {
-    is_confirmed("matrix", "6");
+    let found = is_confirmed("matrix", "6");
+    // Beside each number stands the pool where the load uses it, and only there.
+    for finding in found.run["findings"].as_array().unwrap() {
+        let setting = &finding["setting"];
+        let offloads = setting["load"].as_str().unwrap().contains("offloaded");
+        let pool = &setting["pool_threads"];
+        assert_eq!(pool.as_u64(), offloads.then_some(512), "{finding:#}");
+    }
 }
 
 #[test]
