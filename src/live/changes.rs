@@ -400,20 +400,18 @@ mod tests {
                     "turn {turn}, {state:?}: off by {off} µs: {event}"
                 );
             }
-            // Waits, in which it stays what it is, and a stretch of mixed work.
-            if turn < 30 {
-                thread_state::park();
-                thread::sleep(Duration::from_millis(5));
-                thread_state::unpark();
-            } else {
-                let until = thread_state::now() + 5_000_000;
-                while thread_state::now() < until {}
+            // Waits, work, and work with waits so short that each alone is near enough to none.
+            let until = thread_state::now() + 4_000_000;
+            match turn / 20 {
+                0 => thread::sleep(Duration::from_millis(4)),
+                1 => while thread_state::now() < until {},
+                _ => {
+                    while thread_state::now() < until {}
+                    thread::sleep(Duration::from_millis(1));
+                }
             }
         }
-        assert!(
-            silent > 10,
-            "only {silent} of 60 events left the thread out"
-        );
+        assert!(silent > 5, "only {silent} of 60 events left the thread out");
     }
 
     #[test]
@@ -440,12 +438,14 @@ mod tests {
                 });
             }
             ready.wait();
+            // Until the last of them waits.
+            thread::sleep(Duration::from_millis(300));
             let mut viewer = Viewer::new(registry.clone(), Arc::default());
             viewer.next(None);
             thread::sleep(Duration::from_millis(100));
             let event = serde_json::to_string(&viewer.next(None)).unwrap();
             go.wait();
-            assert!(event.len() < 100, "{} bytes: {event}", event.len());
+            assert!(event.len() < 300, "{} bytes: {event}", event.len());
         });
     }
 }
