@@ -7,11 +7,12 @@
 //    "links": [{"name": "Grafana", "url": "http://127.0.0.1:3000"}],
 //    "threads": [{"thread": "0", "state": "blocked", "running": 81, "blocked": 99919}],
 //    "requests": [{"number": 7, "route": "/", "thread": 0, "mark": "00000000000000ab",
-//                  "arrived": 4000.1, "started": 4000.4, "awaits": false}]}
+//                  "arrived": 4000.1, "started": 4000.4, "awaits": true}]}
 // Times are in milliseconds of the server's clock, a thread's states in microseconds. Only the first
 // has `server`, `began`, `most_requests` and, if there are any, `links`. `replicas`, and a thread's
 // `state`, are there when they are new. A thread that is left out was in its state since the event
-// before, as nearly as is drawn. A request that has ended has `ended`, `status` and `awaited` besides.
+// before, as nearly as is drawn. A request is told in full at first, after that its number with what is
+// new: `awaits`, or when it has ended `ended`, `status` and `awaited`.
 
 import { STATES } from "./states.js";
 
@@ -93,7 +94,9 @@ export class History {
     const before = this.#last ?? event.now;
     this.#synchronise(event.now, at);
     this.#grow(new Map(event.threads?.map((thread) => [thread.thread, thread])), before, event);
-    for (const request of event.requests ?? []) this.requests.set(request.number, request);
+    for (const request of event.requests ?? []) {
+      this.requests.set(request.number, { ...this.requests.get(request.number), ...request });
+    }
     this.active = event.active_requests;
     this.replicas = event.replicas ?? this.replicas;
     this.mostRequests = event.most_requests ?? this.mostRequests;
