@@ -1,12 +1,18 @@
 //! The lab as it is.
 
 use crate::lab::Lab;
-use crate::runner::{Found, machine, perform};
+use crate::runner::{Found, machine, perform, say_again};
 
+/// A machine that is short of disk or memory can surprise once, in ways that no run can tell from
+/// a fault of the lab; so a surprise is said, and has to come twice.
 fn is_confirmed(name: &str, seconds: &str) -> Found {
     let _machine = machine();
     let lab = Lab::start(&[]);
-    let found = perform(&lab, &lab.front, name, seconds);
+    let mut found = perform(&lab, &lab.front, name, seconds);
+    if found.verdict() == "contradicted" {
+        say_again(name, &found);
+        found = perform(&lab, &lab.front, name, seconds);
+    }
     assert_eq!(
         (found.verdict(), found.code),
         ("confirmed", Some(0)),

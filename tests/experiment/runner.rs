@@ -1,5 +1,6 @@
 //! The runner as a process.
 
+use std::io::{self, Write};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -68,16 +69,26 @@ impl Found {
 
 /// Performs an experiment on a lab through `front`. A void run is no result: it is
 /// repeated, four times at most, because a machine that runs other tests is often short of CPUs.
-#[expect(clippy::print_stdout, reason = "a repetition is said")]
 pub(crate) fn perform(lab: &Lab, front: &str, name: &str, seconds: &str) -> Found {
     for _ in 0..4 {
         let found = once(lab, front, name, seconds);
         if found.verdict() != "void" {
             return found;
         }
-        println!("{name} again, because it was void: {}", found.run["notes"]);
+        say_again(name, &found);
     }
     once(lab, front, name, seconds)
+}
+
+/// Says why an experiment is repeated, past the test runner, which shows only what failing tests
+/// print.
+pub(crate) fn say_again(name: &str, found: &Found) {
+    let (verdict, notes) = (found.verdict(), &found.run["notes"]);
+    let surprises = found.surprises();
+    let _ = writeln!(
+        io::stderr(),
+        "\n{name} again, because it was {verdict}: {notes:#}\n{surprises:#?}"
+    );
 }
 
 fn once(lab: &Lab, front: &str, name: &str, seconds: &str) -> Found {
