@@ -90,6 +90,13 @@ impl Scrape {
         threads.count()
     }
 
+    /// Seconds that a server's threads have lived, on average.
+    #[must_use]
+    pub fn wall(&self, server: Server) -> f64 {
+        let labels = [("server", server.as_str())];
+        self.sum("thread_wall_seconds_total", &labels) / self.threads(server).max(1) as f64
+    }
+
     /// How many threads a server may have beside its own, for calls that block.
     #[must_use]
     pub fn pool(&self, server: Server) -> usize {

@@ -109,7 +109,13 @@ async fn steady_load(lab: &Lab, wait: Duration, fate: &Cell<Fate>) -> (Load, Loa
 struct Outage {
     first: Scrape,
     last: Scrape,
-    seconds: f64,
+}
+
+impl Outage {
+    /// By the replicas' own clocks: to find out that another one is dead takes its time.
+    fn seconds(&self) -> f64 {
+        self.last.wall(SERVER) - self.first.wall(SERVER)
+    }
 }
 
 /// Asks for a kill and a restart, and sees both through.
@@ -121,18 +127,15 @@ async fn watch(lab: &Lab, replicas: usize, fate: &Cell<Fate>) -> Result<Outage, 
     ));
     until(lab, "killed a replica", |scrape| living(scrape) < replicas).await?;
     sleep(FORGOTTEN).await;
-    let begun = Instant::now();
     let first = lab.scrape_living().await;
     let mut outage = Outage {
         last: first.clone(),
         first,
-        seconds: 0.0,
     };
     let whole = until(lab, "started the killed replica again", |scrape| {
         let whole = living(scrape) >= replicas;
         if !whole {
             outage.last = scrape.clone();
-            outage.seconds = begun.elapsed().as_secs_f64();
         }
         whole
     })
@@ -217,7 +220,7 @@ impl Seen {
 
     /// By Little's law the load waits L·W seconds a second, whoever carries it.
     fn judge_survivor(&self, lab: &Lab, run: &mut Run, outage: &Outage) {
-        if outage.seconds < FORGOTTEN.as_secs_f64() / 3.0 {
+        if outage.seconds() < FORGOTTEN.as_secs_f64() / 3.0 {
             run.notes.push(
                 "the replica was back too soon to see what the others carry without it".into(),
             );
@@ -236,7 +239,7 @@ impl Seen {
                 "Little's law: the rate of requests times their wait, all of them on those that are left; a quarter for \
                  a busy machine",
             ),
-            awaited / outage.seconds,
+            awaited / outage.seconds(),
         );
     }
 }
