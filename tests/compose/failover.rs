@@ -49,7 +49,7 @@ fn shim() -> std::path::PathBuf {
     fs::create_dir_all(&directory).unwrap();
     let docker = directory.join("docker");
     let text = "#!/bin/sh\nPATH=${PATH#*:}\n[ \"$1\" = restart ] || exec docker \"$@\"\n\
-                docker kill \"$2\" && sleep 3 && docker start \"$2\"\n";
+                docker kill \"$2\" && sleep 8 && docker start \"$2\"\n";
     fs::write(&docker, text).unwrap();
     fs::set_permissions(&docker, fs::Permissions::from_mode(0o755)).unwrap();
     directory

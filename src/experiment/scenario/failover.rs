@@ -123,7 +123,7 @@ async fn watch(lab: &Lab, replicas: usize, fate: &Cell<Fate>) -> Result<Outage, 
     let living = |scrape: &Scrape| scrape.started(SERVER).len();
     let id = format!("$(docker compose ps --quiet {SERVER} | head -1)");
     lab.ask(&format!(
-        "please kill one replica, and then start it again: docker kill {id}; sleep 5; docker start {id}"
+        "please kill one replica, and then start it again: docker kill {id}; sleep 6; docker start {id}"
     ));
     until(lab, "killed a replica", |scrape| living(scrape) < replicas).await?;
     sleep(FORGOTTEN).await;
