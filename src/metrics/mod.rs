@@ -33,7 +33,8 @@ use requests::Histograms;
 
 /// The metrics of one server: a [`Collector`] for any [`prometheus::Registry`]. Clones share them.
 ///
-/// Each series has the server's name as its label `server`, so that a process may have several.
+/// Each series has the server's name as its label `server`, so that a process may have several, each
+/// with threads of its own: a thread knows the routes of one server alone.
 ///
 /// ```
 /// use prometheus::TextEncoder;
