@@ -1,6 +1,6 @@
 //! What the exporter has seen that tells waiting for a CPU from blocking.
 
-use super::kernel::{self, Reading, Source};
+use super::kernel::{self, Reading, Status};
 use super::window::Window;
 
 /// Nanoseconds within which two readings of the kernel count as one look.
@@ -32,8 +32,14 @@ pub(super) struct Evidence {
 
 impl Evidence {
     /// Looks at a thread, whose counters were just read, and returns for how many nanoseconds
-    /// off CPU since the base of the window it cannot have blocked.
-    pub(super) fn look(&mut self, window: &Window, now: &Reading, source: &Source) -> u64 {
+    /// off CPU since the base of the window it cannot have blocked. `status` is what the kernel says
+    /// of it now, which takes long to tell and is asked only where it matters.
+    pub(super) fn look(
+        &mut self,
+        window: &Window,
+        now: &Reading,
+        status: impl FnOnce() -> Option<Status>,
+    ) -> u64 {
         if self.base != window.base {
             *self = Self {
                 base: window.base,
@@ -46,7 +52,7 @@ impl Evidence {
         if self.slept && now.cpu == self.last.cpu {
             return self.of(window, now);
         }
-        let Some(status) = source.status_of_other() else {
+        let Some(status) = status() else {
             return self.of(window, now);
         };
         let stayed = status.switches == self.last.switches && window.parked == self.parked;
@@ -90,4 +96,64 @@ fn off_cpu(reading: &Reading) -> i64 {
         .wall
         .wrapping_sub(reading.cpu)
         .wrapping_sub(reading.delay) as i64
+}
+
+#[cfg(test)]
+mod tests {
+    use std::thread;
+    use std::time::Duration;
+
+    use super::*;
+
+    /// A thread that has left the CPU of its own will once in this window, and has not run since.
+    fn reading(delay: u64) -> Reading {
+        Reading {
+            wall: kernel::now(),
+            delay,
+            ..Reading::default()
+        }
+    }
+
+    /// Looks at it twice, 5 ms apart. Returns the time between, and what is known after the second.
+    fn looks(window: &Window, evidence: &mut Evidence, runs: bool) -> (u64, u64) {
+        let status = move || Some(Status { switches: 1, runs });
+        let first = reading(0);
+        evidence.look(window, &first, status);
+        thread::sleep(Duration::from_millis(5));
+        let second = reading(0);
+        let known = evidence.look(window, &second, status);
+        (second.wall - first.wall, known)
+    }
+
+    #[test]
+    fn a_thread_that_wants_to_run_at_two_looks_has_not_blocked_between_them() {
+        let (window, mut evidence) = (Window::new(reading(0), None), Evidence::default());
+        let (between, known) = looks(&window, &mut evidence, true);
+        assert_eq!(known, between);
+        // What comes as delay later is that same time.
+        assert_eq!(
+            evidence.of(&window, &reading(between / 2)),
+            between - between / 2
+        );
+        assert_eq!(evidence.of(&window, &reading(2 * between)), 0);
+        // Another window has nothing to do with it.
+        let next = Window::new(reading(0), None);
+        assert_eq!(evidence.of(&next, &reading(0)), 0);
+    }
+
+    #[test]
+    fn a_thread_that_sleeps_at_two_looks_may_have_blocked() {
+        let (window, mut evidence) = (Window::new(reading(0), None), Evidence::default());
+        assert_eq!(looks(&window, &mut evidence, false).1, 0);
+        // Nor does it help that it has run since.
+        let ran = Reading {
+            cpu: 1,
+            ..reading(0)
+        };
+        let status = Status {
+            switches: 1,
+            runs: true,
+        };
+        assert_eq!(evidence.look(&window, &ran, || Some(status)), 0);
+    }
 }

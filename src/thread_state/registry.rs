@@ -515,11 +515,8 @@ impl Living {
         let in_flight = self.shared.in_flight.clock(reading.wall);
         let open = window.settle(&reading, in_flight, || {
             let evidence = self.shared.evidence.lock();
-            evidence.unwrap_or_else(PoisonError::into_inner).look(
-                &window,
-                &reading,
-                &self.shared.source,
-            )
+            let mut evidence = evidence.unwrap_or_else(PoisonError::into_inner);
+            evidence.look(&window, &reading, || self.shared.source.status_of_other())
         });
         let hold = hold.map(|(route, since)| {
             (
@@ -623,5 +620,18 @@ mod tests {
         };
         assert_eq!(known, RouteReading::default());
         assert!(new.held.blocked >= 5_000_000, "{new:?}");
+    }
+
+    #[test]
+    fn requests_in_flight_are_those_of_every_thread() {
+        let registry = Registry::new("test", []);
+        let of_thread = [InFlight::new(), InFlight::new()];
+        let _requests = of_thread.each_ref().map(|in_flight| {
+            let _registration = registry.register(0, Arc::clone(in_flight));
+            in_flight.enter()
+        });
+        assert_eq!(registry.requests_in_flight(), 2);
+        let _third = registry.in_flight().enter();
+        assert_eq!(registry.requests_in_flight(), 3);
     }
 }

@@ -215,6 +215,23 @@ mod tests {
         assert_eq!(settle(&window, reading(90, 0, 0), 0, 2), [0, 0, 40, 0, 50]);
     }
 
+    #[test]
+    fn the_switch_of_a_park_that_slept_is_no_blocking() {
+        let mut window = parked_at(0);
+        window.unpark(50 * MS, 0);
+        // The 40 ms after it were stolen: the thread has left the CPU for its park and no more.
+        assert_eq!(settle(&window, reading(90, 0, 0), 0, 1), [0, 40, 0, 0, 50]);
+    }
+
+    #[test]
+    fn a_park_that_may_not_have_slept_explains_no_switch() {
+        let mut window = parked_at(0);
+        window.unpark(SURE_SLEEP - 1, 0);
+        assert!(window.may_have_blocked(1));
+        // One that goes on does.
+        assert!(!parked_at(0).may_have_blocked(1));
+    }
+
     proptest! {
         #[test]
         fn the_states_sum_to_the_wall_time(
