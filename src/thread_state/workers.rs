@@ -170,3 +170,41 @@ impl Registry {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Barrier;
+    use std::thread;
+
+    use super::super::index;
+    use super::*;
+
+    #[test]
+    fn a_worker_bears_its_number_unless_another_thread_does() {
+        let registry = Registry::new("test", []);
+        let runtimes = [(); 2].map(|()| Builder::new_current_thread().build().unwrap());
+        let ids = runtimes.each_ref().map(|runtime| runtime.handle().id());
+        let all_registered = Barrier::new(2);
+        let register = |runtime| {
+            registry.register_worker(Key { runtime, worker: 2 }, None);
+            all_registered.wait();
+            index().unwrap()
+        };
+        let register = &register;
+        thread::scope(|scope| {
+            let threads = ids.map(|id| scope.spawn(move || register(id)));
+            let mut indices = threads.map(|thread| thread.join().unwrap());
+            indices.sort_unstable();
+            assert_eq!(indices, [0, 2]);
+        });
+        // Whoever has ended leaves its index to others.
+        thread::scope(|scope| {
+            let again = scope.spawn(|| {
+                let [runtime, _] = ids;
+                registry.register_worker(Key { runtime, worker: 2 }, None);
+                index()
+            });
+            assert_eq!(again.join().unwrap(), Some(2));
+        });
+    }
+}

@@ -192,6 +192,7 @@ fn a_worker_goes_on_in_another_thread_while_its_own_blocks_in_place() {
             runtime.block_on(async {
                 let blocks = tokio::spawn(async {
                     thread_state::hold(0, false);
+                    spin(TENTH);
                     block_in_place(|| thread::sleep(5 * TENTH));
                     thread_state::release(0, true);
                 });
@@ -203,7 +204,7 @@ fn a_worker_goes_on_in_another_thread_while_its_own_blocks_in_place() {
             // The thread that blocked now waits in the blocking pool for ten seconds.
             thread::sleep(5 * TENTH);
         });
-        assert_seconds(&gains, State::Awaiting, 1.9..2.2);
+        assert_seconds(&gains, State::Awaiting, 1.8..2.4);
         assert_seconds(&gains, State::Blocked, 0.0..0.05);
         assert_eq!(registry.states().len(), 2);
     }
@@ -214,6 +215,9 @@ fn a_worker_goes_on_in_another_thread_while_its_own_blocks_in_place() {
         "{route:?}"
     );
     assert!(route.held.blocked < 100_000_000, "{route:?}");
+    // What it computed before that counts, too.
+    let busy = route.held.running + route.held.runnable;
+    assert!((250_000_000..450_000_000).contains(&busy), "{route:?}");
     thread::sleep(TENTH);
     assert_eq!(registry.read().routes[0].awaited, route.awaited);
 }
@@ -338,4 +342,18 @@ fn a_current_thread_runtime_registers_the_thread_that_drives_it() {
     let times = total(&registry);
     assert_seconds(&times, State::Awaiting, 0.58..0.7);
     assert_seconds(&times, State::Blocked, 0.19..0.3);
+}
+
+#[test]
+fn a_thread_that_drives_one_runtime_after_the_other_is_of_the_last_one() {
+    let _alone = alone();
+    let registries = ["one", "other"].map(|name| Registry::new(name, []));
+    for registry in &registries {
+        let mut builder = Builder::new_current_thread();
+        registry.instrument(&mut builder);
+        let runtime = builder.enable_all().build().unwrap();
+        runtime.block_on(async { tokio::time::sleep(TENTH).await });
+        assert_eq!(registry.states().len(), 1);
+    }
+    assert!(registries[0].states().is_empty());
 }
