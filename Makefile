@@ -4,7 +4,7 @@ export PATH := $(CURDIR)/target/tools/bin:$(PATH)
 # One thing after the other: the tests compare times.
 .NOTPARALLEL:
 .DEFAULT_GOAL := help
-.PHONY: help test check elsewhere audit unit accuracy browser stack setup images up down clean
+.PHONY: help test check elsewhere audit unit accuracy bench browser stack setup images up down clean
 
 help: ## show this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
@@ -43,6 +43,9 @@ unit: ## what needs nothing but Rust
 
 accuracy: ## the table of docs/accuracy.md: what the thread states are demanded to be, and what they are
 	cargo test --test ground_truth -- --ignored --nocapture accuracy
+
+bench: ## what the accounting costs, beside other servers (docs/cost.md)
+	cargo bench --bench cost
 
 browser: setup ## what needs a browser: the live page
 	cargo test --test live -- --ignored --test-threads 1

@@ -22,7 +22,7 @@ use self::signals::Signals;
 use crate::gateway::{self, asynchronous, synchronous};
 use crate::metrics::exporter::{self, Readiness};
 use crate::metrics::list::{BLOCKING_POOL_LIMIT, Metric, UNMATCHED};
-use crate::metrics::{self, Experiments, Metrics, Waits};
+use crate::metrics::{self, Experiments, Metrics, RequestLayer, Waits};
 use crate::thread_state::Registry;
 use crate::{app, experiment, live, proxy};
 
@@ -165,7 +165,8 @@ impl Lab {
             .map(str::to_owned);
         let registry = Registry::new(kind.as_str(), routes);
         let metrics = Metrics::of(registry.clone())?;
-        let app = stack(kind, &metrics, settings);
+        let requests = request_layer(kind, &metrics);
+        let app = stack(kind, Some(requests), &registry, settings);
         let spawn = match kind {
             Kind::Sync => synchronous::spawn,
             Kind::Async => asynchronous::spawn,
@@ -272,19 +273,31 @@ fn pools() -> prometheus::Result<IntGaugeVec> {
     IntGaugeVec::new(Opts::new(name, help), labels)
 }
 
-/// What is around the app; a request meets the layers from the first to the last.
-fn stack(kind: Kind, metrics: &Metrics, settings: &Settings) -> Router {
+/// What measures the requests of a server.
+#[must_use]
+pub fn request_layer(kind: Kind, metrics: &Metrics) -> RequestLayer {
     let waits = match kind {
         Kind::Sync => Waits::WithThread,
         Kind::Async => Waits::WithoutThread,
     };
-    // The synchronous server has its threads for a limit.
-    let overload = (kind == Kind::Async)
-        .then(|| overload::layer(metrics.threads().clone(), settings.max_in_flight));
     // The gateways count a request from before its head is read.
-    let requests = metrics.layer().waits(waits).in_flight_elsewhere();
+    let layer = metrics.layer().waits(waits).in_flight_elsewhere();
+    layer.server_timing(true)
+}
+
+/// The app with what is around it; a request meets the layers from the first to the last.
+/// Without `requests` they are not measured.
+pub fn stack(
+    kind: Kind,
+    requests: Option<RequestLayer>,
+    threads: &Registry,
+    settings: &Settings,
+) -> Router {
+    // The synchronous server has its threads for a limit.
+    let overload =
+        (kind == Kind::Async).then(|| overload::layer(threads.clone(), settings.max_in_flight));
     let layers = ServiceBuilder::new()
-        .layer(requests.server_timing(true))
+        .option_layer(requests)
         .layer(PropagateRequestIdLayer::x_request_id())
         .layer(option_layer(overload));
     app::router(app::Limits {

@@ -56,7 +56,7 @@ impl Running {
     /// so that what it cannot get is an error here and not a dead thread.
     pub(super) fn start<W: FnOnce() + Send + 'static>(
         bound: Bound,
-        registry: &Registry,
+        registry: Option<&Registry>,
         name: &str,
         prepare: impl Fn(Worker) -> io::Result<W>,
     ) -> io::Result<Self> {
@@ -66,39 +66,47 @@ impl Running {
             shutdown: Arc::default(),
         };
         for index in 0..bound.config.threads.get() {
+            let in_flight = registry.map(|_| InFlight::new());
             running
-                .worker(&bound.config, name, index)
-                .and_then(|worker| running.start_one(registry.clone(), worker, &prepare))
+                .worker(&bound.config, name, index, in_flight)
+                .and_then(|worker| running.start_one(registry.cloned(), worker, &prepare))
                 .inspect_err(|_| running.shutdown())?;
         }
         Ok(running)
     }
 
-    fn worker(&self, config: &Config, name: &str, index: usize) -> io::Result<Worker> {
+    fn worker(
+        &self,
+        config: &Config,
+        name: &str,
+        index: usize,
+        in_flight: Option<Arc<InFlight>>,
+    ) -> io::Result<Worker> {
         Ok(Worker {
             index,
             name: format!("{name}-{index}"),
             listener: self.listeners[index % self.listeners.len()].try_clone()?,
             limits: config.limits,
             shutdown: Arc::clone(&self.shutdown),
-            in_flight: Arc::default(),
+            in_flight,
         })
     }
 
     /// Starts one thread.
     fn start_one<W: FnOnce() + Send + 'static>(
         &self,
-        registry: Registry,
+        registry: Option<Registry>,
         worker: Worker,
         prepare: impl Fn(Worker) -> io::Result<W>,
     ) -> io::Result<()> {
         let thread = thread::Builder::new().name(worker.name.clone());
-        let (index, in_flight) = (worker.index, Arc::clone(&worker.in_flight));
+        let (index, accounted) = (worker.index, registry.zip(worker.in_flight.clone()));
         let work = prepare(worker)?;
         let alive = self.shutdown.alive();
         thread.spawn(move || {
             let _alive = alive;
-            let _registration = registry.register(index, in_flight);
+            let _registration =
+                accounted.map(|(registry, in_flight)| registry.register(index, in_flight));
             work();
         })?;
         Ok(())
@@ -114,6 +122,6 @@ pub(super) struct Worker {
     pub(super) listener: TcpListener,
     pub(super) limits: Limits,
     pub(super) shutdown: Arc<Shutdown>,
-    /// The requests in flight on this thread.
-    pub(super) in_flight: Arc<InFlight>,
+    /// The requests in flight on this thread, if it is accounted.
+    pub(super) in_flight: Option<Arc<InFlight>>,
 }

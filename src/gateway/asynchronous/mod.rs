@@ -32,14 +32,20 @@ pub fn bind(config: &Config) -> Result<Bound, BindError> {
     listener::bind(config, config.threads.get())
 }
 
-/// Starts the threads, named `name-0`, `name-1` and so on, each registered under its index. Threads
-/// of their blocking pools are named `name-0-pool` and are not registered.
+/// Starts the threads, named `name-0`, `name-1` and so on, each registered under its index, unless
+/// there is no `registry`. Threads of their blocking pools are named `name-0-pool` and are not
+/// registered.
 ///
 /// # Errors
 ///
 /// If the system has no more threads or file descriptors to give; nothing is left running then.
-pub fn spawn<A: App>(bound: Bound, app: A, registry: Registry, name: &str) -> io::Result<Running> {
-    Running::start(bound, &registry, name, |worker| {
+pub fn spawn<A: App>(
+    bound: Bound,
+    app: A,
+    registry: impl Into<Option<Registry>>,
+    name: &str,
+) -> io::Result<Running> {
+    Running::start(bound, registry.into().as_ref(), name, |worker| {
         let runtime = runtime(&worker.name)?;
         let listener = listener(&runtime, &worker)?;
         let app = app.clone();
@@ -111,7 +117,7 @@ async fn serve_connection<A: App>(
     let service = Connected {
         app,
         exchange: Arc::clone(&exchange),
-        in_flight: Some(Arc::clone(&worker.in_flight)),
+        in_flight: worker.in_flight.clone(),
         body_patience: Some(worker.limits.read_timeout),
     };
     let stream = Stream::new(stream, Arc::clone(&exchange), worker.limits);

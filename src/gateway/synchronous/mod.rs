@@ -16,7 +16,7 @@ use super::listener::{self, BindError, Bound};
 use super::running::{Running, Worker};
 use super::service::Connected;
 use super::{App, Config, POOL_THREADS, refusal};
-use crate::thread_state::{Registry, park, unpark};
+use crate::thread_state::{InFlight, Registry, park, unpark};
 use stream::Stream;
 
 /// Binds the one socket from which all threads accept.
@@ -28,7 +28,8 @@ pub fn bind(config: &Config) -> Result<Bound, BindError> {
     listener::bind(config, 1)
 }
 
-/// Starts the threads, named `name-0`, `name-1` and so on, each registered under its index.
+/// Starts the threads, named `name-0`, `name-1` and so on, each registered under its index, unless
+/// there is no `registry`.
 ///
 /// Timers and `spawn_blocking` work in the app, tokio's sockets do not. A task that the app spawns
 /// runs only while its thread serves a connection.
@@ -36,8 +37,13 @@ pub fn bind(config: &Config) -> Result<Bound, BindError> {
 /// # Errors
 ///
 /// If the system has no more threads or file descriptors to give; nothing is left running then.
-pub fn spawn<A: App>(bound: Bound, app: A, registry: Registry, name: &str) -> io::Result<Running> {
-    Running::start(bound, &registry, name, |worker| {
+pub fn spawn<A: App>(
+    bound: Bound,
+    app: A,
+    registry: impl Into<Option<Registry>>,
+    name: &str,
+) -> io::Result<Running> {
+    Running::start(bound, registry.into().as_ref(), name, |worker| {
         let runtime = runtime(&worker.name)?;
         let app = app.clone();
         Ok(move || serve(&worker, runtime, &app))
@@ -60,7 +66,7 @@ fn serve<A: App>(worker: &Worker, runtime: Runtime, app: &A) {
     // would block the app.
     engine.half_close(true).keep_alive(false);
     while let Some(stream) = accept(worker) {
-        let _in_flight = worker.in_flight.enter();
+        let _in_flight = worker.in_flight.as_ref().map(InFlight::enter);
         let connection = serve_connection(&engine, stream, app.clone(), worker);
         if catch_unwind(AssertUnwindSafe(|| runtime.block_on(connection))).is_err() {
             tracing::error!("a panic ended a connection");

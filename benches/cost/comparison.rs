@@ -1,0 +1,234 @@
+//! Servers under one load, in turns, and what is to hold among them.
+
+use std::io::{self, Write};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use threadlab::serve::Kind;
+
+use crate::cpu::Cpus;
+use crate::load::{Client, Connections, Rate};
+use crate::server::{self, Accounting, Server};
+
+/// How long a server gets to fall asleep after its last answer: only then does the kernel tell all
+/// of its CPU time.
+const SETTLE: Duration = Duration::from_millis(1);
+
+/// Servers under one load.
+#[derive(Debug)]
+pub(crate) struct Comparison {
+    pub(crate) title: String,
+    servers: Vec<Server>,
+    connections: Connections,
+    rate: Rate,
+    claims: Vec<Claim>,
+}
+
+/// How many times another server's CPU time one's may be.
+#[derive(Debug, Clone, Copy)]
+struct Claim {
+    server: usize,
+    other: usize,
+    /// `None` where nothing is demanded.
+    at_most: Option<f64>,
+}
+
+/// All of them.
+pub(crate) fn all(cpus: &Cpus) -> anyhow::Result<Vec<Comparison>> {
+    let mut all = Vec::new();
+    for (kind, connections) in [
+        (Kind::Async, Connections::Kept),
+        (Kind::Async, Connections::PerRequest),
+        // It answers every request with the end of its connection.
+        (Kind::Sync, Connections::PerRequest),
+    ] {
+        for rate in [Rate::Saturation, Rate::PerSecond(1_000)] {
+            all.push(Comparison::new(kind, connections, rate, cpus)?);
+        }
+    }
+    Ok(all)
+}
+
+impl Comparison {
+    fn new(kind: Kind, connections: Connections, rate: Rate, cpus: &Cpus) -> anyhow::Result<Self> {
+        const OFF: usize = 0;
+        const STATES: usize = 1;
+        const REQUESTS: usize = 2;
+        let mut servers = [Accounting::Off, Accounting::States, Accounting::Requests]
+            .map(|accounting| server::gateway(kind, accounting, cpus))
+            .into_iter()
+            .collect::<anyhow::Result<Vec<_>>>()?;
+        let saturated = rate == Rate::Saturation;
+        let claim = |server, other, at_most| Claim {
+            server,
+            other,
+            at_most,
+        };
+        let mut claims = vec![
+            claim(STATES, OFF, saturated.then_some(1.01)),
+            claim(REQUESTS, OFF, saturated.then_some(1.03)),
+        ];
+        if saturated {
+            let at_most = match (kind, connections) {
+                (Kind::Async, Connections::Kept) => Some(1.05),
+                (Kind::Async, Connections::PerRequest) => None,
+                (Kind::Sync, _) => Some(1.0),
+            };
+            let bare = match kind {
+                Kind::Async => server::hyper(cpus)?,
+                Kind::Sync => server::blocking_loop(cpus)?,
+            };
+            for (other, at_most) in [
+                (server::axum_with_the_app(cpus)?, at_most),
+                (server::axum_with_one_route(cpus)?, at_most),
+                (bare, None),
+            ] {
+                claims.push(claim(REQUESTS, servers.len(), at_most));
+                servers.push(other);
+            }
+        }
+        Ok(Self {
+            title: title(kind, connections, rate),
+            servers,
+            connections,
+            rate,
+            claims,
+        })
+    }
+
+    /// Gives each server this many turns.
+    pub(crate) fn measure(&self, turns: usize, slice: Duration) -> anyhow::Result<Measured<'_>> {
+        let client = |server: &Server| Client::new(server.address, self.connections, self.rate);
+        let mut clients: Vec<_> = self.servers.iter().map(client).collect();
+        let slice = match self.rate {
+            Rate::Saturation => slice,
+            Rate::PerSecond(_) => 4 * slice,
+        };
+        let mut measured = vec![Vec::new(); self.servers.len()];
+        // The first turn is for warming up.
+        for turn in 0..=turns {
+            for index in 0..self.servers.len() {
+                // Each follows each other: after one with much work, caches are colder.
+                let index = (index + turn) % self.servers.len();
+                let came_to = measure(&self.servers[index], &mut clients[index], slice)?;
+                if turn > 0 {
+                    measured[index].push(came_to);
+                }
+            }
+        }
+        Ok(Measured {
+            comparison: self,
+            turns: measured,
+        })
+    }
+}
+
+fn title(kind: Kind, connections: Connections, rate: Rate) -> String {
+    let connections = match connections {
+        Connections::Kept => "keep-alive",
+        Connections::PerRequest => "a connection per request",
+    };
+    let rate = match rate {
+        Rate::Saturation => "saturation".to_owned(),
+        Rate::PerSecond(rate) => format!("{rate} requests/s"),
+    };
+    format!("{}, {connections}, {rate}", kind.as_str())
+}
+
+/// What one turn came to.
+#[derive(Debug, Clone, Copy)]
+struct Turn {
+    /// Microseconds of CPU time per request.
+    cpu: f64,
+    /// The part of the time that the server was on its CPU.
+    busy: f64,
+}
+
+fn measure(server: &Server, client: &mut Client, slice: Duration) -> anyhow::Result<Turn> {
+    let (before, begun) = (server.thread.cpu_time()?, Instant::now());
+    let answered = client.send_for(slice)?;
+    let wall = begun.elapsed();
+    thread::sleep(SETTLE);
+    let cpu = (server.thread.cpu_time()? - before).as_secs_f64();
+    Ok(Turn {
+        cpu: cpu * 1e6 / f64::from(answered),
+        busy: cpu / wall.as_secs_f64(),
+    })
+}
+
+/// What the turns of all servers came to.
+#[derive(Debug)]
+pub(crate) struct Measured<'a> {
+    comparison: &'a Comparison,
+    turns: Vec<Vec<Turn>>,
+}
+
+impl Measured<'_> {
+    /// Writes two tables in Markdown: the servers, and the claims.
+    pub(crate) fn write(&self, out: &mut dyn Write) -> io::Result<()> {
+        let Comparison {
+            title,
+            servers,
+            claims,
+            ..
+        } = self.comparison;
+        writeln!(
+            out,
+            "## {title}\n\n| server | CPU µs/request | busy |\n|---|--:|--:|"
+        )?;
+        for (server, turns) in servers.iter().zip(&self.turns) {
+            let [_, cpu, _] = quartiles(turns.iter().map(|turn| turn.cpu));
+            let [_, busy, _] = quartiles(turns.iter().map(|turn| turn.busy));
+            writeln!(
+                out,
+                "| {} | {cpu:.2} | {:.0} % |",
+                server.name,
+                busy * 100.0
+            )?;
+        }
+        writeln!(
+            out,
+            "\n| compared | times (quartiles) | to be at most | |\n|---|--:|--:|---|"
+        )?;
+        for claim in claims {
+            self.write_claim(*claim, out)?;
+        }
+        writeln!(out)
+    }
+
+    fn write_claim(&self, claim: Claim, out: &mut dyn Write) -> io::Result<()> {
+        let Claim {
+            server,
+            other,
+            at_most,
+        } = claim;
+        // The turns of one round were close to each other in time, so what disturbed one is likely to
+        // have disturbed the other.
+        let pairs = self.turns[server].iter().zip(&self.turns[other]);
+        let [low, median, high] = quartiles(pairs.map(|(one, other)| one.cpu / other.cpu));
+        let names = [server, other].map(|index| self.comparison.servers[index].name);
+        let (bound, verdict) = match at_most {
+            Some(bound) if median <= bound => (format!("{bound:.2}"), "met"),
+            Some(bound) => (format!("{bound:.2}"), "missed"),
+            None => Default::default(),
+        };
+        writeln!(
+            out,
+            "| {} / {} | {median:.3} ({low:.3} to {high:.3}) | {bound} | {verdict} |",
+            names[0], names[1]
+        )
+    }
+}
+
+/// The three quartiles of some values; not numbers where there are none.
+pub(crate) fn quartiles(values: impl Iterator<Item = f64>) -> [f64; 3] {
+    let mut sorted: Vec<f64> = values.collect();
+    sorted.sort_by(f64::total_cmp);
+    let at = |quarter: usize| {
+        sorted
+            .get(quarter * sorted.len() / 4)
+            .copied()
+            .unwrap_or(f64::NAN)
+    };
+    [at(1), at(2), at(3)]
+}

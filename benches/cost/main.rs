@@ -1,0 +1,91 @@
+//! What the accounting costs, and what the gateways cost beside others: `make bench`.
+//!
+//! The servers are threads of this process, pinned to one CPU; the load generator has another.
+//! They are measured in turns of some milliseconds each, so that whatever else the machine does
+//! meets all of them alike, and the medians over many turns are compared.
+//!
+//! * `server`: everything that is measured
+//! * `load`: the load generator
+//! * `comparison`: which servers under which load, in turns, and what is to hold
+//! * `scrape`: the cost of a scrape
+//! * `cpu`: CPUs to pin to, and the CPU time of a thread
+
+mod comparison;
+mod cpu;
+mod load;
+mod scrape;
+mod server;
+
+use std::io;
+use std::time::Duration;
+
+use anyhow::Context;
+use clap::Parser;
+
+use crate::cpu::Cpus;
+use crate::scrape::Scrape;
+
+/// Measures the CPU time per request of the gateways and their accounting, and what a scrape costs.
+#[derive(Debug, Parser)]
+struct Arguments {
+    /// Only what has this in its title
+    title: Option<String>,
+    /// Turns of each server, and scrapes; the medians are over these
+    #[arg(long, default_value_t = 200, value_parser = clap::value_parser!(u32).range(1..))]
+    turns: u32,
+    /// Milliseconds of a turn at saturation; at a given rate it is four times as long
+    #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u64).range(1..=10_000))]
+    slice: u64,
+    /// As `cargo bench` says; without it, everything is tried briefly and nothing is measured well
+    #[arg(long)]
+    bench: bool,
+}
+
+fn main() -> anyhow::Result<()> {
+    let mut arguments = Arguments::parse();
+    if !arguments.bench {
+        (arguments.turns, arguments.slice) = (2, 5);
+    }
+    let turns = arguments.turns as usize;
+    let slice = Duration::from_millis(arguments.slice);
+    let wanted = |title: &str| {
+        arguments
+            .title
+            .as_deref()
+            .is_none_or(|part| title.contains(part))
+    };
+    let out = &mut io::stdout().lock();
+    cpu::describe(out)?;
+    let cpus = Cpus::of_this_process().context("the CPUs cannot be told")?;
+    cpus.pin_load()
+        .context("the load generator cannot be pinned")?;
+    for comparison in comparison::all(&cpus)? {
+        if wanted(&comparison.title) {
+            comparison.measure(turns, slice)?.write(out)?;
+        }
+    }
+    for scrape in SCRAPES {
+        if wanted(&scrape.title()) {
+            scrape.measure(turns, &cpus, out)?;
+        }
+    }
+    Ok(())
+}
+
+const SCRAPES: [Scrape; 3] = [
+    Scrape {
+        threads: 1_000,
+        viewers: 0,
+        at_most: Some(10.0),
+    },
+    Scrape {
+        threads: 64,
+        viewers: 0,
+        at_most: None,
+    },
+    Scrape {
+        threads: 64,
+        viewers: 100,
+        at_most: None,
+    },
+];

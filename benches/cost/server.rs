@@ -1,0 +1,198 @@
+//! What is measured: the gateways with more and less accounting, and others beside them. Each
+//! serves `GET /dummy` with one thread.
+
+use std::convert::Infallible;
+use std::io::{self, Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::num::NonZeroUsize;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
+use std::time::Duration;
+
+use anyhow::Context;
+use axum::routing::get;
+use axum::{Json, Router};
+use bytes::Bytes;
+use http::header::CONTENT_TYPE;
+use http::{HeaderValue, Response};
+use http_body_util::Full;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::TokioIo;
+use serde::Serialize;
+use threadlab::gateway::{asynchronous, synchronous};
+use threadlab::metrics::Metrics;
+use threadlab::serve::{Kind, Settings};
+use threadlab::thread_state::Registry;
+use threadlab::{app, gateway, serve};
+
+use crate::cpu::{Cpus, Thread};
+
+const MESSAGE: &str = "nothing to wait for";
+
+/// A server at work, as long as the process lives.
+#[derive(Debug)]
+pub(crate) struct Server {
+    pub(crate) name: &'static str,
+    pub(crate) address: SocketAddr,
+    pub(crate) thread: Thread,
+}
+
+/// How much is accounted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Accounting {
+    Off,
+    /// The thread's states.
+    States,
+    /// And the requests: durations, routes, `Server-Timing`, the journal.
+    Requests,
+}
+
+/// The lab's own server, just as it is run, with that much accounting.
+pub(crate) fn gateway(kind: Kind, accounting: Accounting, cpus: &Cpus) -> anyhow::Result<Server> {
+    let name = match accounting {
+        Accounting::Off => "gateway, accounting off",
+        Accounting::States => "gateway, states",
+        Accounting::Requests => "gateway, states and requests",
+    };
+    let settings = Settings {
+        threads: NonZeroUsize::MIN,
+        backlog: 1024,
+        max_in_flight: 20_000,
+        limits: gateway::Limits::default(),
+        max_body_bytes: app::Limits::default().max_body,
+        links: Vec::new(),
+        grace: Duration::ZERO,
+    };
+    let routes = app::ROUTES.iter().map(|route| (*route).to_owned());
+    let registry = Registry::new(kind.as_str(), routes);
+    let metrics = Metrics::of(registry.clone())?;
+    let requests =
+        (accounting == Accounting::Requests).then(|| serve::request_layer(kind, &metrics));
+    let app = serve::stack(kind, requests, &registry, &settings);
+    let config = gateway::Config::new(([127, 0, 0, 1], 0).into());
+    let accounted = (accounting != Accounting::Off).then_some(registry);
+    let thread = unique_name();
+    let running = match kind {
+        Kind::Sync => synchronous::spawn(synchronous::bind(&config)?, app, accounted, &thread),
+        Kind::Async => asynchronous::spawn(asynchronous::bind(&config)?, app, accounted, &thread),
+    }?;
+    Ok(Server {
+        name,
+        address: running.local_addr(),
+        thread: Thread::pinned(&format!("{thread}-0"), cpus)?,
+    })
+}
+
+/// The lab's app, without what `serve` puts around it, under axum's own server.
+pub(crate) fn axum_with_the_app(cpus: &Cpus) -> anyhow::Result<Server> {
+    axum_serve(
+        "axum::serve, the same app",
+        app::router(app::Limits::default()),
+        cpus,
+    )
+}
+
+/// An app of one route under axum's own server: no parameters, no limits, no shape of errors.
+pub(crate) fn axum_with_one_route(cpus: &Cpus) -> anyhow::Result<Server> {
+    let app = Router::new().route("/dummy", get(async || Json(Answer { message: MESSAGE })));
+    axum_serve("axum::serve, an app of one route", app, cpus)
+}
+
+#[derive(Debug, Serialize)]
+struct Answer {
+    message: &'static str,
+}
+
+fn axum_serve(name: &'static str, app: Router, cpus: &Cpus) -> anyhow::Result<Server> {
+    on_an_event_loop(name, cpus, |listener| async move {
+        // It never returns.
+        let _ = axum::serve(listener, app).await;
+    })
+}
+
+/// hyper's HTTP/1 engine with a function for an app.
+pub(crate) fn hyper(cpus: &Cpus) -> anyhow::Result<Server> {
+    on_an_event_loop("hyper, a function", cpus, |listener| async move {
+        let answer = async |_| -> Result<_, Infallible> {
+            let body = format!(r#"{{"message":"{MESSAGE}"}}"#);
+            let mut response = Response::new(Full::<Bytes>::from(body));
+            let json = HeaderValue::from_static("application/json");
+            response.headers_mut().insert(CONTENT_TYPE, json);
+            Ok(response)
+        };
+        while let Ok((stream, _)) = listener.accept().await {
+            let connection =
+                http1::Builder::new().serve_connection(TokioIo::new(stream), service_fn(answer));
+            tokio::spawn(connection);
+        }
+    })
+}
+
+/// Serves on a `current_thread` runtime on a thread of that name.
+fn on_an_event_loop<F: Future<Output = ()>>(
+    name: &'static str,
+    cpus: &Cpus,
+    serve: impl FnOnce(tokio::net::TcpListener) -> F + Send + 'static,
+) -> anyhow::Result<Server> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    on_a_thread(name, cpus, move |listener| {
+        runtime.block_on(async {
+            listener.set_nonblocking(true)?;
+            serve(tokio::net::TcpListener::from_std(listener)?).await;
+            Ok(())
+        })
+    })
+}
+
+/// As little as a server can do: it accepts, reads, writes and closes, and does not look at what
+/// it reads.
+pub(crate) fn blocking_loop(cpus: &Cpus) -> anyhow::Result<Server> {
+    on_a_thread("a loop of accept, read, write, close", cpus, |listener| {
+        loop {
+            let (stream, _) = listener.accept()?;
+            // A client that breaks off ends its own connection only.
+            let _ = exchange(stream);
+        }
+    })
+}
+
+fn exchange(mut stream: TcpStream) -> io::Result<()> {
+    let mut head = [0; 2048];
+    let _ = stream.read(&mut head)?;
+    let body = format!(r#"{{"message":"{MESSAGE}"}}"#);
+    let length = body.len();
+    let answer = format!(
+        "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {length}\r\n\
+         connection: close\r\n\r\n{body}"
+    );
+    stream.write_all(answer.as_bytes())
+}
+
+fn on_a_thread(
+    name: &'static str,
+    cpus: &Cpus,
+    serve: impl FnOnce(TcpListener) -> io::Result<()> + Send + 'static,
+) -> anyhow::Result<Server> {
+    let listener = TcpListener::bind(("127.0.0.1", 0))?;
+    let address = listener.local_addr()?;
+    let thread = unique_name();
+    thread::Builder::new()
+        .name(thread.clone())
+        .spawn(move || serve(listener))
+        .with_context(|| format!("{name} cannot be started"))?;
+    let thread = Thread::pinned(&thread, cpus)?;
+    Ok(Server {
+        name,
+        address,
+        thread,
+    })
+}
+
+/// By which a thread can be found; at most 13 of the 15 bytes that the kernel keeps.
+fn unique_name() -> String {
+    static NEXT: AtomicUsize = AtomicUsize::new(0);
+    format!("server-{}", NEXT.fetch_add(1, Ordering::Relaxed))
+}
