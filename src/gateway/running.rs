@@ -66,7 +66,7 @@ impl Running {
             shutdown: Arc::default(),
         };
         for index in 0..bound.config.threads.get() {
-            let in_flight = registry.map(|_| InFlight::new());
+            let in_flight = registry.map(|_| InFlight::of_one_thread());
             running
                 .worker(&bound.config, name, index, in_flight)
                 .and_then(|worker| running.start_one(registry.cloned(), worker, &prepare))
