@@ -361,7 +361,10 @@ mod tests {
         let _registration = registry.register(0, Arc::clone(&in_flight));
         let _guard = in_flight.enter();
         thread::sleep(Duration::from_millis(50));
-        let entry = registry.journal().begin(0, 2_000_000, 0xab).unwrap();
+        let entry = registry
+            .journal()
+            .begin(thread_state::now(), 0, 2_000_000, 0xab)
+            .unwrap();
 
         let mut viewer = Viewer::new(registry.clone(), Arc::default());
         let first = next(&mut viewer);
@@ -387,7 +390,9 @@ mod tests {
         assert_eq!(second["server"], Value::Null);
         assert_eq!(second["requests"], Value::Null);
 
-        registry.journal().end(entry, 200, 1_500_000);
+        registry
+            .journal()
+            .end(thread_state::now(), entry, 200, 1_500_000);
         let third = next(&mut viewer);
         assert_eq!(third["requests"][0]["status"], 200);
         assert_eq!(third["requests"][0]["awaited"], json!(1.5));

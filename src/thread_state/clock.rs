@@ -50,6 +50,8 @@ pub(super) struct Clock {
     unheld: u64,
     /// One for each route of the registry.
     routes: Vec<RouteTimes>,
+    /// Whether the counters were read since the last mark was published.
+    was_read: bool,
     /// When the read budget will be whole again, in nanoseconds of `CLOCK_MONOTONIC`.
     budget_full_at: u64,
     ended: bool,
@@ -97,7 +99,7 @@ impl Clock {
             None => source.read_own(kernel::now()),
         };
         let slot = Slot::new(Snapshot::slot_words(routes));
-        let clock = Self {
+        let mut clock = Self {
             index,
             shared: Arc::new(Shared {
                 source,
@@ -112,6 +114,7 @@ impl Clock {
             hold: None,
             unheld: base.wall,
             routes: vec![RouteTimes::default(); routes],
+            was_read: true,
             budget_full_at: 0,
             ended: false,
         };
@@ -153,7 +156,7 @@ impl Clock {
         }
         self.window.park = Some(Park {
             wall,
-            in_flight: self.shared.in_flight.clock(wall),
+            in_flight: self.shared.in_flight.park(wall),
         });
         self.publish(None);
     }
@@ -164,7 +167,7 @@ impl Clock {
             return;
         }
         let wall = kernel::now();
-        self.window.unpark(wall, self.shared.in_flight.clock(wall));
+        self.window.unpark(wall, self.shared.in_flight.unpark(wall));
         if self.may_read(wall) {
             self.read(wall);
         }
@@ -172,10 +175,9 @@ impl Clock {
         self.publish(None);
     }
 
-    /// The thread now works for `route`, until [`Self::release`]; `awaited` says that this ends
-    /// an await. A hold within a hold is the outer one's, so that no time counts twice.
-    pub(super) fn hold(&mut self, route: usize, awaited: bool) {
-        let wall = kernel::now();
+    /// The thread works for `route` from `wall` on, until [`Self::release`]; `awaited` says that
+    /// this ends an await. A hold within a hold is the outer one's, so that no time counts twice.
+    pub(super) fn hold(&mut self, wall: u64, route: usize, awaited: bool) {
         if awaited {
             self.route(route, |times| times.end_await(wall));
         }
@@ -195,20 +197,19 @@ impl Clock {
         self.hold = Some(Hold::new(route, wall));
     }
 
-    /// What the present hold has come to so far.
-    pub(super) fn held(&mut self) -> Held {
+    /// What the present hold has come to up to `wall`.
+    pub(super) fn held(&mut self, wall: u64) -> Held {
         let Some(Hold { route, .. }) = self.hold else {
             return Held::default();
         };
-        self.account_hold(kernel::now());
+        self.account_hold(wall);
         self.publish(Some(route));
         self.hold.map(|hold| hold.held).unwrap_or_default()
     }
 
-    /// Ends a hold; `awaits` says that the route's work now waits without the thread. Returns
-    /// what the hold came to, which is nothing if it was within another.
-    pub(super) fn release(&mut self, route: usize, awaits: bool) -> Held {
-        let wall = kernel::now();
+    /// Ends a hold at `wall`; `awaits` says that the route's work now waits without the thread.
+    /// Returns what the hold came to, which is nothing if it was within another.
+    pub(super) fn release(&mut self, wall: u64, route: usize, awaits: bool) -> Held {
         let held = match &mut self.hold {
             Some(hold) if hold.inner > 0 => {
                 hold.inner -= 1;
@@ -240,7 +241,7 @@ impl Clock {
         self.account_hold(wall);
         let held = self.hold.take().map(|hold| hold.route);
         if self.window.park.is_some() {
-            self.window.unpark(wall, self.shared.in_flight.clock(wall));
+            self.window.unpark(wall, self.shared.in_flight.unpark(wall));
         }
         self.read(wall);
         self.ended = true;
@@ -302,6 +303,7 @@ impl Clock {
         }
         let park = self.window.park.map(|_| Park { wall, in_flight });
         self.window = Window::new(now, park);
+        self.was_read = true;
     }
 
     fn not_blocked(&self, now: &Reading) -> u64 {
@@ -327,16 +329,18 @@ impl Clock {
         allowed
     }
 
-    /// Publishes everything but the routes' times, and those of one route, as one change.
-    fn publish(&self, route: Option<usize>) {
+    /// Publishes what has changed, and the times of one route, as one change.
+    fn publish(&mut self, route: Option<usize>) {
         let snapshot = Snapshot {
             settled: self.settled,
             window: self.window,
             hold: self.hold.map(|hold| (hold.route, hold.since)),
             ended: self.ended,
         };
+        let was_read = std::mem::take(&mut self.was_read);
+        let first = if was_read { 0 } else { Snapshot::MARKS };
         self.shared.slot.write(|words| {
-            words.set(0, &snapshot.to_words());
+            words.set(first, &snapshot.to_words()[first..]);
             if let Some(route) = route
                 && let Some(times) = self.routes.get(route)
             {

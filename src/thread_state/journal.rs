@@ -7,7 +7,6 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use super::kernel;
 use super::slot::Slot;
 
 /// How many requests the journal holds.
@@ -85,10 +84,9 @@ impl Journal {
         }
     }
 
-    /// A request begins on the calling thread, after it waited `queued` nanoseconds for it.
+    /// A request begins `now` on the calling thread, after it waited `queued` nanoseconds for it.
     /// `None` if there is no place for it.
-    pub fn begin(&self, route: usize, queued: u64, mark: u64) -> Option<Entry> {
-        let now = kernel::now();
+    pub fn begin(&self, now: u64, route: usize, queued: u64, mark: u64) -> Option<Entry> {
         let number = self.next.fetch_add(1, Ordering::Relaxed);
         let index = (number..number.wrapping_add(TRIES))
             .map(|number| (number % PLACES as u64) as usize)
@@ -113,9 +111,8 @@ impl Journal {
         place.slot.write(|slot| slot.set(Request::AWAITS, &[1]));
     }
 
-    /// The request has ended, after it waited `awaited` nanoseconds without a thread.
-    pub fn end(&self, entry: Entry, status: u16, awaited: u64) {
-        let now = kernel::now();
+    /// The request ends `now`, after it waited `awaited` nanoseconds without a thread.
+    pub fn end(&self, now: u64, entry: Entry, status: u16, awaited: u64) {
         let place = &self.places[entry.0];
         let end = [awaited, now, u64::from(status)];
         place.slot.write(|slot| slot.set(Request::END, &end));
@@ -203,6 +200,7 @@ impl Request {
 mod tests {
     use std::thread;
 
+    use super::super::now;
     use super::*;
 
     #[test]
@@ -228,7 +226,7 @@ mod tests {
         let (journal, mut seen) = (Journal::new(), Seen::default());
         assert_eq!(journal.changes(&mut seen), []);
 
-        let entry = journal.begin(3, 1_000, 9).unwrap();
+        let entry = journal.begin(now(), 3, 1_000, 9).unwrap();
         let begun = journal.changes(&mut seen)[0];
         assert_eq!((begun.route, begun.mark, begun.ended), (3, 9, None));
         assert_eq!(begun.started - begun.arrived, 1_000);
@@ -237,7 +235,7 @@ mod tests {
         journal.awaits(&entry);
         assert!(journal.changes(&mut seen)[0].awaits);
 
-        journal.end(entry, 200, 5);
+        journal.end(now(), entry, 200, 5);
         let ended = journal.changes(&mut seen)[0];
         let (at, status) = ended.ended.unwrap();
         assert!(at >= begun.started);
@@ -249,13 +247,13 @@ mod tests {
     #[test]
     fn requests_that_find_no_place_are_left_out_until_one_is_free() {
         let journal = Journal::new();
-        let entries: Vec<_> = (0..10_000).map(|_| journal.begin(0, 0, 0)).collect();
+        let entries: Vec<_> = (0..10_000).map(|_| journal.begin(now(), 0, 0, 0)).collect();
         let mut held: Vec<Entry> = entries.into_iter().flatten().collect();
         assert_eq!(held.len(), PLACES);
         assert_eq!(journal.changes(&mut Seen::default()).len(), PLACES);
 
-        journal.end(held.remove(0), 200, 0);
-        let begins = || (0..PLACES).find_map(|_| journal.begin(0, 0, 0));
+        journal.end(now(), held.remove(0), 200, 0);
+        let begins = || (0..PLACES).find_map(|_| journal.begin(now(), 0, 0, 0));
         assert!(begins().is_none(), "its end is kept for the viewers");
         thread::sleep(std::time::Duration::from_nanos(KEPT));
         assert!(begins().is_some());
@@ -270,7 +268,7 @@ mod tests {
                 let journal = &journal;
                 scope.spawn(move || {
                     for _ in 0..PLACES {
-                        let _ = journal.begin(mark as usize, 0, mark);
+                        let _ = journal.begin(now(), mark as usize, 0, mark);
                     }
                 });
             }

@@ -119,23 +119,40 @@ pub fn index() -> Option<usize> {
 /// assert!(held.is_some_and(|held| held.blocked > held.running));
 /// ```
 pub fn hold(route: usize, awaited: bool) {
-    let hold = |clock: &mut clock::Clock| clock.hold(route, awaited);
-    if clock::with(hold).is_none() {
+    hold_at(now(), route, awaited);
+}
+
+/// [`hold`], at a time that was read of [`now`] just before. To read it costs about as much as
+/// the rest, so who marks several things at once reads it once.
+pub fn hold_at(time: u64, route: usize, awaited: bool) {
+    if clock::with(|clock| clock.hold(time, route, awaited)).is_none() {
         workers::register_this_thread();
-        clock::with(hold);
+        // Not before its clock began.
+        clock::with(|clock| clock.hold(now(), route, awaited));
     }
 }
 
 /// What the present hold has come to so far; `None` on a thread that is not registered.
 #[must_use]
 pub fn held() -> Option<Held> {
-    clock::with(clock::Clock::held)
+    held_at(now())
+}
+
+/// [`held`], up to a time that was read of [`now`] just before.
+#[must_use]
+pub fn held_at(now: u64) -> Option<Held> {
+    clock::with(|clock| clock.held(now))
 }
 
 /// Ends a hold and returns what it came to; `None` on a thread that is not registered.
 /// `awaits` says that the route's work now waits without the thread.
 pub fn release(route: usize, awaits: bool) -> Option<Held> {
-    clock::with(|clock| clock.release(route, awaits))
+    release_at(now(), route, awaits)
+}
+
+/// [`release`], at a time that was read of [`now`] just before.
+pub fn release_at(now: u64, route: usize, awaits: bool) -> Option<Held> {
+    clock::with(|clock| clock.release(now, route, awaits))
 }
 
 /// Ends an await which a `release` began when its work will not be taken up again.

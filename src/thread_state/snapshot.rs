@@ -21,6 +21,8 @@ pub(super) struct Snapshot {
 impl Snapshot {
     /// How many words it takes; those of the routes follow it.
     pub(super) const WORDS: usize = 18;
+    /// From which word on it changes at a mark; those before change when the counters are read.
+    pub(super) const MARKS: usize = 9;
 
     pub(super) fn to_words(self) -> [u64; Self::WORDS] {
         let [running, runnable, blocked, awaiting, idle] = self.settled.to_words();

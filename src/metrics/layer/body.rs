@@ -9,6 +9,7 @@ use http::StatusCode;
 use http_body::{Frame, SizeHint};
 
 use super::Exchange;
+use crate::thread_state;
 
 /// A streamed answer; the request ends with it.
 pub(super) struct MeasuredBody {
@@ -26,9 +27,9 @@ impl MeasuredBody {
         }
     }
 
-    fn finish(&mut self) {
+    fn finish(&mut self, now: u64) {
         if let Some(exchange) = self.exchange.take() {
-            exchange.finish(self.status);
+            exchange.finish(self.status, now);
         }
     }
 }
@@ -45,12 +46,12 @@ impl http_body::Body for MeasuredBody {
             inner, exchange, ..
         } = &mut *self;
         let mut poll = || Pin::new(&mut *inner).poll_frame(context);
-        let frame = match exchange {
+        let (frame, now) = match exchange {
             Some(exchange) => exchange.poll(poll),
-            None => poll(),
+            None => return poll(),
         };
         if matches!(frame, Poll::Ready(None | Some(Err(_)))) {
-            self.finish();
+            self.finish(now);
         }
         frame
     }
@@ -67,6 +68,8 @@ impl http_body::Body for MeasuredBody {
 impl Drop for MeasuredBody {
     /// An answer may end without its last frame being asked for, or because the client left.
     fn drop(&mut self) {
-        self.finish();
+        if self.exchange.is_some() {
+            self.finish(thread_state::now());
+        }
     }
 }

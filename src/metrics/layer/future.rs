@@ -26,7 +26,7 @@ pin_project! {
     impl<F> PinnedDrop for ResponseFuture<F> {
         fn drop(this: Pin<&mut Self>) {
             if let Some(exchange) = this.project().exchange.take() {
-                exchange.finish(status_without_answer());
+                exchange.finish(status_without_answer(), thread_state::now());
             }
         }
     }
@@ -61,11 +61,17 @@ where
         let Some(exchange) = this.exchange else {
             return this.inner.poll(context);
         };
-        let mut response = ready!(exchange.poll(|| this.inner.poll(context)))?;
+        let (response, now) = exchange.poll(|| this.inner.poll(context));
+        let mut response = ready!(response)?;
+        // An answer in memory takes no more work.
+        let in_memory = response.body().size_hint().exact().is_some();
+        if in_memory {
+            exchange.span.end(now);
+        }
 
         // A thread that is not registered could only tell zeroes.
         if exchange.measures.server_timing && thread_state::index().is_some() {
-            let (held, awaited) = exchange.span.so_far();
+            let (held, awaited) = exchange.span.so_far(now);
             if let Some(value) = timing::header(exchange.queued, &held, awaited) {
                 response.headers_mut().insert(SERVER_TIMING, value);
             }
@@ -73,9 +79,8 @@ where
         let Some(exchange) = this.exchange.take() else {
             return Poll::Ready(Ok(response));
         };
-        if response.body().size_hint().exact().is_some() {
-            // An answer in memory takes no more work.
-            exchange.finish(response.status());
+        if in_memory {
+            exchange.finish(response.status(), now);
             return Poll::Ready(Ok(response));
         }
         let status = response.status();

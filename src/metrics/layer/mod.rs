@@ -9,18 +9,22 @@ mod timing;
 
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, SystemTime};
 
 use axum::body::Body;
 use axum::extract::MatchedPath;
-use http::{HeaderMap, Method, Request, Response};
+use http::{HeaderMap, HeaderName, Method, Request, Response};
 use tower::{Layer, Service};
 
 pub use self::future::ResponseFuture;
 use self::span::Span;
 use super::list::UNMATCHED;
 use super::requests::{Histograms, Requests};
-use crate::thread_state::{Entry, InFlight, InFlightGuard, Registry};
+use crate::thread_state::{self, Entry, InFlight, InFlightGuard, Registry};
+
+/// When the request came to the front.
+const REQUEST_START: HeaderName = HeaderName::from_static("x-request-start");
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// What a request does with its thread while it waits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -134,20 +138,14 @@ where
         if let Some(queued) = queued {
             measures.requests.queued(queued);
         }
-        let route = measures.route(&request);
-        let entry = measures.registry.journal().begin(
-            route,
-            nanoseconds(queued.unwrap_or_default()),
-            mark(request.headers()),
-        );
-        let span = Span::begin(route, measures.waits);
         let exchange = Exchange {
             measures: Arc::clone(measures),
             method: request.method().clone(),
-            started: Instant::now(),
+            mark: mark(request.headers()),
             queued,
-            span,
-            entry,
+            started: None,
+            span: Span::new(measures.route(&request), measures.waits),
+            entry: None,
             _in_flight: measures.in_flight.as_ref().map(InFlight::enter),
         };
         ResponseFuture::new(self.inner.call(request), exchange)
@@ -162,34 +160,51 @@ impl Measures {
     }
 }
 
-/// A request on its way, from the handler's start to the end of its answer.
+/// A request on its way, from its first poll to the end of its answer.
+///
+/// The time is read before and after a poll, once each for all who need it.
 #[derive(Debug)]
 struct Exchange {
     measures: Arc<Measures>,
     method: Method,
-    started: Instant,
+    /// By which its client knows it in the journal, or 0.
+    mark: u64,
     queued: Option<Duration>,
+    /// When it was first polled.
+    started: Option<u64>,
     span: Span,
-    /// `None` if the journal had no place for it.
+    /// `None` before the first poll, or if the journal had no place for it.
     entry: Option<Entry>,
     _in_flight: Option<InFlightGuard>,
 }
 
 impl Exchange {
-    /// Polls a part of the request's work.
-    fn poll<T>(&mut self, work: impl FnOnce() -> Poll<T>) -> Poll<T> {
+    /// Polls a part of the request's work, and returns the time after it.
+    fn poll<T>(&mut self, work: impl FnOnce() -> Poll<T>) -> (Poll<T>, u64) {
+        let now = thread_state::now();
+        if self.started.is_none() {
+            self.begin(now);
+        }
         let awaited_before = self.span.awaits();
-        let polled = self.span.poll(work);
+        let (polled, now) = self.span.poll(now, work);
         if let Some(entry) = &self.entry
             && self.span.awaits() != awaited_before
         {
             self.measures.registry.journal().awaits(entry);
         }
-        polled
+        (polled, now)
     }
 
-    fn finish(mut self, status: http::StatusCode) {
-        self.span.end();
+    fn begin(&mut self, now: u64) {
+        let queued = nanoseconds(self.queued.unwrap_or_default());
+        let journal = self.measures.registry.journal();
+        self.entry = journal.begin(now, self.span.route, queued, self.mark);
+        self.started = Some(now);
+        self.span.begin(now);
+    }
+
+    fn finish(mut self, status: http::StatusCode, now: u64) {
+        self.span.end(now);
         let Self {
             measures,
             method,
@@ -198,13 +213,14 @@ impl Exchange {
             entry,
             ..
         } = self;
+        let took = Duration::from_nanos(now.saturating_sub(started.unwrap_or(now)));
         measures
             .requests
-            .finished(&method, span.route, status, started.elapsed());
+            .finished(&method, span.route, status, took);
         if let Some(entry) = entry {
-            let (_, awaited) = span.so_far();
+            let (_, awaited) = span.so_far(now);
             let journal = measures.registry.journal();
-            journal.end(entry, status.as_u16(), nanoseconds(awaited));
+            journal.end(now, entry, status.as_u16(), awaited);
         }
     }
 }
@@ -217,7 +233,7 @@ const LONGEST_QUEUE: Duration = Duration::from_secs(3_600);
 /// more than an hour is no measurement.
 fn queued(headers: &HeaderMap) -> Option<Duration> {
     let start = headers
-        .get("x-request-start")?
+        .get(REQUEST_START)?
         .to_str()
         .ok()?
         .strip_prefix("t=")?;
@@ -231,7 +247,7 @@ fn queued(headers: &HeaderMap) -> Option<Duration> {
 /// By which a client knows its own requests in the journal: an `X-Request-ID` of just 16
 /// hexadecimal digits, as the live page sends; 0 for any other.
 fn mark(headers: &HeaderMap) -> u64 {
-    let id = headers.get("x-request-id").and_then(|id| id.to_str().ok());
+    let id = headers.get(REQUEST_ID).and_then(|id| id.to_str().ok());
     id.filter(|id| id.len() == 16 && id.bytes().all(|digit| digit.is_ascii_hexdigit()))
         .and_then(|id| u64::from_str_radix(id, 16).ok())
         .unwrap_or(0)

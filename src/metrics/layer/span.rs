@@ -1,20 +1,21 @@
 //! One request's hold on its thread, and its waits without one.
 
 use std::task::Poll;
-use std::time::{Duration, Instant};
 
 use super::Waits;
 use crate::thread_state::{self, Held};
 
 /// One request's hold on its thread, and its waits without one; marked in the thread's clock as
 /// they happen, so that a scrape during a blocking call already names the route.
+///
+/// Times are in nanoseconds of [`thread_state::now`]; each is read once for all that happens then.
 #[derive(Debug)]
 pub(super) struct Span {
     pub(super) route: usize,
     waits: Waits,
     phase: Phase,
     held: Held,
-    awaited: Duration,
+    awaited: u64,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -24,75 +25,76 @@ enum Phase {
     /// Holds the thread from poll to poll.
     Holding,
     /// Waits without a thread since then.
-    Awaiting(Instant),
+    Awaiting(u64),
 }
 
 impl Span {
-    /// Begins the span of a request to a route, given by its index.
-    pub(super) fn begin(route: usize, waits: Waits) -> Self {
-        let phase = match waits {
-            Waits::WithThread => {
-                thread_state::hold(route, false);
-                Phase::Holding
-            }
-            Waits::WithoutThread => Phase::Out,
-        };
+    /// The span of a request to a route, given by its index.
+    pub(super) fn new(route: usize, waits: Waits) -> Self {
         Self {
             route,
             waits,
-            phase,
+            phase: Phase::Out,
             held: Held::default(),
-            awaited: Duration::ZERO,
+            awaited: 0,
         }
     }
 
-    /// Polls a part of the request's work.
-    pub(super) fn poll<T>(&mut self, work: impl FnOnce() -> Poll<T>) -> Poll<T> {
+    /// Begins it, just before the first poll.
+    pub(super) fn begin(&mut self, now: u64) {
         if self.waits == Waits::WithThread {
-            return work();
+            thread_state::hold_at(now, self.route, false);
+            self.phase = Phase::Holding;
+        }
+    }
+
+    /// Polls a part of the request's work from `now` on, and returns the time after it.
+    pub(super) fn poll<T>(&mut self, now: u64, work: impl FnOnce() -> Poll<T>) -> (Poll<T>, u64) {
+        if self.waits == Waits::WithThread {
+            return (work(), thread_state::now());
         }
         let awaited = match std::mem::replace(&mut self.phase, Phase::Out) {
             Phase::Awaiting(since) => {
-                self.awaited += since.elapsed();
+                self.awaited += now.saturating_sub(since);
                 true
             }
             Phase::Out | Phase::Holding => false,
         };
-        thread_state::hold(self.route, awaited);
+        thread_state::hold_at(now, self.route, awaited);
         let hold = ReleaseOnPanic(self.route);
         let polled = work();
         std::mem::forget(hold);
-        let awaits = polled.is_pending();
-        self.held += thread_state::release(self.route, awaits).unwrap_or_default();
+        let (awaits, now) = (polled.is_pending(), thread_state::now());
+        self.held += thread_state::release_at(now, self.route, awaits).unwrap_or_default();
         if awaits {
-            self.phase = Phase::Awaiting(Instant::now());
+            self.phase = Phase::Awaiting(now);
         }
-        polled
+        (polled, now)
     }
 
     /// Whether the request has ever waited without a thread.
     pub(super) fn awaits(&self) -> bool {
-        matches!(self.phase, Phase::Awaiting(_)) || self.awaited > Duration::ZERO
+        matches!(self.phase, Phase::Awaiting(_)) || self.awaited > 0
     }
 
-    /// How long the request held a thread so far, and how long it waited without one.
-    pub(super) fn so_far(&self) -> (Held, Duration) {
+    /// How long the request held a thread up to `now`, and how long it waited without one.
+    pub(super) fn so_far(&self, now: u64) -> (Held, u64) {
         let held = match self.phase {
-            Phase::Holding => thread_state::held().unwrap_or_default(),
+            Phase::Holding => thread_state::held_at(now).unwrap_or_default(),
             Phase::Out | Phase::Awaiting(_) => self.held,
         };
         (held, self.awaited)
     }
 
     /// Ends the hold or the wait, whichever it is in.
-    pub(super) fn end(&mut self) {
+    pub(super) fn end(&mut self, now: u64) {
         match std::mem::replace(&mut self.phase, Phase::Out) {
             Phase::Out => {}
             Phase::Holding => {
-                thread_state::release(self.route, false);
+                self.held = thread_state::release_at(now, self.route, false).unwrap_or_default();
             }
             Phase::Awaiting(since) => {
-                self.awaited += since.elapsed();
+                self.awaited += now.saturating_sub(since);
                 thread_state::abandon(self.route);
             }
         }
@@ -101,7 +103,9 @@ impl Span {
 
 impl Drop for Span {
     fn drop(&mut self) {
-        self.end();
+        if !matches!(self.phase, Phase::Out) {
+            self.end(thread_state::now());
+        }
     }
 }
 
@@ -118,17 +122,20 @@ impl Drop for ReleaseOnPanic {
 mod tests {
     use std::panic::{AssertUnwindSafe, catch_unwind};
     use std::thread;
+    use std::time::Duration;
 
     use super::*;
-    use crate::thread_state::{InFlight, Registry};
+    use crate::thread_state::{InFlight, Registry, now};
 
     #[test]
     fn a_panic_ends_the_hold() {
         let registry = Registry::new("test", ["/".to_owned()]);
         let _registration = registry.register(0, InFlight::new());
         for waits in [Waits::WithThread, Waits::WithoutThread] {
-            let mut span = Span::begin(0, waits);
-            let poll = AssertUnwindSafe(|| span.poll(|| -> Poll<()> { panic!("on purpose") }));
+            let mut span = Span::new(0, waits);
+            span.begin(now());
+            let poll =
+                AssertUnwindSafe(|| span.poll(now(), || -> Poll<()> { panic!("on purpose") }));
             assert!(catch_unwind(poll).is_err());
             drop(span);
             thread::sleep(Duration::from_millis(5));
