@@ -304,6 +304,8 @@ pub fn stack(
         max_body: settings.max_body_bytes,
     })
     .layer(layers)
+    // Puts handlers and layers together now; else axum would do it for every request.
+    .with_state(())
 }
 
 fn bind_server(
