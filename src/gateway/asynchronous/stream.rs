@@ -35,6 +35,8 @@ pub(super) struct Stream {
     written_by: Option<Instant>,
     /// Whether a request was answered, so that the next may be long in coming.
     served: bool,
+    /// Whether the last read had to wait.
+    read_waits: bool,
     alarm: Alarm,
 }
 
@@ -47,6 +49,7 @@ impl Stream {
             read_by: Some(Instant::now() + limits.read_timeout),
             written_by: None,
             served: false,
+            read_waits: false,
             alarm: Alarm::default(),
         }
     }
@@ -112,7 +115,9 @@ impl Read for Stream {
         cx: &mut Context<'_>,
         buf: ReadBufCursor<'_>,
     ) -> Poll<io::Result<()>> {
-        match Pin::new(&mut self.socket).poll_read(cx, buf) {
+        let read = Pin::new(&mut self.socket).poll_read(cx, buf);
+        self.read_waits = read.is_pending();
+        match read {
             Poll::Ready(read) => {
                 self.on_read();
                 Poll::Ready(read)
@@ -157,7 +162,9 @@ impl Write for Stream {
             self.read_by = None;
             self.served = true;
             // If hyper's last read had to wait, it will not read again before it is woken.
-            if let Poll::Ready(late) = self.poll_read_deadline(cx) {
+            if self.read_waits
+                && let Poll::Ready(late) = self.poll_read_deadline(cx)
+            {
                 return Poll::Ready(Err(late));
             }
         }
