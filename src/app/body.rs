@@ -5,10 +5,8 @@ use std::error::Error;
 use std::io;
 
 use axum::body::{Body, HttpBody};
-use axum::extract::{Request, State};
+use axum::extract::Request;
 use axum::http::StatusCode;
-use axum::middleware::Next;
-use axum::response::Response;
 use http_body_util::BodyExt;
 
 use super::Limits;
@@ -25,22 +23,14 @@ enum BodyError {
     Broken,
 }
 
-/// Middleware: reads the request's body to its end and drops it, then lets the request go on
-/// without. Costs next to nothing when there is none.
-pub(super) async fn discard(
-    State(limits): State<Limits>,
-    request: Request,
-    next: Next,
-) -> Result<Response, Problem> {
+/// Reads the request's body to its end and drops it. Returns the request without.
+pub(super) async fn discard(request: Request, limits: Limits) -> Result<Request, Problem> {
     let (parts, body) = request.into_parts();
     read_to_end(body, limits.max_body).await?;
-    Ok(next.run(Request::from_parts(parts, Body::empty())).await)
+    Ok(Request::from_parts(parts, Body::empty()))
 }
 
 async fn read_to_end(mut body: Body, max: u64) -> Result<(), BodyError> {
-    if body.is_end_stream() {
-        return Ok(());
-    }
     // A body with a Content-Length tells its size before it is read: then a client that waits
     // for `100 Continue` is spared the sending.
     if body.size_hint().lower() > max {

@@ -5,6 +5,7 @@
 //! * `seconds`: their one parameter
 //! * `cpu`: what `/cpu` computes
 //! * `docs`: the OpenAPI document and its pages
+//! * `guard`: what is the same for every route
 //! * `body`: what becomes of a request's body
 //! * `refusal`: every error answer
 
@@ -12,12 +13,14 @@ mod body;
 mod cpu;
 mod docs;
 mod endpoints;
+mod guard;
 mod refusal;
 mod seconds;
 
-use axum::{Router, middleware};
-use tower_http::catch_panic::CatchPanicLayer;
+use axum::Router;
+use tower::layer::layer_fn;
 
+use guard::Guard;
 pub use seconds::{MAX_SECONDS, Seconds, SecondsError};
 
 /// Every route pattern of [`router`], as axum's `MatchedPath` tells it: so that a metric with
@@ -54,12 +57,9 @@ pub fn router(limits: Limits) -> Router {
     layered(endpoints.merge(docs::router(api)), limits)
 }
 
-/// What is the same for every route. A request meets the layers from the last to the first.
+/// Routes with what is the same for all of them.
 fn layered(routes: Router, limits: Limits) -> Router {
-    routes
-        .layer(middleware::from_fn_with_state(limits, body::discard))
-        .layer(CatchPanicLayer::custom(refusal::after_panic))
-        .layer(middleware::from_fn(refusal::in_one_shape))
+    routes.layer(layer_fn(move |inner| Guard { inner, limits }))
 }
 
 #[cfg(test)]

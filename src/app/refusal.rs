@@ -1,13 +1,10 @@
 //! Refusals: whoever makes one, it reaches the client as a [`Problem`].
 
-use std::any::Any;
 use std::collections::BTreeMap;
 
 use axum::body::{Body, to_bytes};
-use axum::extract::Request;
 use axum::http::header::CONTENT_TYPE;
 use axum::http::{Method, StatusCode, Uri};
-use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use utoipa::IntoResponses;
 use utoipa::openapi::{ContentBuilder, Ref, RefOr, Response as ApiResponse, ResponseBuilder};
@@ -24,15 +21,9 @@ impl IntoResponse for Problem {
     }
 }
 
-/// Middleware: gives the one shape to refusals that were not made here, but by axum and others,
-/// with their status, their headers and, where they have one, their text.
-pub(super) async fn in_one_shape(
-    method: Method,
-    uri: Uri,
-    request: Request,
-    next: Next,
-) -> Response {
-    let response = next.run(request).await;
+/// Gives the one shape to refusals that were not made here, but by axum and others, with their
+/// status, their headers and, where they have one, their text.
+pub(super) async fn in_one_shape(method: &Method, uri: &Uri, response: Response) -> Response {
     if !is_foreign_refusal(&response) {
         return response;
     }
@@ -61,7 +52,7 @@ fn is_foreign_refusal(response: &Response) -> bool {
 
 /// The answer in place of a handler that panicked. What it said is for the log, not for the
 /// client.
-pub(super) fn after_panic(_: Box<dyn Any + Send>) -> Response {
+pub(super) fn after_panic() -> Response {
     Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "the handler panicked").into_response()
 }
 
@@ -105,6 +96,7 @@ pub(super) fn described<const N: usize>(
 #[cfg(test)]
 mod tests {
     use axum::Router;
+    use axum::extract::Request;
     use axum::http::header::{CONTENT_LENGTH, RETRY_AFTER};
     use axum::routing::get;
     use serde_json::{Value, json};
