@@ -300,12 +300,11 @@ pub fn stack(
         .option_layer(requests)
         .layer(PropagateRequestIdLayer::x_request_id())
         .layer(option_layer(overload));
-    app::router(app::Limits {
+    let limits = app::Limits {
         max_body: settings.max_body_bytes,
-    })
-    .layer(layers)
+    };
     // Puts handlers and layers together now; else axum would do it for every request.
-    .with_state(())
+    app::router_within(limits, layers).with_state(())
 }
 
 fn bind_server(

@@ -18,7 +18,7 @@ use super::{Limits, body, refusal};
 
 /// The service around every route.
 #[derive(Debug, Clone)]
-pub(super) struct Guard<S> {
+pub struct Guard<S> {
     pub(super) inner: S,
     pub(super) limits: Limits,
 }

@@ -101,9 +101,10 @@ mod tests {
     use axum::routing::get;
     use serde_json::{Value, json};
     use tower::ServiceExt;
+    use tower::layer::layer_fn;
 
     use super::*;
-    use crate::app::{Limits, layered};
+    use crate::app::{Guard, Limits};
 
     /// The whole answer to a request whose handler does this.
     async fn answer<F, R>(handler: F) -> (Response<()>, Value)
@@ -112,7 +113,10 @@ mod tests {
         R: IntoResponse + 'static,
     {
         let routes = Router::new().route("/", get(move || async move { handler() }));
-        let app = layered(routes, Limits::default());
+        let app = routes.layer(layer_fn(|inner| Guard {
+            inner,
+            limits: Limits::default(),
+        }));
         let response = app.oneshot(Request::new(Body::empty())).await.unwrap();
         let (parts, body) = response.into_parts();
         let body = to_bytes(body, usize::MAX).await.unwrap();
