@@ -34,7 +34,7 @@ fn while_written(writes: u64, read: impl Fn(&Slot) + Sync + Send + 'static) {
         });
         read(&slot);
         owner.join().unwrap();
-        let (sequence, words) = slot.try_read().unwrap();
+        let (sequence, words) = slot.try_read(usize::MAX).unwrap();
         assert_eq!((sequence, words), (2 * writes, vec![writes; 2]));
     });
 }
@@ -42,7 +42,7 @@ fn while_written(writes: u64, read: impl Fn(&Slot) + Sync + Send + 'static) {
 #[test]
 fn what_is_read_is_what_one_write_left() {
     while_written(2, |slot| {
-        if let Some((sequence, words)) = slot.try_read() {
+        if let Some((sequence, words)) = slot.try_read(usize::MAX) {
             assert_eq!(words, [sequence / 2; 2]);
         }
     });
@@ -51,8 +51,8 @@ fn what_is_read_is_what_one_write_left() {
 #[test]
 fn what_is_read_later_is_not_older() {
     while_written(1, |slot| {
-        if let Some((earlier, _)) = slot.try_read()
-            && let Some((later, words)) = slot.try_read()
+        if let Some((earlier, _)) = slot.try_read(usize::MAX)
+            && let Some((later, words)) = slot.try_read(usize::MAX)
         {
             assert!(later >= earlier, "{later} after {earlier}");
             assert_eq!(words, [later / 2; 2]);
@@ -71,7 +71,7 @@ fn a_write_of_some_words_leaves_the_others() {
                 slot.write(|words| words.set(1, &[3]));
             }
         });
-        if let Some((sequence, words)) = slot.try_read() {
+        if let Some((sequence, words)) = slot.try_read(usize::MAX) {
             assert_eq!(words, [[0, 0], [1, 2], [1, 3]][sequence as usize / 2]);
         }
         owner.join().unwrap();

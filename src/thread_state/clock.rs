@@ -338,9 +338,12 @@ impl Clock {
             ended: self.ended,
         };
         let was_read = std::mem::take(&mut self.was_read);
-        let first = if was_read { 0 } else { Snapshot::MARKS };
         self.shared.slot.write(|words| {
-            words.set(first, &snapshot.to_words()[first..]);
+            if was_read || route.is_none() {
+                words.set(0, &snapshot.to_words());
+            } else {
+                words.set(Snapshot::HOLD, &snapshot.hold_words());
+            }
             if let Some(route) = route
                 && let Some(times) = self.routes.get(route)
             {

@@ -542,15 +542,19 @@ impl Living {
 
     /// What the slot holds, with the number of the write.
     fn slot(&self, routes: &Routes) -> Option<(u64, Snapshot, Vec<RouteTimes>)> {
-        let (sequence, mut words) = self.shared.slot.read()?;
-        // A route is known before a thread can work for it.
-        words.truncate(Snapshot::slot_words(routes.iter().count()));
+        let slot = &self.shared.slot;
+        let known = Snapshot::slot_words(routes.iter().count());
+        let (mut sequence, mut words) = slot.read_first(known)?;
+        if Snapshot::parse(&words)?.0.ended {
+            // It will not be read again: also what it did for a route that has only just become known.
+            (sequence, words) = slot.read()?;
+        }
         let (snapshot, routes) = Snapshot::parse(&words)?;
         Some((sequence, snapshot, routes))
     }
 
     fn snapshot(&self) -> Option<Snapshot> {
-        let (_, words) = self.shared.slot.read()?;
+        let (_, words) = self.shared.slot.read_first(Snapshot::WORDS)?;
         Some(Snapshot::parse(&words)?.0)
     }
 

@@ -37,8 +37,13 @@ impl Slot {
     /// All words as one write left them, with the number of that write. `None` when the owner
     /// has stood in the middle of a write for 20 ms (stopped by a debugger, say).
     pub(super) fn read(&self) -> Option<(u64, Vec<u64>)> {
+        self.read_first(self.words.len())
+    }
+
+    /// The same of the first words only, `count` of them.
+    pub(super) fn read_first(&self, count: usize) -> Option<(u64, Vec<u64>)> {
         for attempt in 0..1_000 {
-            if let Some(read) = self.try_read() {
+            if let Some(read) = self.try_read(count) {
                 return Some(read);
             }
             if attempt > 800 {
@@ -49,11 +54,12 @@ impl Slot {
     }
 
     /// The same in one attempt; `None` if it met with a write.
-    pub(super) fn try_read(&self) -> Option<(u64, Vec<u64>)> {
+    pub(super) fn try_read(&self, count: usize) -> Option<(u64, Vec<u64>)> {
         let before = self.sequence.load(Ordering::Acquire);
         let words = self
             .words
             .iter()
+            .take(count)
             .map(|word| word.load(Ordering::Relaxed))
             .collect();
         fence(Ordering::Acquire);

@@ -21,8 +21,9 @@ pub(super) struct Snapshot {
 impl Snapshot {
     /// How many words it takes; those of the routes follow it.
     pub(super) const WORDS: usize = 18;
-    /// From which word on it changes at a mark; those before change when the counters are read.
-    pub(super) const MARKS: usize = 9;
+    /// Where the words of the hold begin; the others change only at a park, or when the counters
+    /// are read.
+    pub(super) const HOLD: usize = 15;
 
     pub(super) fn to_words(self) -> [u64; Self::WORDS] {
         let [running, runnable, blocked, awaiting, idle] = self.settled.to_words();
@@ -34,9 +35,7 @@ impl Snapshot {
             park,
         } = self.window;
         let park = park.map_or([0, 0], |park| [park.wall, park.in_flight]);
-        let hold = self
-            .hold
-            .map_or([0; 3], |(route, since)| [1, route as u64, since]);
+        let hold = self.hold_words();
         [
             running,
             runnable,
@@ -57,6 +56,11 @@ impl Snapshot {
             hold[1],
             hold[2],
         ]
+    }
+
+    pub(super) fn hold_words(self) -> [u64; Self::WORDS - Self::HOLD] {
+        self.hold
+            .map_or([0; 3], |(route, since)| [1, route as u64, since])
     }
 
     pub(super) fn from_words(words: [u64; Self::WORDS]) -> Self {
