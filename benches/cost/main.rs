@@ -31,7 +31,7 @@ struct Arguments {
     /// Only what has this in its title
     title: Option<String>,
     /// Turns of each server, and scrapes; the medians are over these
-    #[arg(long, default_value_t = 200, value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, default_value_t = 60, value_parser = clap::value_parser!(u32).range(1..))]
     turns: u32,
     /// Milliseconds of a turn at saturation; at a given rate it is four times as long
     #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u64).range(1..=10_000))]

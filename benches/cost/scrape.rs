@@ -2,7 +2,7 @@
 
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::sync::{Arc, Mutex, mpsc};
+use std::sync::{Arc, Barrier, Mutex, mpsc};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -81,19 +81,23 @@ impl Scrape {
         let registry = Registry::new("bench", routes);
         let (end, ended) = mpsc::channel();
         let ended = Arc::new(Mutex::new(ended));
+        let all_wait = Arc::new(Barrier::new(self.threads + 1));
         for index in 0..self.threads {
             let (registry, ended) = (registry.clone(), Arc::clone(&ended));
+            let all_wait = Arc::clone(&all_wait);
             let wait = move || {
                 let _registration = registry.register(index, InFlight::new());
                 match index % 2 {
                     0 => thread_state::park(),
                     _ => thread_state::hold(0, false),
                 }
+                all_wait.wait();
                 // Nothing is ever sent: it waits for the lock, or for the end.
                 drop(ended.lock().map(|ended| ended.recv()));
             };
             thread::Builder::new().stack_size(STACK).spawn(wait)?;
         }
+        all_wait.wait();
         let metrics = metrics::registry([Metrics::of(registry.clone())?])?;
         let routes = exporter::routes(metrics).merge(live::routes(vec![registry], &[], None));
         let listener = TcpListener::bind(("127.0.0.1", 0))?;
