@@ -8,7 +8,7 @@ use threadlab::thread_state::{self, Registry, State, Times};
 use tokio::runtime::{Builder, Runtime};
 use tokio::task::{block_in_place, spawn_blocking};
 
-use super::own::spin;
+use super::own::{compute, cpu_time, spin};
 use super::watch::Done;
 use super::{SECOND, alone};
 
@@ -158,6 +158,67 @@ fn a_route_that_blocks_a_worker_before_it_ever_parked_is_named_meanwhile() {
     assert!(thread >= 200_000_000, "{reading:?}");
     assert!(route as f64 >= 0.99 * thread as f64, "{reading:?}");
     runtime.block_on(task).unwrap();
+}
+
+#[test]
+fn stolen_tasks_count_where_they_ran() {
+    const TASKS: usize = 60;
+    let _alone = alone();
+    let registry = Registry::new("test", ["/".to_owned()]);
+    let runtime = warm_runtime(&registry, 2);
+    let before = registry.read().threads;
+    // They wait in this worker's own queue while it blocks, so the other one takes them.
+    let (blocker, ran) = runtime
+        .block_on(runtime.spawn(async {
+            let tasks: Vec<_> = (0..TASKS)
+                .map(|_| tokio::spawn(task_of_a_route()))
+                .collect();
+            let blocker = thread_state::index().unwrap();
+            thread::sleep(5 * TENTH);
+            let mut ran = [Duration::ZERO; 2];
+            for task in tasks {
+                for (worker, cpu) in task.await.unwrap() {
+                    ran[worker] += cpu;
+                }
+            }
+            (blocker, ran)
+        }))
+        .unwrap();
+    assert!(ran[1 - blocker] > ran[blocker], "{ran:?} beside {blocker}");
+    let after = registry.read();
+    for (index, ran) in ran.into_iter().enumerate() {
+        let times = gained(before[index].times, after.threads[index].times);
+        let (running, ran) = (times.seconds(State::Running), ran.as_secs_f64());
+        assert!(
+            (running - ran).abs() <= 0.02 * ran + 0.01,
+            "{running} s, not {ran}"
+        );
+        let blocked = if index == blocker {
+            0.49..0.6
+        } else {
+            0.0..0.02
+        };
+        assert_seconds(&times, State::Blocked, blocked);
+    }
+    // A wait that began on one worker and ended on the other goes on no more.
+    let route = after.routes[0];
+    assert!(route.held.running > 200_000_000, "{route:?}");
+    thread::sleep(TENTH / 5);
+    assert_eq!(registry.read().routes[0].awaited, route.awaited);
+}
+
+/// Computes for a route, lets others have the worker, and computes again. Tells where, and how much.
+async fn task_of_a_route() -> [(usize, Duration); 2] {
+    let compute_here = |awaited, awaits| {
+        let begun = cpu_time();
+        thread_state::hold(0, awaited);
+        compute(Duration::from_millis(2));
+        thread_state::release(0, awaits);
+        (thread_state::index().unwrap(), cpu_time() - begun)
+    };
+    let first = compute_here(false, true);
+    tokio::task::yield_now().await;
+    [first, compute_here(true, false)]
 }
 
 #[test]
