@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use threadlab::thread_state::State;
 
-use super::hosts::Host;
+use super::hosts::{Host, Ran};
 use super::own::Own;
-use super::reference::{Scheduled, stolen_from_all};
+use super::reference::Scheduled;
 use super::watch::Accounted;
 use super::workloads::Workload;
 
@@ -16,10 +16,10 @@ pub(crate) struct Row {
     pub(crate) workload: &'static Workload,
     pub(crate) host: Host,
     pub(crate) accounted: Accounted,
+    pub(crate) sum_error: f64,
     pub(crate) own: Own,
-    /// The scheduler's account, where it could be had.
+    /// The scheduler's account, where it could be had in full.
     pub(crate) scheduled: Option<Scheduled>,
-    stolen_from_all: Duration,
 }
 
 /// A time that is known to lie between two, both in seconds.
@@ -66,29 +66,32 @@ impl fmt::Display for Check {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mark = if self.holds() { "" } else { " **missed**" };
         let off = self.off() * 1e3;
-        write!(formatter, "{:.4} ({off:+.1}){mark}", self.accounted)
+        write!(formatter, "{:.4} ({off:+.1}", self.accounted)?;
+        // What is not known to 4 ms says how well it is known.
+        let known = (self.truth.most - self.truth.least) * 1e3;
+        if known > 4.0 {
+            write!(formatter, " of {known:.0}")?;
+        }
+        write!(formatter, "){mark}")
     }
 }
 
 impl Row {
     /// Runs a workload.
     pub(crate) fn measure(workload: &'static Workload, host: Host, name: &str) -> Self {
-        let before = stolen_from_all();
-        let (accounted, own) = host.run(workload, name);
+        let Ran {
+            accounted,
+            sum_error,
+            own,
+        } = host.run(workload, name);
         Self {
             workload,
             host,
             accounted,
+            sum_error,
             own,
             scheduled: None,
-            stolen_from_all: stolen_from_all() - before,
         }
-    }
-
-    /// Holds it to the scheduler's account as well, if that can be.
-    pub(crate) fn compare(&mut self, scheduled: Scheduled) {
-        let credible = scheduled.is_credible(self.own.cpu, self.stolen_from_all);
-        self.scheduled = credible.then_some(scheduled);
     }
 
     /// Everything that is demanded of it but the sum.
@@ -116,7 +119,7 @@ impl Row {
     }
 
     pub(crate) fn sum_holds(&self) -> bool {
-        self.accounted.sum_error <= 0.001
+        self.sum_error <= 0.001
     }
 
     fn seconds(&self, state: State) -> f64 {
@@ -179,25 +182,36 @@ impl Row {
         };
         if let Some(scheduled @ Scheduled { off, .. }) = self.scheduled {
             let (off, blurred) = (off.as_secs_f64(), scheduled.blurred().as_secs_f64());
-            truth.most = truth.most.min(off + blurred + self.stolen_unseen());
-            if awaits || awaited.lasted.is_zero() {
-                truth.least = truth.least.max(off - blurred);
-            }
+            let [least, most] = if awaits {
+                [off, off]
+            } else {
+                [awaited.lasted, awaited.asked].map(|awaited| off - awaited.as_secs_f64())
+            };
+            truth.least = truth.least.max(least - blurred);
+            truth.most = truth.most.min(most + blurred + self.stolen_unseen());
         }
         truth
     }
 
     /// What it awaited; without a request in flight that is idle.
     fn waited(&self) -> Check {
-        let Own { awaited, .. } = self.own;
-        let truth = if self.host == Host::Thread {
-            Between::exactly(0.0)
-        } else {
-            Between {
-                least: awaited.asked.as_secs_f64(),
-                most: awaited.lasted.as_secs_f64() + self.idle_around(),
-            }
+        let Own {
+            blocked, awaited, ..
+        } = self.own;
+        let mut truth = Between {
+            least: awaited.asked.as_secs_f64(),
+            most: awaited.lasted.as_secs_f64(),
         };
+        if let Some(scheduled) = self.scheduled {
+            let (off, blurred) = (scheduled.off, scheduled.blurred());
+            let beyond = |blocked| off.saturating_sub(blocked).as_secs_f64();
+            let blurred = blurred.as_secs_f64();
+            truth.least = truth.least.max(beyond(blocked.lasted) - blurred);
+            truth.most = truth.most.min(beyond(blocked.asked) + blurred);
+        }
+        if self.host == Host::Thread {
+            truth = Between::exactly(0.0);
+        }
         let state = if self.workload.requests {
             State::Awaiting
         } else {
@@ -209,14 +223,6 @@ impl Row {
             truth,
             part: 0.02,
         }
-    }
-
-    /// The watch begins a little before the workload and ends after it, idle as well.
-    fn idle_around(&self) -> f64 {
-        if self.workload.requests {
-            return 0.0;
-        }
-        self.accounted.wall as f64 / 1e9 - self.own.wall.as_secs_f64()
     }
 
     /// Seconds that the hypervisor may have stolen where nobody can tell them from blocking: see

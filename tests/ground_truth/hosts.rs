@@ -5,13 +5,22 @@ use std::sync::{Arc, mpsc};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use rustix::thread::set_name;
+use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity, set_name};
 use threadlab::thread_state::{self, InFlight, Registry};
 use tokio::runtime::Builder;
 
 use super::own::Own;
 use super::watch::{Accounted, Done, watch};
 use super::workloads::Workload;
+
+/// A workload that has run.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Ran {
+    pub(crate) accounted: Accounted,
+    /// By what part of the wall time the states were off it at the worst reading.
+    pub(crate) sum_error: f64,
+    pub(crate) own: Own,
+}
 
 /// A kind of thread.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,9 +42,8 @@ impl Host {
         }
     }
 
-    /// Runs a workload and tells what the accounting said of it, and what it says itself. The thread
-    /// bears `name` from the workload's start to its end, no longer.
-    pub(crate) fn run(self, workload: &Workload, name: &str) -> (Accounted, Own) {
+    /// Runs a workload. The thread bears `name` from its start to its end, no longer.
+    pub(crate) fn run(self, workload: &'static Workload, name: &str) -> Ran {
         let registry = Registry::new("test", []);
         let done = AtomicBool::new(false);
         let (begin, begun) = mpsc::channel();
@@ -53,50 +61,67 @@ impl Host {
                 assert!(since.elapsed() < Duration::from_secs(10), "no thread");
                 thread::sleep(Duration::from_millis(1));
             }
-            let accounted = watch(&registry, || begin.send(()).unwrap(), &done);
-            // The last reading, too, was of a thread that lived.
-            drop(begin);
-            (accounted, worker.join().unwrap())
+            begin.send(()).unwrap();
+            let sum_error = watch(&registry, &done);
+            let (accounted, own) = worker.join().unwrap();
+            Ran {
+                accounted,
+                sum_error,
+                own,
+            }
         })
     }
 }
 
-/// Runs `work` under a name that a tracer can tell from others.
-async fn named(name: &str, work: impl Future<Output = Own>) -> Own {
+/// Runs a workload under a name that a tracer can tell from others.
+async fn named(name: &str, registry: &Registry, workload: &'static Workload) -> (Accounted, Own) {
+    let everywhere = sched_getaffinity(None).unwrap();
+    if workload.pinned {
+        pin_to_one_of(&everywhere);
+    }
+    let work = (workload.run)();
     let rename = |name: &str| set_name(&std::ffi::CString::new(name).unwrap()).unwrap();
+    let before = registry.read().threads[0];
     rename(name);
     let own = work.await;
     rename("ended");
-    own
+    let after = registry.read().threads[0];
+    sched_setaffinity(None, &everywhere).unwrap();
+    (Accounted::between(&before, &after), own)
+}
+
+fn pin_to_one_of(cpus: &CpuSet) {
+    let first = (0..CpuSet::MAX_CPU).find(|cpu| cpus.is_set(*cpu)).unwrap();
+    let mut one = CpuSet::new();
+    one.set(first);
+    sched_setaffinity(None, &one).unwrap();
 }
 
 fn on_a_thread(
     registry: &Registry,
-    workload: &Workload,
+    workload: &'static Workload,
     name: &str,
     begun: &mpsc::Receiver<()>,
     done: &AtomicBool,
-) -> Own {
+) -> (Accounted, Own) {
     let runtime = Builder::new_current_thread().enable_all().build().unwrap();
     let _registration = registry.register(0, InFlight::new());
     thread_state::park();
     let _ = begun.recv();
     let ended = Done(done);
     thread_state::unpark();
-    let own = runtime.block_on(named(name, (workload.run)()));
-    thread_state::park();
+    let own = runtime.block_on(named(name, registry, workload));
     drop(ended);
-    let _ = begun.recv();
     own
 }
 
 fn on_an_event_loop(
     registry: &Registry,
-    workload: &Workload,
+    workload: &'static Workload,
     name: &str,
     begun: &mpsc::Receiver<()>,
     done: &AtomicBool,
-) -> Own {
+) -> (Accounted, Own) {
     let runtime = Builder::new_current_thread()
         .enable_all()
         .on_thread_park(thread_state::park)
@@ -110,34 +135,30 @@ fn on_an_event_loop(
     let ended = Done(done);
     thread_state::unpark();
     let request = workload.requests.then(|| requests.enter());
-    let own = runtime.block_on(named(name, (workload.run)()));
-    drop(request);
-    thread_state::park();
-    drop(ended);
-    let _ = begun.recv();
+    let own = runtime.block_on(named(name, registry, workload));
+    drop((request, ended));
     own
 }
 
 fn on_a_worker(
     registry: &Registry,
-    workload: &Workload,
+    workload: &'static Workload,
     name: &str,
     begun: &mpsc::Receiver<()>,
     done: &AtomicBool,
-) -> Own {
+) -> (Accounted, Own) {
     let mut builder = Builder::new_multi_thread();
     registry.instrument(&mut builder);
     let runtime = builder.worker_threads(1).enable_all().build().unwrap();
     let _ = begun.recv();
     let ended = Done(done);
     let request = workload.requests.then(|| registry.in_flight().enter());
-    let (name, work) = (name.to_owned(), (workload.run)());
+    let (name, registry) = (name.to_owned(), registry.clone());
     let own = runtime.block_on(runtime.spawn(async move {
-        let own = named(&name, work).await;
+        let own = named(&name, &registry, workload).await;
         drop(request);
         own
     }));
     drop(ended);
-    let _ = begun.recv();
     own.unwrap()
 }

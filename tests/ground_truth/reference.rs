@@ -1,6 +1,7 @@
 //! The scheduler's own account of the workloads, where the kernel lets bpftrace tell it.
 
 use std::collections::HashMap;
+use std::fs;
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
@@ -21,12 +22,6 @@ pub(crate) struct Scheduled {
 }
 
 impl Scheduled {
-    /// Whether it can be: a tracer that misses a switch, because it was at work on that CPU just
-    /// then, takes a sleep for running. No more was stolen than from all threads of the machine.
-    pub(crate) fn is_credible(&self, cpu: Duration, stolen_from_all: Duration) -> bool {
-        self.on <= cpu + stolen_from_all + Duration::from_millis(50)
-    }
-
     /// What the tracer itself may have moved from running to the run queue: its program runs at each
     /// wake and switch, before the thread goes on.
     pub(crate) fn moved(&self) -> Duration {
@@ -48,13 +43,6 @@ impl Scheduled {
             _ => {}
         }
     }
-}
-
-/// What the hypervisor has stolen from all threads of this machine; it counts in 10 ms.
-pub(crate) fn stolen_from_all() -> Duration {
-    let stat = std::fs::read_to_string("/proc/stat").unwrap();
-    let ticks = stat.split_ascii_whitespace().nth(8).unwrap();
-    10 * Duration::from_millis(ticks.parse().unwrap())
 }
 
 /// bpftrace at work.
@@ -86,6 +74,21 @@ impl Tracer {
         // It says so before it does so.
         std::thread::sleep(Duration::from_secs(3));
         Some(Self { bpftrace, lines })
+    }
+
+    /// How many events it has not seen so far, because it was at work on the same CPU just then.
+    pub(crate) fn missed(&self) -> u64 {
+        let directory = format!("/proc/{}/fdinfo", self.bpftrace.id());
+        let files = fs::read_dir(directory).into_iter().flatten().flatten();
+        let texts = files.filter_map(|file| fs::read_to_string(file.path()).ok());
+        texts
+            .flat_map(|text| {
+                let count = text
+                    .lines()
+                    .find_map(|line| line.strip_prefix("recursion_misses:"));
+                count.and_then(|count| count.trim().parse::<u64>().ok())
+            })
+            .sum()
     }
 
     /// Ends it, and tells what it saw by name.

@@ -12,7 +12,6 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use rustix::fs::{Advice, fadvise};
-use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 use threadlab::thread_state;
 use tokio::time::sleep;
 
@@ -29,6 +28,8 @@ pub(crate) struct Workload {
     pub(crate) hosts: &'static [Host],
     /// Whether a request is in flight meanwhile.
     pub(crate) requests: bool,
+    /// Whether its thread may use one CPU only.
+    pub(crate) pinned: bool,
     /// Whether it computes and waits so close together that stolen time may look like a wait.
     pub(crate) mixed: bool,
     pub(crate) run: fn() -> Pin<Box<dyn Future<Output = Own> + Send>>,
@@ -47,9 +48,15 @@ impl Workload {
             name,
             hosts,
             requests: true,
+            pinned: false,
             mixed: false,
             run,
         }
+    }
+
+    const fn pinned(mut self) -> Self {
+        self.pinned = true;
+        self
     }
 
     const fn mixed(mut self) -> Self {
@@ -67,7 +74,8 @@ pub(crate) const SPIN: Workload = Workload::new("pure spin", ALL, || Box::pin(pu
 pub(crate) const BESIDE_A_HOG: Workload =
     Workload::new("spin beside a hog on its CPU", ALL, || {
         Box::pin(beside_a_hog())
-    });
+    })
+    .pinned();
 pub(crate) const SLEEP: Workload = Workload::new("sleep", ALL, || Box::pin(asleep()));
 pub(crate) const SILENT_SOCKET: Workload =
     Workload::new("read of a silent socket", ALL, || Box::pin(silent_socket()));
@@ -113,30 +121,17 @@ async fn pure_spin() -> Own {
 
 async fn beside_a_hog() -> Own {
     let ended = AtomicBool::new(false);
-    let everywhere = sched_getaffinity(None).unwrap();
-    let pin = || {
-        let mut first = CpuSet::new();
-        let cpu = (0..CpuSet::MAX_CPU).find(|cpu| everywhere.is_set(*cpu));
-        first.set(cpu.unwrap());
-        sched_setaffinity(None, &first).unwrap();
-    };
     thread::scope(|scope| {
+        // The hog inherits the only CPU that this thread may use.
         scope.spawn(|| {
-            pin();
             while !ended.load(Ordering::Relaxed) {
                 std::hint::spin_loop();
             }
         });
         let _ended = Done(&ended);
         let own = Own::begin();
-        // To be moved to that CPU is to leave the other one, which is no part of the spin.
-        thread_state::park();
-        pin();
-        thread_state::unpark();
         spin(2 * SECOND);
-        let own = own.end();
-        sched_setaffinity(None, &everywhere).unwrap();
-        own
+        own.end()
     })
 }
 
