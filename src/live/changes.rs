@@ -12,6 +12,7 @@ use serde::Serialize;
 
 use super::AcceptQueue;
 use super::links::Link;
+use super::look::Look;
 use crate::thread_state::{self, Registry, Routes, Seen, State, ThreadReading};
 
 /// The stretch of time that the page shows: a new viewer is not told of requests that ended
@@ -145,23 +146,25 @@ impl Viewer {
         }
     }
 
-    /// What is new to this viewer. `replicas` is how many servers share the name of this one, if
-    /// that is known.
-    pub(super) fn next(&mut self, replicas: Option<usize>) -> Changes {
-        let states = self.registry.states();
-        let threads = self.registry.read().threads;
-        let now = thread_state::now();
+    /// The server that it watches.
+    pub(super) fn server(&self) -> &Registry {
+        &self.registry
+    }
+
+    /// What is new to this viewer at a look at its server. `replicas` is how many servers share the
+    /// name of this one, if that is known.
+    pub(super) fn next(&mut self, look: &Look, replicas: Option<usize>) -> Changes {
+        let now = look.now;
         let before = self.told_at.replace(now / 1_000);
-        let queue = self.registry.accept_queue();
         Changes {
             now: milliseconds(now),
             first: before
                 .is_none()
                 .then(|| First::of(&self.registry, &self.links)),
-            active_requests: self.registry.requests_in_flight(),
-            accept_queue: queue.map(AcceptQueue::from),
+            active_requests: look.requests_in_flight,
+            accept_queue: look.accept_queue.map(AcceptQueue::from),
             replicas: self.replicas(replicas),
-            threads: self.threads(&threads, &states, now / 1_000 - before.unwrap_or(0)),
+            threads: self.threads(look, now / 1_000 - before.unwrap_or(0)),
             requests: self.requests(now),
         }
     }
@@ -173,16 +176,11 @@ impl Viewer {
 
     /// The threads of which the viewer, `elapsed` microseconds after it was told last, does not
     /// know what they are at.
-    fn threads(
-        &mut self,
-        readings: &[ThreadReading],
-        states: &BTreeMap<usize, State>,
-        elapsed: u64,
-    ) -> Vec<Thread> {
+    fn threads(&mut self, look: &Look, elapsed: u64) -> Vec<Thread> {
         let mut news = Vec::new();
-        for reading in readings {
+        for reading in &look.threads {
             let index = reading.index;
-            let present = Told::of(reading, states.get(&index).copied());
+            let present = Told::of(reading, look.states.get(&index).copied());
             let told = self.told.get(&index);
             let reckoned = told.map(|told| told.reckoned(elapsed));
             let known = reckoned.filter(|reckoned| reckoned.is_close_to(&present));
@@ -325,7 +323,8 @@ mod tests {
     use crate::thread_state::InFlight;
 
     fn next(viewer: &mut Viewer) -> Value {
-        serde_json::to_value(viewer.next(None)).unwrap()
+        let look = Look::at(viewer.server());
+        serde_json::to_value(viewer.next(&look, None)).unwrap()
     }
 
     /// A viewer's own reckoning, as the page does it.
@@ -442,8 +441,9 @@ mod tests {
     #[test]
     fn the_number_of_replicas_is_told_when_it_is_another() {
         let mut viewer = Viewer::new(Registry::new("sync", []), Arc::default());
+        let look = Look::at(viewer.server());
         let told = [None, Some(1), Some(1), Some(3), None, Some(3)]
-            .map(|replicas| viewer.next(replicas).replicas);
+            .map(|replicas| viewer.next(&look, replicas).replicas);
         assert_eq!(told, [None, Some(1), None, Some(3), None, Some(3)]);
     }
 
@@ -466,9 +466,9 @@ mod tests {
             // Until the last of them waits.
             thread::sleep(Duration::from_millis(300));
             let mut viewer = Viewer::new(registry.clone(), Arc::default());
-            viewer.next(None);
+            next(&mut viewer);
             thread::sleep(Duration::from_millis(100));
-            let event = serde_json::to_string(&viewer.next(None)).unwrap();
+            let event = next(&mut viewer).to_string();
             go.wait();
             assert!(event.len() < 300, "{} bytes: {event}", event.len());
         });

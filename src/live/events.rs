@@ -19,6 +19,7 @@ use tokio::time::{MissedTickBehavior, interval};
 use super::AcceptQueue;
 use super::changes::Viewer;
 use super::links::Link;
+use super::look::Looks;
 use super::replicas::Replicas;
 use crate::problem::{Parameter, Problem};
 use crate::thread_state::{Registry, ThreadReading, Times};
@@ -101,6 +102,7 @@ pub fn routes(servers: Vec<Registry>, links: &[Link], name: Option<&str>) -> Rou
             links: Arc::from(links),
             name: name.map(Arc::from),
             places: Arc::new(Semaphore::new(MOST_VIEWERS)),
+            looks: Arc::default(),
         })
 }
 
@@ -112,6 +114,7 @@ struct Lab {
     name: Option<Arc<str>>,
     /// For viewers.
     places: Arc<Semaphore>,
+    looks: Arc<Looks>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -133,9 +136,9 @@ async fn threads_stream(
     State(lab): State<Lab>,
     choice: Result<Query<Choice>, QueryRejection>,
 ) -> Response {
-    let name = lab.name.clone();
+    let (name, looks) = (lab.name.clone(), Arc::clone(&lab.looks));
     match viewer(lab, choice) {
-        Ok((viewer, place)) => Sse::new(events(viewer, name, place)).into_response(),
+        Ok((viewer, place)) => Sse::new(events(viewer, looks, name, place)).into_response(),
         Err(problem) => problem.into_response(),
     }
 }
@@ -185,24 +188,26 @@ fn choose(
 /// The events for a viewer, who has the place for as long as they flow.
 fn events(
     viewer: Viewer,
+    looks: Arc<Looks>,
     name: Option<Arc<str>>,
     place: OwnedSemaphorePermit,
 ) -> impl Stream<Item = Result<Event, Infallible>> {
     let mut ticks = interval(INTERVAL);
     // A viewer that was slow gets the present, not the past.
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let began = (ticks, viewer, Replicas::sharing(name), place);
+    let began = (ticks, viewer, looks, Replicas::sharing(name), place);
     stream::unfold(
         began,
-        async |(mut ticks, mut viewer, mut replicas, place)| {
+        async |(mut ticks, mut viewer, looks, mut replicas, place)| {
             ticks.tick().await;
-            let changes = viewer.next(replicas.count().await);
+            let replicas_now = replicas.count().await;
+            let changes = viewer.next(&looks.at(viewer.server()), replicas_now);
             // Plain numbers and strings: this cannot fail, and if it did a comment harms no viewer.
             let event = Event::default();
             let event = event
                 .json_data(changes)
                 .unwrap_or(Event::default().comment("no data"));
-            Some((Ok(event), (ticks, viewer, replicas, place)))
+            Some((Ok(event), (ticks, viewer, looks, replicas, place)))
         },
     )
 }

@@ -4,6 +4,7 @@
 mod changes;
 mod events;
 mod links;
+mod look;
 mod page;
 mod replicas;
 

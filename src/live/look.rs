@@ -1,0 +1,79 @@
+//! One look at a server, shared by all of its viewers whose turns are close together: so a hundred
+//! of them cost hardly more than one, and a scrape need not wait for them.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use crate::thread_state::{self, Registry, State, ThreadReading};
+
+/// How old a look may be that is shared, in nanoseconds: half the time between two events, so that
+/// each event of a viewer has another.
+const FRESH: u64 = 50_000_000;
+
+/// A server at one moment.
+#[derive(Debug)]
+pub(super) struct Look {
+    /// In nanoseconds of the server's clock.
+    pub(super) now: u64,
+    pub(super) states: BTreeMap<usize, State>,
+    pub(super) threads: Vec<ThreadReading>,
+    pub(super) accept_queue: Option<(u64, u64)>,
+    pub(super) requests_in_flight: u64,
+}
+
+impl Look {
+    pub(super) fn at(server: &Registry) -> Self {
+        let states = server.states();
+        let threads = server.read().threads;
+        Self {
+            now: thread_state::now(),
+            states,
+            threads,
+            accept_queue: server.accept_queue(),
+            requests_in_flight: server.requests_in_flight(),
+        }
+    }
+
+    fn is_fresh(&self) -> bool {
+        thread_state::now().saturating_sub(self.now) < FRESH
+    }
+}
+
+/// The latest look at each server, by its name.
+#[derive(Debug, Default)]
+pub(super) struct Looks(Mutex<HashMap<String, Arc<Look>>>);
+
+impl Looks {
+    /// A look that is fresh enough.
+    pub(super) fn at(&self, server: &Registry) -> Arc<Look> {
+        let mut latest = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(look) = latest.get(server.server())
+            && look.is_fresh()
+        {
+            return Arc::clone(look);
+        }
+        let look = Arc::new(Look::at(server));
+        latest.insert(server.server().to_owned(), Arc::clone(&look));
+        look
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::thread;
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn a_look_is_shared_while_it_is_fresh_and_only_of_one_server() {
+        let (looks, server) = (Looks::default(), Registry::new("sync", []));
+        // A machine may be so busy that 50 ms pass between two lines.
+        let is_shared = || Arc::ptr_eq(&looks.at(&server), &looks.at(&server));
+        assert!((0..20).any(|_| is_shared()));
+        let first = looks.at(&server);
+        assert!(!Arc::ptr_eq(&first, &looks.at(&Registry::new("async", []))));
+        thread::sleep(Duration::from_nanos(FRESH));
+        assert!(looks.at(&server).now > first.now);
+    }
+}
