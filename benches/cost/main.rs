@@ -7,16 +7,19 @@
 //! * `server`: everything that is measured
 //! * `load`: the load generator
 //! * `comparison`: which servers under which load, in turns, and what is to hold
+//! * `parts`: where the time of a request goes
 //! * `scrape`: the cost of a scrape
 //! * `cpu`: CPUs to pin to, and the CPU time of a thread
 
 mod comparison;
 mod cpu;
 mod load;
+mod parts;
 mod scrape;
 mod server;
 
-use std::io;
+use std::env;
+use std::io::{self, Write};
 use std::time::Duration;
 
 use anyhow::Context;
@@ -36,16 +39,31 @@ struct Arguments {
     /// Milliseconds of a turn at saturation; at a given rate it is four times as long
     #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u64).range(1..=10_000))]
     slice: u64,
-    /// As `cargo bench` says; without it, everything is tried briefly and nothing is measured well
-    #[arg(long)]
+    /// As `cargo bench` says
+    #[arg(long, hide = true)]
     bench: bool,
 }
 
-fn main() -> anyhow::Result<()> {
-    let mut arguments = Arguments::parse();
-    if !arguments.bench {
-        (arguments.turns, arguments.slice) = (2, 5);
+impl Arguments {
+    /// Those of `cargo bench`; or a brief try of everything, or of what is named, for `cargo test`,
+    /// whose flags are for tests that know them.
+    fn given() -> Self {
+        let arguments: Vec<String> = env::args().collect();
+        if arguments.iter().any(|argument| argument == "--bench") {
+            return Self::parse_from(arguments);
+        }
+        let mut names = arguments.into_iter().skip(1);
+        Self {
+            title: names.find(|argument| !argument.starts_with('-')),
+            turns: 2,
+            slice: 5,
+            bench: false,
+        }
     }
+}
+
+fn main() -> anyhow::Result<()> {
+    let arguments = Arguments::given();
     let turns = arguments.turns as usize;
     let slice = Duration::from_millis(arguments.slice);
     let wanted = |title: &str| {
@@ -55,6 +73,12 @@ fn main() -> anyhow::Result<()> {
             .is_none_or(|part| title.contains(part))
     };
     let out = &mut io::stdout().lock();
+    if !arguments.bench {
+        writeln!(
+            out,
+            "A brief try: these numbers mean little, `make bench` measures."
+        )?;
+    }
     cpu::describe(out)?;
     let cpus = Cpus::of_this_process().context("the CPUs cannot be told")?;
     cpus.pin_load()
@@ -63,6 +87,9 @@ fn main() -> anyhow::Result<()> {
         if wanted(&comparison.title) {
             comparison.measure(turns, slice)?.write(out)?;
         }
+    }
+    if wanted(parts::TITLE) {
+        parts::measure(turns, out)?;
     }
     for scrape in SCRAPES {
         if wanted(&scrape.title()) {

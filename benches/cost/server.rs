@@ -48,14 +48,9 @@ pub(crate) enum Accounting {
     Requests,
 }
 
-/// The lab's own server, just as it is run, with that much accounting.
-pub(crate) fn gateway(kind: Kind, accounting: Accounting, cpus: &Cpus) -> anyhow::Result<Server> {
-    let name = match accounting {
-        Accounting::Off => "gateway, accounting off",
-        Accounting::States => "gateway, states",
-        Accounting::Requests => "gateway, states and requests",
-    };
-    let settings = Settings {
+/// As `threadlab serve` has them by default.
+pub(crate) fn settings() -> Settings {
+    Settings {
         threads: NonZeroUsize::MIN,
         backlog: 1024,
         max_in_flight: 20_000,
@@ -63,13 +58,22 @@ pub(crate) fn gateway(kind: Kind, accounting: Accounting, cpus: &Cpus) -> anyhow
         max_body_bytes: app::Limits::default().max_body,
         links: Vec::new(),
         grace: Duration::ZERO,
+    }
+}
+
+/// The lab's own server, just as it is run, with that much accounting.
+pub(crate) fn gateway(kind: Kind, accounting: Accounting, cpus: &Cpus) -> anyhow::Result<Server> {
+    let name = match accounting {
+        Accounting::Off => "gateway, accounting off",
+        Accounting::States => "gateway, states",
+        Accounting::Requests => "gateway, states and requests",
     };
     let routes = app::ROUTES.iter().map(|route| (*route).to_owned());
     let registry = Registry::new(kind.as_str(), routes);
     let metrics = Metrics::of(registry.clone())?;
     let requests =
         (accounting == Accounting::Requests).then(|| serve::request_layer(kind, &metrics));
-    let app = serve::stack(kind, requests, &registry, &settings);
+    let app = serve::stack(kind, requests, &registry, &settings());
     let config = gateway::Config::new(([127, 0, 0, 1], 0).into());
     let accounted = (accounting != Accounting::Off).then_some(registry);
     let thread = unique_name();
@@ -93,10 +97,14 @@ pub(crate) fn axum_with_the_app(cpus: &Cpus) -> anyhow::Result<Server> {
     )
 }
 
-/// An app of one route under axum's own server: no parameters, no limits, no shape of errors.
+/// An app of one route under axum's own server.
 pub(crate) fn axum_with_one_route(cpus: &Cpus) -> anyhow::Result<Server> {
-    let app = Router::new().route("/dummy", get(async || Json(Answer { message: MESSAGE })));
-    axum_serve("axum::serve, an app of one route", app, cpus)
+    axum_serve("axum::serve, an app of one route", one_route(), cpus)
+}
+
+/// No parameters, no limits, no shape of errors.
+pub(crate) fn one_route() -> Router {
+    Router::new().route("/dummy", get(async || Json(Answer { message: MESSAGE })))
 }
 
 #[derive(Debug, Serialize)]

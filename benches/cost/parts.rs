@@ -1,0 +1,109 @@
+//! Where the time goes: the parts of a request, each in a loop by itself. All is in the caches
+//! there, which it is not between a server's system calls, so the parts come to less than the whole.
+
+use std::hint::black_box;
+use std::io::{self, Write};
+use std::time::Instant;
+
+use anyhow::Context as _;
+use axum::Router;
+use axum::body::Body;
+use futures_util::FutureExt;
+use http::Request;
+use threadlab::metrics::Metrics;
+use threadlab::serve::Kind;
+use threadlab::thread_state::{self, InFlight, Registry};
+use threadlab::{app, serve};
+use tower::ServiceExt;
+
+use crate::comparison::quartiles;
+use crate::server;
+
+pub(crate) const TITLE: &str = "the parts of a request";
+
+/// Times that a part is done in one turn: so few that most turns are not interrupted.
+const TIMES: u32 = 200;
+/// Turns of a part for each turn of a server.
+const TURNS: usize = 20;
+
+/// Measures each part in this many turns, and writes a table in Markdown.
+pub(crate) fn measure(turns: usize, out: &mut dyn Write) -> anyhow::Result<()> {
+    let registry = Registry::new("parts", app::ROUTES.iter().map(|route| (*route).to_owned()));
+    let in_flight = InFlight::of_one_thread();
+    let _registration = registry.register(0, in_flight.clone());
+    let metrics = Metrics::of(registry.clone())?;
+
+    writeln!(out, "## {TITLE}\n\n| in a loop | ns |\n|---|--:|")?;
+    for (name, app) in apps(&registry, &metrics) {
+        call(&app).context("the app has to answer at once")?;
+        row(name, turns, out, || drop(call(&app)))?;
+    }
+    row("mark: a clock read", turns, out, || {
+        black_box(thread_state::now());
+    })?;
+    row(
+        "marks: hold and release, without their clock reads",
+        turns,
+        out,
+        || {
+            thread_state::hold_at(1, 0, false);
+            thread_state::release_at(2, 0, false);
+        },
+    )?;
+    row("marks: park and unpark", turns, out, || {
+        thread_state::park();
+        thread_state::unpark();
+    })?;
+    row("a request comes and goes in flight", turns, out, || {
+        drop(in_flight.enter())
+    })?;
+    row("a route's index", turns, out, || {
+        black_box(registry.routes().index("/dummy"));
+    })?;
+    writeln!(out)?;
+    Ok(())
+}
+
+/// From less to more.
+fn apps(registry: &Registry, metrics: &Metrics) -> [(&'static str, Router); 5] {
+    let settings = server::settings();
+    let stack = |requests| serve::stack(Kind::Async, requests, registry, &settings);
+    let layer = || serve::request_layer(Kind::Async, metrics);
+    let app = app::router(app::Limits::default());
+    [
+        (
+            "axum: an app of one route",
+            server::one_route().with_state(()),
+        ),
+        (
+            "the app: limits, panics, one shape of errors",
+            app.with_state(()),
+        ),
+        (
+            "and request IDs, a bound on requests in flight",
+            stack(None),
+        ),
+        (
+            "and requests measured, without `Server-Timing`",
+            stack(Some(layer().server_timing(false))),
+        ),
+        ("and `Server-Timing`", stack(Some(layer()))),
+    ]
+}
+
+/// One request through an app that answers at once.
+fn call(app: &Router) -> Option<http::Response<Body>> {
+    let mut request = Request::new(Body::empty());
+    *request.uri_mut() = http::Uri::from_static("/dummy");
+    app.clone().oneshot(request).now_or_never()?.ok()
+}
+
+fn row(name: &str, turns: usize, out: &mut dyn Write, mut part: impl FnMut()) -> io::Result<()> {
+    let turn = |_| {
+        let begun = Instant::now();
+        (0..TIMES).for_each(|_| part());
+        begun.elapsed().as_nanos() as f64 / f64::from(TIMES)
+    };
+    let [_, median, _] = quartiles((0..TURNS * turns).map(turn));
+    writeln!(out, "| {name} | {median:.0} |")
+}
