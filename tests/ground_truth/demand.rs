@@ -3,19 +3,18 @@
 use std::fmt;
 use std::time::Duration;
 
-use threadlab::thread_state::State;
+use threadlab::thread_state::{State, Times};
 
 use super::hosts::{Host, Ran};
 use super::own::Own;
 use super::reference::Scheduled;
-use super::watch::Accounted;
 use super::workloads::Workload;
 
 /// One workload on one kind of thread.
 pub(crate) struct Row {
     pub(crate) workload: &'static Workload,
     pub(crate) host: Host,
-    pub(crate) accounted: Accounted,
+    pub(crate) accounted: Times,
     pub(crate) sum_error: f64,
     pub(crate) own: Own,
     /// The scheduler's account, where it could be had in full.
@@ -48,9 +47,14 @@ pub(crate) struct Check {
     pub(crate) what: &'static str,
     accounted: f64,
     truth: Between,
-    /// The part of the truth that it may be off, but always 4 ms.
+    /// The part of the truth that it may be off,
     part: f64,
+    /// but always so many seconds.
+    least_margin: f64,
 }
+
+/// Seconds that any number may be off.
+const MARGIN: f64 = 0.004;
 
 impl Check {
     fn off(&self) -> f64 {
@@ -58,7 +62,7 @@ impl Check {
     }
 
     pub(crate) fn holds(&self) -> bool {
-        self.off().abs() <= (self.part * self.truth.most).max(0.004)
+        self.off().abs() <= (self.part * self.truth.most).max(self.least_margin)
     }
 }
 
@@ -113,6 +117,7 @@ impl Row {
                     most: (wanted + blurred).as_secs_f64(),
                 },
                 part: 0.01,
+                least_margin: MARGIN,
             });
         }
         checks
@@ -123,7 +128,7 @@ impl Row {
     }
 
     fn seconds(&self, state: State) -> f64 {
-        self.accounted.times.seconds(state)
+        self.accounted.seconds(state)
     }
 
     fn check(&self, state: State, part: f64) -> Check {
@@ -132,11 +137,19 @@ impl Row {
             State::Runnable => self.runnable(),
             _ => self.blocked(),
         };
+        // What only spins is blocked for at most 0.5 %, also while the hypervisor steals time.
+        let spins = state == State::Blocked && self.workload.spins;
+        let least_margin = if spins {
+            0.005 * self.own.wall.as_secs_f64()
+        } else {
+            MARGIN
+        };
         Check {
             what: state.as_str(),
             accounted: self.seconds(state),
             truth,
             part,
+            least_margin,
         }
     }
 
@@ -209,6 +222,8 @@ impl Row {
             truth.least = truth.least.max(beyond(blocked.lasted) - blurred);
             truth.most = truth.most.min(beyond(blocked.asked) + blurred);
         }
+        // Stolen while it was parked: nobody wanted the CPU.
+        truth.most += self.stolen_unseen();
         if self.host == Host::Thread {
             truth = Between::exactly(0.0);
         }
@@ -222,6 +237,7 @@ impl Row {
             accounted: self.seconds(state),
             truth,
             part: 0.02,
+            least_margin: MARGIN,
         }
     }
 

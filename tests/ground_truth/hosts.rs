@@ -6,17 +6,17 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity, set_name};
-use threadlab::thread_state::{self, InFlight, Registry};
+use threadlab::thread_state::{self, InFlight, Registry, Times};
 use tokio::runtime::Builder;
 
 use super::own::Own;
-use super::watch::{Accounted, Done, watch};
+use super::watch::{Done, gains, watch};
 use super::workloads::Workload;
 
 /// A workload that has run.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Ran {
-    pub(crate) accounted: Accounted,
+    pub(crate) accounted: Times,
     /// By what part of the wall time the states were off it at the worst reading.
     pub(crate) sum_error: f64,
     pub(crate) own: Own,
@@ -74,12 +74,15 @@ impl Host {
 }
 
 /// Runs a workload under a name that a tracer can tell from others.
-async fn named(name: &str, registry: &Registry, workload: &'static Workload) -> (Accounted, Own) {
+async fn named(name: &str, registry: &Registry, workload: &'static Workload) -> (Times, Own) {
     let everywhere = sched_getaffinity(None).unwrap();
     if workload.pinned {
         pin_to_one_of(&everywhere);
     }
     let work = (workload.run)();
+    // A request begins where a park ends; what came before is over.
+    thread_state::park();
+    thread_state::unpark();
     let rename = |name: &str| set_name(&std::ffi::CString::new(name).unwrap()).unwrap();
     let before = registry.read().threads[0];
     rename(name);
@@ -87,7 +90,7 @@ async fn named(name: &str, registry: &Registry, workload: &'static Workload) -> 
     rename("ended");
     let after = registry.read().threads[0];
     sched_setaffinity(None, &everywhere).unwrap();
-    (Accounted::between(&before, &after), own)
+    (gains(&before, &after), own)
 }
 
 fn pin_to_one_of(cpus: &CpuSet) {
@@ -103,7 +106,7 @@ fn on_a_thread(
     name: &str,
     begun: &mpsc::Receiver<()>,
     done: &AtomicBool,
-) -> (Accounted, Own) {
+) -> (Times, Own) {
     let runtime = Builder::new_current_thread().enable_all().build().unwrap();
     let _registration = registry.register(0, InFlight::new());
     thread_state::park();
@@ -121,7 +124,7 @@ fn on_an_event_loop(
     name: &str,
     begun: &mpsc::Receiver<()>,
     done: &AtomicBool,
-) -> (Accounted, Own) {
+) -> (Times, Own) {
     let runtime = Builder::new_current_thread()
         .enable_all()
         .on_thread_park(thread_state::park)
@@ -146,7 +149,7 @@ fn on_a_worker(
     name: &str,
     begun: &mpsc::Receiver<()>,
     done: &AtomicBool,
-) -> (Accounted, Own) {
+) -> (Times, Own) {
     let mut builder = Builder::new_multi_thread();
     registry.instrument(&mut builder);
     let runtime = builder.worker_threads(1).enable_all().build().unwrap();

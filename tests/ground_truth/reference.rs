@@ -25,7 +25,7 @@ impl Scheduled {
     /// What the tracer itself may have moved from running to the run queue: its program runs at each
     /// wake and switch, before the thread goes on.
     pub(crate) fn moved(&self) -> Duration {
-        self.switches * Duration::from_micros(4)
+        self.switches * Duration::from_micros(6)
     }
 
     /// What it may have moved between the run queue and asleep: it sees a wake a little late.

@@ -6,29 +6,13 @@ use std::time::Duration;
 
 use threadlab::thread_state::{Registry, State, ThreadReading, Times};
 
-/// What the accounting said of thread 0 while a workload ran.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Accounted {
-    pub(crate) times: Times,
-    /// Nanoseconds.
-    pub(crate) wall: u64,
-}
-
-impl Accounted {
-    pub(crate) fn between(before: &ThreadReading, after: &ThreadReading) -> Self {
-        let mut times = Times::default();
-        for state in State::ALL {
-            times[state] = after.times[state] - before.times[state];
-        }
-        Self {
-            times,
-            wall: after.wall - before.wall,
-        }
+/// What the states gained between two readings.
+pub(crate) fn gains(before: &ThreadReading, after: &ThreadReading) -> Times {
+    let mut times = Times::default();
+    for state in State::ALL {
+        times[state] = after.times[state] - before.times[state];
     }
-
-    pub(crate) fn share(&self, state: State) -> f64 {
-        self.times[state] as f64 / self.wall as f64
-    }
+    times
 }
 
 /// Reads thread 0 of the registry 100 times a second until `done`, and asserts that no state ever

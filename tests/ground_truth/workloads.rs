@@ -28,6 +28,8 @@ pub(crate) struct Workload {
     pub(crate) hosts: &'static [Host],
     /// Whether a request is in flight meanwhile.
     pub(crate) requests: bool,
+    /// Whether it never waits for anything but a CPU.
+    pub(crate) spins: bool,
     /// Whether its thread may use one CPU only.
     pub(crate) pinned: bool,
     /// Whether it computes and waits so close together that stolen time may look like a wait.
@@ -48,10 +50,16 @@ impl Workload {
             name,
             hosts,
             requests: true,
+            spins: false,
             pinned: false,
             mixed: false,
             run,
         }
+    }
+
+    const fn spins(mut self) -> Self {
+        self.spins = true;
+        self
     }
 
     const fn pinned(mut self) -> Self {
@@ -70,11 +78,12 @@ impl Workload {
     }
 }
 
-pub(crate) const SPIN: Workload = Workload::new("pure spin", ALL, || Box::pin(pure_spin()));
+pub(crate) const SPIN: Workload = Workload::new("pure spin", ALL, || Box::pin(pure_spin())).spins();
 pub(crate) const BESIDE_A_HOG: Workload =
     Workload::new("spin beside a hog on its CPU", ALL, || {
         Box::pin(beside_a_hog())
     })
+    .spins()
     .pinned();
 pub(crate) const SLEEP: Workload = Workload::new("sleep", ALL, || Box::pin(asleep()));
 pub(crate) const SILENT_SOCKET: Workload =
@@ -92,7 +101,9 @@ pub(crate) const IDLE: Workload =
 pub(crate) const IN_TURN: Workload =
     Workload::new("compute, block, await in turn", ALL, || Box::pin(in_turn())).mixed();
 pub(crate) const MARKS: Workload =
-    Workload::new("100,000 marks a second", &[Thread], || Box::pin(marks())).mixed();
+    Workload::new("100,000 marks a second", &[Thread], || Box::pin(marks()))
+        .spins()
+        .mixed();
 pub(crate) const PINGS: Workload =
     Workload::new("as many parks as can be", LOOPS, || Box::pin(pings())).mixed();
 
