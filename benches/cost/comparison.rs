@@ -105,11 +105,12 @@ impl Comparison {
             Rate::PerSecond(_) => 4 * slice,
         };
         let mut measured = vec![Vec::new(); self.servers.len()];
+        let mut order: Vec<usize> = (0..self.servers.len()).collect();
         // The first turn is for warming up.
         for turn in 0..=turns {
-            for index in 0..self.servers.len() {
-                // Each follows each other: after one with much work, caches are colder.
-                let index = (index + turn) % self.servers.len();
+            // A server that follows one with much work finds colder caches.
+            fastrand::shuffle(&mut order);
+            for &index in &order {
                 let came_to = measure(&self.servers[index], &mut clients[index], slice)?;
                 if turn > 0 {
                     measured[index].push(came_to);
