@@ -245,19 +245,18 @@ impl Registry {
             .inspect_err(tell_once)
             .ok();
         if let Some(clock) = &clock {
-            let living = Living::new(clock.shared(), key);
-            readers
-                .threads
-                .entry(index)
-                .or_default()
-                .living
-                .push(living);
+            // Nobody may ever scrape: threads that come and go must leave nothing behind meanwhile.
+            readers.settle_ended(index, &self.0.routes);
+            let reader = readers.threads.entry(index).or_default();
+            reader.living.push(Living::new(clock.shared(), key));
         }
         let mut known = self
             .0
             .all_in_flight
             .write()
             .unwrap_or_else(PoisonError::into_inner);
+        // What is nobody else's any more belongs to threads that have ended.
+        known.retain(|other| Arc::strong_count(other) > 1);
         if !known.iter().any(|other| Arc::ptr_eq(other, &in_flight)) {
             known.push(in_flight);
         }
@@ -303,16 +302,14 @@ impl Registry {
     #[must_use]
     pub fn read(&self) -> Reading {
         let readers = &mut *self.readers();
-        let mut routes = readers.ended_routes.clone();
-        let mut threads = Vec::with_capacity(readers.threads.len());
-        for (index, reader) in &mut readers.threads {
-            threads.push(reader.read(
-                *index,
-                &self.0.routes,
-                &mut routes,
-                &mut readers.ended_routes,
-            ));
+        for reader in readers.threads.values_mut() {
+            reader.settle_ended(&self.0.routes, &mut readers.ended_routes);
         }
+        let mut routes = readers.ended_routes.clone();
+        let threads = readers.threads.iter_mut();
+        let threads = threads
+            .map(|(index, reader)| reader.read(*index, &self.0.routes, &mut routes))
+            .collect();
         let now = kernel::now();
         let routes = readers.routes.iter_mut().zip(&routes);
         let routes = routes.zip(self.0.routes.iter());
@@ -359,6 +356,13 @@ impl Readers {
             .find_map(|(index, reader)| reader.replace(key, routes).then_some(*index))
     }
 
+    /// Keeps only the sums of the threads of this index that have ended.
+    fn settle_ended(&mut self, index: usize, routes: &Routes) {
+        if let Some(reader) = self.threads.get_mut(&index) {
+            reader.settle_ended(routes, &mut self.ended_routes);
+        }
+    }
+
     /// `wanted` if no living thread bears it, else the lowest that none bears.
     fn free_index(&self, wanted: usize) -> usize {
         let is_free = |index: &usize| self.threads.get(index).is_none_or(Reader::is_free);
@@ -386,29 +390,34 @@ impl Reader {
         true
     }
 
-    /// Adds up the threads of this index, and their routes to `routes`; those of threads that
-    /// have ended go to `ended_routes` as well.
-    fn read(
-        &mut self,
-        index: usize,
-        known: &Routes,
-        routes: &mut [RouteTimes],
-        ended_routes: &mut [RouteTimes],
-    ) -> ThreadReading {
+    /// Adds up the threads that have ended, and their routes to `ended_routes`, and forgets them.
+    fn settle_ended(&mut self, known: &Routes, ended_routes: &mut [RouteTimes]) {
+        let ended = self
+            .living
+            .extract_if(.., |living| living.has_ended())
+            .map(|mut living| living.read(known));
+        for Now {
+            times,
+            wall,
+            routes,
+            ..
+        } in ended
+        {
+            add(ended_routes, &routes);
+            self.ended += times;
+            self.ended_wall += wall;
+        }
+    }
+
+    /// Adds up the threads of this index, and the routes of those that live to `routes`.
+    fn read(&mut self, index: usize, known: &Routes, routes: &mut [RouteTimes]) -> ThreadReading {
         let (mut times, mut wall) = (Times::default(), 0);
-        self.living.retain_mut(|living| {
+        for living in &mut self.living {
             let now = living.read(known);
             add(routes, &now.routes);
-            if now.ended {
-                add(ended_routes, &now.routes);
-                self.ended += now.times;
-                self.ended_wall += now.wall;
-            } else {
-                times += now.times;
-                wall += now.wall;
-            }
-            !now.ended
-        });
+            times += now.times;
+            wall += now.wall;
+        }
         times += self.ended;
         wall += self.ended_wall;
         // A thread takes its last time before it can tell anyone that it ends.
@@ -448,6 +457,10 @@ impl Living {
     /// Whether its time still counts.
     fn counts(&self) -> bool {
         self.replaced.is_none() && self.snapshot().is_some_and(|snapshot| !snapshot.ended)
+    }
+
+    fn has_ended(&self) -> bool {
+        self.snapshot().is_some_and(|snapshot| snapshot.ended)
     }
 
     /// Another thread takes its place. Returns what it came to.
@@ -637,5 +650,15 @@ mod tests {
         assert_eq!(registry.requests_in_flight(), 2);
         let _third = registry.in_flight().enter();
         assert_eq!(registry.requests_in_flight(), 3);
+    }
+
+    #[test]
+    fn counts_of_requests_are_kept_no_longer_than_their_threads() {
+        let registry = Registry::new("test", []);
+        for _ in 0..100 {
+            drop(registry.register(0, InFlight::new()));
+        }
+        let known = registry.0.all_in_flight.read().unwrap().len();
+        assert!(known <= 3, "{known}");
     }
 }

@@ -1,5 +1,6 @@
 //! Threads that come and go, and what belongs to whom.
 
+use std::fs;
 use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
@@ -89,4 +90,27 @@ fn a_thread_that_is_gone_without_a_word_stands_where_it_was_last_seen() {
     assert!(gone.wall >= last_seen.wall, "{gone:?} after {last_seen:?}");
     assert_eq!(later, gone);
     assert_eq!(gone.times.total(), gone.wall);
+}
+
+#[test]
+fn threads_that_come_and_go_unseen_leave_nothing_open() {
+    let _alone = alone();
+    let registry = Registry::new("test", ["/".to_owned()]);
+    let open = || fs::read_dir("/proc/self/fd").unwrap().count();
+    let before = open();
+    for _ in 0..100 {
+        thread::scope(|scope| {
+            scope.spawn(|| {
+                let _registration = registry.register(0, InFlight::new());
+                thread_state::hold(0, false);
+                thread::sleep(Duration::from_millis(1));
+                thread_state::release(0, false);
+            });
+        });
+    }
+    assert!(open() <= before + 10, "{} after {before}", open());
+    let reading = registry.read();
+    assert!(reading.threads[0].wall >= 100_000_000, "{reading:?}");
+    assert!(reading.routes[0].held.blocked >= 90_000_000, "{reading:?}");
+    assert_eq!(registry.read(), reading);
 }
