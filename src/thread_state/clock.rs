@@ -147,11 +147,11 @@ impl Clock {
 
     /// The thread now waits for work.
     pub(super) fn park(&mut self) {
-        if self.window.park.is_some() || !self.counts() {
+        if self.window.park.is_some() || self.hold.is_some() || !self.counts() {
             return;
         }
         let wall = kernel::now();
-        if self.may_read(wall) {
+        if self.may_read(wall) || self.worked_long_for_none(wall) {
             self.read(wall);
         }
         self.window.park = Some(Park {
@@ -191,10 +191,16 @@ impl Clock {
 
     fn begin_hold(&mut self, route: usize, wall: u64) {
         // A slow client, say, for whose request the thread waited: that was not for this route.
-        if wall.saturating_sub(self.unheld) > LONG_WORK {
+        if self.worked_long_for_none(wall) {
             self.read(wall);
         }
         self.hold = Some(Hold::new(route, wall));
+    }
+
+    /// Whether the thread, which holds no route, is to read its counters now, so that what it did
+    /// is not charged to the route that comes next.
+    fn worked_long_for_none(&self, wall: u64) -> bool {
+        wall.saturating_sub(self.unheld) > LONG_WORK
     }
 
     /// What the present hold has come to up to `wall`.

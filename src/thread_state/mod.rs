@@ -50,7 +50,9 @@ pub use workers::Workers;
 
 /// Marks the calling thread as parked: it now waits for work.
 ///
-/// To be called by what runs the thread, e.g. from tokio's `on_thread_park` or before `accept`.
+/// To be called by what runs the thread, e.g. from tokio's `on_thread_park` or before `accept`. Between
+/// [`hold`] and [`release`] it does nothing: a thread that works for a route does not wait for work,
+/// but is blocked.
 pub fn park() {
     clock::with(clock::Clock::park);
 }

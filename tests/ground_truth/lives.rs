@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use threadlab::thread_state::{self, InFlight, Registry, State};
 
-use super::own::compute;
+use super::own::{compute, spin};
 use super::{SECOND, alone};
 
 #[test]
@@ -90,6 +90,50 @@ fn a_thread_that_is_gone_without_a_word_stands_where_it_was_last_seen() {
     assert!(gone.wall >= last_seen.wall, "{gone:?} after {last_seen:?}");
     assert_eq!(later, gone);
     assert_eq!(gone.times.total(), gone.wall);
+}
+
+#[test]
+fn a_route_is_not_charged_for_short_blocking_between_its_holds() {
+    let _alone = alone();
+    let registry = Registry::new("test", ["/cpu".to_owned()]);
+    let part = Duration::from_micros(300);
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            let _registration = registry.register(0, InFlight::new());
+            // Marks are far too many for each to read the counters.
+            for _ in 0..2_000 {
+                thread::sleep(part); // a task of no route
+                thread_state::park();
+                thread_state::unpark();
+                thread_state::hold(0, false);
+                spin(part);
+                thread_state::release(0, false);
+                thread_state::park();
+                thread_state::unpark();
+            }
+        });
+    });
+    let route = registry.read().routes[0].held;
+    assert!(route.blocked <= route.running / 5, "{route:?}");
+}
+
+#[test]
+fn a_thread_that_works_for_a_route_does_not_wait_for_work() {
+    let _alone = alone();
+    let registry = Registry::new("test", ["/".to_owned()]);
+    let _registration = registry.join();
+    thread_state::hold(0, false);
+    let parked = thread_state::parked();
+    thread::sleep(SECOND / 20);
+    let reading = registry.read();
+    drop(parked);
+    let held = thread_state::release(0, false).unwrap();
+    let blocked = [
+        reading.threads[0].times[State::Blocked],
+        reading.routes[0].held.blocked,
+        held.blocked,
+    ];
+    assert!(blocked.iter().all(|ns| *ns >= 45_000_000), "{blocked:?}");
 }
 
 #[test]
