@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::thread;
 use std::time::Duration;
 
 use axum::Router;
@@ -14,6 +15,7 @@ use threadlab::Metrics;
 use threadlab::metrics::Waits;
 use threadlab::thread_state::{MOST_NEW_ROUTES, OTHER};
 use tokio::runtime::{Builder, Runtime};
+use tokio::time::{sleep, timeout};
 use tower::Service;
 
 fn runtime() -> Runtime {
@@ -29,7 +31,7 @@ fn app() -> Router {
 }
 
 async fn wait() {
-    tokio::time::sleep(Duration::from_millis(50)).await;
+    sleep(Duration::from_millis(50)).await;
 }
 
 async fn panic() {
@@ -105,7 +107,7 @@ fn requests_are_in_flight_while_they_wait() {
         runtime().block_on(async {
             let request = ask(&mut app, "/wait");
             let look = async {
-                tokio::time::sleep(Duration::from_millis(10)).await;
+                sleep(Duration::from_millis(10)).await;
                 metrics.threads().requests_in_flight()
             };
             let (_, seen) = tokio::join!(request, look);
@@ -127,6 +129,59 @@ fn a_handler_that_panics_has_failed_and_no_client_went_away() {
     assert_eq!(count("\"500\""), Some(1.0));
     assert_eq!(count("\"499\""), None);
     assert_eq!(metrics.threads().requests_in_flight(), 0);
+}
+
+const AWAITED: &str = "http_route_await_seconds_total";
+
+#[test]
+fn a_request_that_is_dropped_on_a_strange_thread_awaits_no_more() {
+    let metrics = Metrics::new("shop").unwrap();
+    let mut app = app().layer(metrics.layer());
+    let runtime = thread::scope(|scope| {
+        let driver = scope.spawn(|| {
+            let _registration = metrics.threads().join();
+            let runtime = runtime();
+            runtime.spawn(async move { ask(&mut app, "/wait").await });
+            runtime.block_on(async { sleep(Duration::from_millis(20)).await });
+            runtime
+        });
+        driver.join().unwrap()
+    });
+    drop(runtime);
+    let awaited = || value(&metrics, AWAITED, &["/wait"]).unwrap();
+    let at_its_end = awaited();
+    assert!(at_its_end >= 0.015, "{at_its_end}");
+    thread::sleep(Duration::from_millis(20));
+    assert_eq!(awaited(), at_its_end);
+    assert_eq!(metrics.threads().requests_in_flight(), 0);
+}
+
+#[test]
+fn a_request_that_changes_to_or_from_a_strange_thread_takes_nothing_from_others() {
+    for begins_here in [false, true] {
+        let metrics = Metrics::new("shop").unwrap();
+        let mut app = app().layer(metrics.layer());
+        let runtime = runtime();
+        let mut request = Box::pin(async { ask(&mut app, "/wait").await });
+        let mut begin = || {
+            let begun = async { timeout(Duration::from_millis(5), &mut request).await };
+            assert!(runtime.block_on(begun).is_err());
+        };
+        if begins_here {
+            let _registration = metrics.threads().join();
+            begin();
+        } else {
+            begin();
+        }
+        let here = (!begins_here).then(|| metrics.threads().join());
+        runtime.block_on(&mut request);
+        drop((request, here));
+
+        let _registration = metrics.threads().join();
+        runtime.block_on(ask(&mut app, "/wait"));
+        let awaited = value(&metrics, AWAITED, &["/wait"]).unwrap();
+        assert!((0.045..2.0).contains(&awaited), "{awaited}, {begins_here}");
+    }
 }
 
 #[test]

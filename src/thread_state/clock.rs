@@ -235,8 +235,7 @@ impl Clock {
     }
 
     /// An await of `route` ended, and its work is not taken up again.
-    pub(super) fn abandon(&mut self, route: usize) {
-        let wall = kernel::now();
+    pub(super) fn abandon(&mut self, wall: u64, route: usize) {
         self.route(route, |times| times.end_await(wall));
         self.publish(Some(route));
     }

@@ -57,7 +57,8 @@ impl fmt::Debug for AcceptQueueProbe {
 #[derive(Debug, Default)]
 struct Readers {
     threads: BTreeMap<usize, Reader>,
-    /// What threads that have ended spent on each route.
+    /// What threads that have ended spent on each route, and the ends of awaits that came on a thread
+    /// that is not registered.
     ended_routes: Vec<RouteTimes>,
     routes: Vec<PublishedRoute>,
 }
@@ -279,6 +280,17 @@ impl Registry {
             .read()
             .unwrap_or_else(PoisonError::into_inner);
         known.iter().map(|in_flight| in_flight.count()).sum()
+    }
+
+    /// Ends an await of `route` at `time`, when its work is not taken up again, or on a thread that is
+    /// not registered. The calling thread need not be: a runtime, say, drops the requests in flight
+    /// on whichever thread it is dropped.
+    pub fn end_await(&self, time: u64, route: usize) {
+        if clock::with(|clock| clock.abandon(time, route)).is_none()
+            && let Some(times) = self.readers().ended_routes.get_mut(route)
+        {
+            times.end_await(time);
+        }
     }
 
     /// Sets what tells the accept queue in which connections wait for these threads: its length

@@ -66,7 +66,7 @@ where
         // An answer in memory takes no more work.
         let in_memory = response.body().size_hint().exact().is_some();
         if in_memory {
-            exchange.span.end(now);
+            exchange.end(now);
         }
 
         // A thread that is not registered could only tell zeroes.

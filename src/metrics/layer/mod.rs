@@ -186,7 +186,7 @@ impl Exchange {
             self.begin(now);
         }
         let awaited_before = self.span.awaits();
-        let (polled, now) = self.span.poll(now, work);
+        let (polled, now) = self.span.poll(now, &self.measures.registry, work);
         if let Some(entry) = &self.entry
             && self.span.awaits() != awaited_before
         {
@@ -203,8 +203,13 @@ impl Exchange {
         self.span.begin(now);
     }
 
+    /// No more work is to come.
+    fn end(&mut self, now: u64) {
+        self.span.end(now, &self.measures.registry);
+    }
+
     fn finish(mut self, status: http::StatusCode, now: u64) {
-        self.span.end(now);
+        self.end(now);
         let Self {
             measures,
             method,

@@ -3,7 +3,7 @@
 use std::task::Poll;
 
 use super::Waits;
-use crate::thread_state::{self, Held};
+use crate::thread_state::{self, Held, Registry};
 
 /// One request's hold on its thread, and its waits without one; marked in the thread's clock as
 /// they happen, so that a scrape during a blocking call already names the route.
@@ -24,8 +24,12 @@ enum Phase {
     Out,
     /// Holds the thread from poll to poll.
     Holding,
-    /// Waits without a thread since then.
-    Awaiting(u64),
+    /// Waits without a thread.
+    Awaiting {
+        since: u64,
+        /// Whether the thread that left it there is registered, and so has marked it.
+        marked: bool,
+    },
 }
 
 impl Span {
@@ -49,62 +53,78 @@ impl Span {
     }
 
     /// Polls a part of the request's work from `now` on, and returns the time after it.
-    pub(super) fn poll<T>(&mut self, now: u64, work: impl FnOnce() -> Poll<T>) -> (Poll<T>, u64) {
+    pub(super) fn poll<T>(
+        &mut self,
+        now: u64,
+        registry: &Registry,
+        work: impl FnOnce() -> Poll<T>,
+    ) -> (Poll<T>, u64) {
         if self.waits == Waits::WithThread {
             return (work(), thread_state::now());
         }
+        let begun = now;
         let awaited = match std::mem::replace(&mut self.phase, Phase::Out) {
-            Phase::Awaiting(since) => {
-                self.awaited += now.saturating_sub(since);
-                true
+            Phase::Awaiting { since, marked } => {
+                self.awaited += begun.saturating_sub(since);
+                marked
             }
             Phase::Out | Phase::Holding => false,
         };
-        thread_state::hold_at(now, self.route, awaited);
+        thread_state::hold_at(begun, self.route, awaited);
         let hold = ReleaseOnPanic(self.route);
         let polled = work();
         std::mem::forget(hold);
         let (awaits, now) = (polled.is_pending(), thread_state::now());
-        self.held += thread_state::release_at(now, self.route, awaits).unwrap_or_default();
+        let held = thread_state::release_at(now, self.route, awaits);
+        if awaited && held.is_none() {
+            registry.end_await(begun, self.route);
+        }
+        self.held += held.unwrap_or_default();
         if awaits {
-            self.phase = Phase::Awaiting(now);
+            self.phase = Phase::Awaiting {
+                since: now,
+                marked: held.is_some(),
+            };
         }
         (polled, now)
     }
 
     /// Whether the request has ever waited without a thread.
     pub(super) fn awaits(&self) -> bool {
-        matches!(self.phase, Phase::Awaiting(_)) || self.awaited > 0
+        matches!(self.phase, Phase::Awaiting { .. }) || self.awaited > 0
     }
 
     /// How long the request held a thread up to `now`, and how long it waited without one.
     pub(super) fn so_far(&self, now: u64) -> (Held, u64) {
         let held = match self.phase {
             Phase::Holding => thread_state::held_at(now).unwrap_or_default(),
-            Phase::Out | Phase::Awaiting(_) => self.held,
+            Phase::Out | Phase::Awaiting { .. } => self.held,
         };
         (held, self.awaited)
     }
 
     /// Ends the hold or the wait, whichever it is in.
-    pub(super) fn end(&mut self, now: u64) {
+    pub(super) fn end(&mut self, now: u64, registry: &Registry) {
         match std::mem::replace(&mut self.phase, Phase::Out) {
             Phase::Out => {}
             Phase::Holding => {
                 self.held = thread_state::release_at(now, self.route, false).unwrap_or_default();
             }
-            Phase::Awaiting(since) => {
+            Phase::Awaiting { since, marked } => {
                 self.awaited += now.saturating_sub(since);
-                thread_state::abandon(self.route);
+                if marked {
+                    registry.end_await(now, self.route);
+                }
             }
         }
     }
 }
 
 impl Drop for Span {
+    /// Work that panicked still holds its thread. A wait has ended before, with its request.
     fn drop(&mut self) {
-        if !matches!(self.phase, Phase::Out) {
-            self.end(thread_state::now());
+        if matches!(self.phase, Phase::Holding) {
+            thread_state::release(self.route, false);
         }
     }
 }
@@ -125,7 +145,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::thread_state::{InFlight, Registry, now};
+    use crate::thread_state::{InFlight, now};
 
     #[test]
     fn a_panic_ends_the_hold() {
@@ -134,8 +154,9 @@ mod tests {
         for waits in [Waits::WithThread, Waits::WithoutThread] {
             let mut span = Span::new(0, waits);
             span.begin(now());
-            let poll =
-                AssertUnwindSafe(|| span.poll(now(), || -> Poll<()> { panic!("on purpose") }));
+            let poll = AssertUnwindSafe(|| {
+                span.poll(now(), &registry, || -> Poll<()> { panic!("on purpose") })
+            });
             assert!(catch_unwind(poll).is_err());
             drop(span);
             thread::sleep(Duration::from_millis(5));
