@@ -37,10 +37,13 @@ threadlab {version}: a synchronous and an asynchronous server, {threads} each
   http://{front}/async/docs    the asynchronous one through the front, directly at http://{async}
   http://{metrics}/metrics       what their threads do, for Prometheus
 
-The experiment. GET / waits 20 s, GET /dummy answers at once; ask for both. Paste:
+The experiment. GET / waits 20 s, GET /dummy answers at once; ask for both. Paste two lines at a time:
 
-  curl -sw ' %{{time_total}} s\\n' http://{front}/async/ & sleep 0.5; curl -sw ' %{{time_total}} s\\n' http://{front}/async/dummy; wait
-  curl -sw ' %{{time_total}} s\\n' http://{front}/sync/  & sleep 0.5; curl -sw ' %{{time_total}} s\\n' http://{front}/sync/dummy; wait
+  curl -so /dev/null -w '%{{url_effective}} %{{time_total}} s\\n' http://{front}/async/ &
+  sleep 0.5; curl -so /dev/null -w '%{{url_effective}} %{{time_total}} s\\n' http://{front}/async/dummy; wait
+
+  curl -so /dev/null -w '%{{url_effective}} %{{time_total}} s\\n' http://{front}/sync/ &
+  sleep 0.5; curl -so /dev/null -w '%{{url_effective}} %{{time_total}} s\\n' http://{front}/sync/dummy; wait
 
 Ctrl-C ends it.
 ",
