@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use axum::Router;
 use axum::extract::Path;
+use axum::extract::rejection::PathRejection;
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
 use http::StatusCode;
@@ -47,7 +48,10 @@ impl Experiments {
     /// if there is none of that name.
     pub fn routes(&self) -> Router {
         let experiments = self.clone();
-        let announce = async move |Path(name): Path<String>| experiments.announce(&name);
+        // A name that is no text is none of them.
+        let announce = async move |name: Result<Path<String>, PathRejection>| {
+            experiments.announce(name.as_deref().map_or("", String::as_str))
+        };
         Router::new().route("/experiments/{name}", post(announce))
     }
 

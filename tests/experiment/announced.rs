@@ -56,6 +56,7 @@ fn only_known_names_become_series() {
     assert_eq!(status(&lab, "POST /experiments/retry"), "204");
     assert_eq!(running(&lab), ["retry"]);
     assert_eq!(status(&lab, "POST /experiments/nonsense"), "404");
+    assert_eq!(status(&lab, "POST /experiments/%FF"), "404");
     assert_eq!(status(&lab, "GET /experiments/matrix"), "405");
     assert_eq!(running(&lab), ["retry"]);
     assert_eq!(series(&lab), ALL.len());
