@@ -302,6 +302,19 @@ impl Lab {
         Ok(())
     }
 
+    /// Sees whether the front is still there.
+    ///
+    /// # Errors
+    ///
+    /// If it is not.
+    pub(super) async fn find_front(&self) -> Result<(), Error> {
+        let front = &self.target.front;
+        let answer = timeout(PATIENCE, client::get(self.front, front, "/")).await;
+        let answer = answer.unwrap_or_else(|late| Err(io::Error::from(late).into()));
+        let gone = |failure| Error::unreachable("the front", "--url", front, failure);
+        answer.map(drop).map_err(gone)
+    }
+
     /// Forgets what was sent until now.
     pub(super) fn begin(&self) {
         self.load.replace(Sent::nothing());

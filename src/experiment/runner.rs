@@ -113,7 +113,12 @@ async fn perform(lab: &Lab, experiment: &Experiment, run: &mut Run) -> Result<()
     run.took_seconds = started.elapsed().as_secs_f64();
     run.generator = lab.generator();
     let after = lab.scrape().await?;
-    run.verdict = run.found();
+    let found = run.found();
+    if found == Verdict::Contradicted {
+        // Perhaps by a front that went away: then it is no verdict.
+        lab.find_front().await?;
+    }
+    run.verdict = found;
     let fault = run.generator.fault();
     let fault = fault.or_else(|| foreign(lab, run, &before, &after));
     if let Some(fault) = fault.or_else(|| starved(run, &before, &after)) {

@@ -1,6 +1,9 @@
 //! What is not an experiment's normal course: errors, strangers, a late generator, Ctrl-C, formats.
 
+use std::io;
+use std::net::{Shutdown, TcpListener, TcpStream};
 use std::process::{Command, Output};
+use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
@@ -35,6 +38,69 @@ fn a_part_that_does_not_answer_is_named_with_its_flag() {
     // Beside the port that answers.
     let said = stderr(&metrics.unwrap());
     assert!(said.contains("127.0.0.1:1 (--metrics)"), "{said}");
+}
+
+/// A way to the front that can be closed.
+struct Relay {
+    address: String,
+    /// What is connected; `None` once it is closed.
+    streams: Arc<Mutex<Option<Vec<TcpStream>>>>,
+}
+
+impl Relay {
+    fn to(front: &str) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap().to_string();
+        let streams = Arc::new(Mutex::new(Some(Vec::new())));
+        let (front, connected) = (front.to_owned(), Arc::clone(&streams));
+        thread::spawn(move || {
+            for client in listener.incoming() {
+                let Some(streams) = &mut *connected.lock().unwrap() else {
+                    return;
+                };
+                let (client, server) = (client.unwrap(), TcpStream::connect(&front).unwrap());
+                for (from, to) in [(&client, &server), (&server, &client)] {
+                    let (mut from, mut to) = (from.try_clone().unwrap(), to.try_clone().unwrap());
+                    thread::spawn(move || {
+                        // Either side may leave at any time.
+                        let _ = io::copy(&mut from, &mut to);
+                        let _ = to.shutdown(Shutdown::Write);
+                    });
+                }
+                streams.extend([client, server]);
+            }
+        });
+        Self { address, streams }
+    }
+
+    fn close(&self) {
+        let streams = self.streams.lock().unwrap().take();
+        for stream in streams.unwrap() {
+            let _ = stream.shutdown(Shutdown::Both);
+        }
+        // For this one the listener looks, and ends.
+        drop(TcpStream::connect(&self.address));
+    }
+}
+
+#[test]
+fn a_front_that_goes_away_contradicts_nothing() {
+    let _machine = machine();
+    let lab = Lab::start(&[]);
+    let relay = Relay::to(&lab.front);
+    let runner = spawn(command(
+        &lab,
+        &relay.address,
+        &["article", "--seconds", "4"],
+    ));
+    thread::sleep(Duration::from_secs(2));
+    relay.close();
+    let output = runner.wait_with_output().unwrap();
+    let found = Found::of(&output);
+    assert_eq!((found.verdict(), found.code), ("interrupted", Some(1)));
+    for word in ["the front", relay.address.as_str(), "--url"] {
+        assert!(stderr(&output).contains(word), "{}", stderr(&output));
+    }
 }
 
 #[test]
