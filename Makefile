@@ -4,12 +4,12 @@ export PATH := $(CURDIR)/target/tools/bin:$(PATH)
 # One thing after the other: the tests compare times.
 .NOTPARALLEL:
 .DEFAULT_GOAL := help
-.PHONY: help test check elsewhere audit unit accuracy bench browser stack setup images up down clean
+.PHONY: help test check elsewhere audit schema unit accuracy bench browser stack setup images up down clean
 
 help: ## show this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
 
-test: setup check elsewhere audit unit browser stack ## test everything (about 20 minutes at first)
+test: setup check elsewhere audit schema unit browser stack ## test everything (about 20 minutes at first)
 
 check: ## formatting, lints, documentation
 	cargo fmt --check
@@ -37,6 +37,9 @@ audit: setup ## licences, sources and known faults of the dependencies
 	    echo "NOT CHECKED: advisories. The advisory database cannot be fetched from here."; \
 	    echo; \
 	fi
+
+schema: setup ## the dashboards, by Grafana's published schema
+	PYTHONPATH=target/tools/grafana python3 -B scripts/check-dashboards
 
 unit: ## what needs nothing but Rust
 	cargo test
