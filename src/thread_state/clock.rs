@@ -4,6 +4,8 @@ use std::cell::RefCell;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
+use tokio::task;
+
 use super::evidence::Evidence;
 use super::in_flight::InFlight;
 use super::kernel::{self, Reading, Source, Unsupported};
@@ -54,6 +56,8 @@ pub(super) struct Clock {
     was_read: bool,
     /// When the read budget will be whole again, in nanoseconds of `CLOCK_MONOTONIC`.
     budget_full_at: u64,
+    /// In which task the thread found that another had taken its place.
+    replaced_in: Option<task::Id>,
     ended: bool,
 }
 
@@ -116,6 +120,7 @@ impl Clock {
             routes: vec![RouteTimes::default(); routes],
             was_read: true,
             budget_full_at: 0,
+            replaced_in: None,
             ended: false,
         };
         clock.publish(None);
@@ -177,7 +182,9 @@ impl Clock {
 
     /// The thread works for `route` from `wall` on, until [`Self::release`]; `awaited` says that
     /// this ends an await. A hold within a hold is the outer one's, so that no time counts twice.
-    pub(super) fn hold(&mut self, wall: u64, route: usize, awaited: bool) {
+    ///
+    /// Returns whether the thread was replaced and is a worker again, so that it needs another clock.
+    pub(super) fn hold(&mut self, wall: u64, route: usize, awaited: bool) -> bool {
         if awaited {
             self.route(route, |times| times.end_await(wall));
         }
@@ -187,6 +194,17 @@ impl Clock {
             self.begin_hold(route, wall);
         }
         self.publish(Some(route));
+        self.hold.is_none() && self.is_in_another_task()
+    }
+
+    /// Whether the thread has left the task in which it was replaced. It then is a worker again: only
+    /// those come from one task to another.
+    fn is_in_another_task(&mut self) -> bool {
+        let task = task::try_id();
+        if self.replaced_in.is_none() {
+            self.replaced_in = task;
+        }
+        self.replaced_in != task
     }
 
     fn begin_hold(&mut self, route: usize, wall: u64) {
@@ -272,6 +290,7 @@ impl Clock {
 
     /// What was a hold has been an await since the thread was replaced.
     fn await_since(&mut self, replaced: u64, wall: u64) {
+        self.replaced_in = task::try_id();
         let Some(hold) = &mut self.hold else { return };
         let since = std::mem::replace(&mut hold.since, wall).max(replaced);
         let route = hold.route;

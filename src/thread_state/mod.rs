@@ -127,9 +127,11 @@ pub fn hold(route: usize, awaited: bool) {
 /// [`hold`], at a time that was read of [`now`] just before. To read it costs about as much as
 /// the rest, so who marks several things at once reads it once.
 pub fn hold_at(time: u64, route: usize, awaited: bool) {
-    if clock::with(|clock| clock.hold(time, route, awaited)).is_none() {
+    let is_worker_again = clock::with(|clock| clock.hold(time, route, awaited));
+    if is_worker_again != Some(false) {
         workers::register_this_thread();
-        // Not before its clock began.
+        // Not before its clock began; an await has ended on the clock before.
+        let awaited = awaited && is_worker_again.is_none();
         clock::with(|clock| clock.hold(now(), route, awaited));
     }
 }

@@ -316,6 +316,45 @@ fn a_worker_that_takes_its_place_back_counts_again() {
 }
 
 #[test]
+fn a_worker_that_takes_its_place_back_is_named_with_its_route_at_once() {
+    let _alone = alone();
+    let registry = Registry::new("test", ["/".to_owned(), "/blocking".to_owned()]);
+    let runtime = warm_runtime(&registry, 1);
+    let in_place = |time| {
+        thread_state::hold(0, false);
+        block_in_place(|| thread::sleep(time));
+        thread_state::release(0, false);
+        // The task goes on, and without the worker.
+        thread_state::hold(0, false);
+        thread_state::release(0, false);
+    };
+    runtime
+        .block_on(runtime.spawn(async move { in_place(TENTH) }))
+        .unwrap();
+    // The first thread waits in the pool now; the second gives it the worker back, and a task.
+    thread::sleep(TENTH);
+    runtime.spawn(async move {
+        tokio::spawn(async {
+            thread_state::hold(1, false);
+            thread::sleep(5 * TENTH);
+            thread_state::release(1, false);
+        });
+        in_place(8 * TENTH);
+    });
+    thread::sleep(3 * TENTH);
+    let reading = registry.read();
+    assert!(reading.routes[1].held.blocked >= 200_000_000, "{reading:?}");
+    assert!(reading.routes[0].held.blocked <= 50_000_000, "{reading:?}");
+    thread::sleep(8 * TENTH);
+    let reading = registry.read();
+    assert!(reading.routes[1].held.blocked >= 490_000_000, "{reading:?}");
+    assert!(reading.routes[0].awaited >= 600_000_000, "{reading:?}");
+    assert_eq!(registry.states().len(), 1);
+    assert_eq!(reading.threads.len(), 1);
+    assert_eq!(reading.threads[0].times.total(), reading.threads[0].wall);
+}
+
+#[test]
 fn workers_end_with_their_runtime_and_the_next_ones_go_on_under_their_index() {
     let _alone = alone();
     let registry = Registry::new("test", []);
