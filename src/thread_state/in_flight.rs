@@ -200,6 +200,9 @@ mod tests {
         thread::sleep(Duration::from_millis(20));
         assert_eq!(advanced(&in_flight, start), Duration::ZERO);
         assert!(parked_for(20) >= Duration::from_millis(20));
+        let unparked = in_flight.clock(kernel::now());
+        thread::sleep(Duration::from_millis(20));
+        assert_eq!(advanced(&in_flight, unparked), Duration::ZERO);
 
         drop(first);
         assert_eq!(parked_for(20), Duration::ZERO);
@@ -212,6 +215,16 @@ mod tests {
         thread::sleep(Duration::from_millis(20));
         assert_eq!(advanced(&in_flight, parked), closed);
         assert_eq!(in_flight.count(), 0);
+    }
+
+    #[test]
+    fn one_that_threads_share_advances_for_who_is_parked_while_another_is_not() {
+        let in_flight = InFlight::new();
+        let _request = in_flight.enter();
+        let [parked, _other] = [(); 2].map(|()| in_flight.park(kernel::now()));
+        in_flight.unpark(kernel::now());
+        thread::sleep(Duration::from_millis(20));
+        assert!(advanced(&in_flight, parked) >= Duration::from_millis(20));
     }
 
     #[test]
