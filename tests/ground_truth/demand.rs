@@ -241,18 +241,18 @@ impl Row {
         }
     }
 
-    /// Seconds that the hypervisor may have stolen where nobody can tell them from blocking: see
-    /// `docs/ARCHITECTURE.md`, "What cannot be known".
+    /// Seconds that the hypervisor may have stolen where nobody can tell them from blocking, or while
+    /// the thread was about to park: see `docs/ARCHITECTURE.md`, "What cannot be known".
     fn stolen_unseen(&self) -> f64 {
-        if !self.workload.mixed {
-            return 0.0;
-        }
+        let mixed = self.workload.mixed;
+        let parks = self.host != Host::Thread && !self.own.awaited.asked.is_zero();
         match &self.scheduled {
-            Some(scheduled) => {
+            Some(scheduled) if mixed || parks => {
                 let on = scheduled.on + scheduled.moved();
                 on.saturating_sub(self.own.cpu).as_secs_f64()
             }
-            None => self.own.wall.as_secs_f64() / 8.0,
+            None if mixed => self.own.wall.as_secs_f64() / 8.0,
+            _ => 0.0,
         }
     }
 }

@@ -23,9 +23,10 @@ pub(crate) struct Scheduled {
 
 impl Scheduled {
     /// What the tracer itself may have moved from running to the run queue: its program runs at each
-    /// wake and switch, before the thread goes on.
+    /// wake and switch, before the thread goes on. 7.1 µs a switch were seen, as the CPU clock beyond
+    /// what the trace calls running.
     pub(crate) fn moved(&self) -> Duration {
-        self.switches * Duration::from_micros(6)
+        self.switches * Duration::from_micros(8)
     }
 
     /// What it may have moved between the run queue and asleep: it sees a wake a little late.
