@@ -253,7 +253,7 @@ impl Clock {
     }
 
     /// An await of `route` ended, and its work is not taken up again.
-    pub(super) fn abandon(&mut self, wall: u64, route: usize) {
+    pub(super) fn end_await(&mut self, wall: u64, route: usize) {
         self.route(route, |times| times.end_await(wall));
         self.publish(Some(route));
     }

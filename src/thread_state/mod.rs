@@ -158,9 +158,3 @@ pub fn release(route: usize, awaits: bool) -> Option<Held> {
 pub fn release_at(now: u64, route: usize, awaits: bool) -> Option<Held> {
     clock::with(|clock| clock.release(now, route, awaits))
 }
-
-/// Ends an await which a `release` began when its work will not be taken up again. To be called on a
-/// registered thread; [`Registry::end_await`] does it on any.
-pub fn abandon(route: usize) {
-    clock::with(|clock| clock.abandon(now(), route));
-}

@@ -286,7 +286,7 @@ impl Registry {
     /// not registered. The calling thread need not be: a runtime, say, drops the requests in flight
     /// on whichever thread it is dropped.
     pub fn end_await(&self, time: u64, route: usize) {
-        if clock::with(|clock| clock.abandon(time, route)).is_none()
+        if clock::with(|clock| clock.end_await(time, route)).is_none()
             && let Some(times) = self.readers().ended_routes.get_mut(route)
         {
             times.end_await(time);

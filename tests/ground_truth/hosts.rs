@@ -100,6 +100,15 @@ fn pin_to_one_of(cpus: &CpuSet) {
     sched_setaffinity(None, &one).unwrap();
 }
 
+/// Parks the calling thread, which is registered, until its workload is to begin.
+fn wait_for_the_begin<'a>(begun: &mpsc::Receiver<()>, done: &'a AtomicBool) -> Done<'a> {
+    thread_state::park();
+    let _ = begun.recv();
+    let ended = Done(done);
+    thread_state::unpark();
+    ended
+}
+
 fn on_a_thread(
     registry: &Registry,
     workload: &'static Workload,
@@ -109,10 +118,7 @@ fn on_a_thread(
 ) -> (Times, Own) {
     let runtime = Builder::new_current_thread().enable_all().build().unwrap();
     let _registration = registry.register(0, InFlight::new());
-    thread_state::park();
-    let _ = begun.recv();
-    let ended = Done(done);
-    thread_state::unpark();
+    let ended = wait_for_the_begin(begun, done);
     let own = runtime.block_on(named(name, registry, workload));
     drop(ended);
     own
@@ -133,10 +139,7 @@ fn on_an_event_loop(
         .unwrap();
     let requests = InFlight::new();
     let _registration = registry.register(0, Arc::clone(&requests));
-    thread_state::park();
-    let _ = begun.recv();
-    let ended = Done(done);
-    thread_state::unpark();
+    let ended = wait_for_the_begin(begun, done);
     let request = workload.requests.then(|| requests.enter());
     let own = runtime.block_on(named(name, registry, workload));
     drop((request, ended));

@@ -258,7 +258,8 @@ fn a_worker_goes_on_in_another_thread_while_its_own_blocks_in_place() {
                     thread_state::release(0, true);
                 });
                 blocks.await.unwrap();
-                tokio::spawn(async { thread_state::abandon(0) })
+                let registry = registry.clone();
+                tokio::spawn(async move { registry.end_await(thread_state::now(), 0) })
                     .await
                     .unwrap();
             });
