@@ -3,6 +3,7 @@
 FROM rust:1.95-slim-trixie AS build
 WORKDIR /src
 COPY Cargo.toml Cargo.lock ./
+COPY crates crates
 COPY src src
 # The cache mounts keep downloaded crates and compiled dependencies between builds; the touch has cargo compile our own
 # code again even if it is older than what was compiled last. A target has to be named, or +crt-static would also hold
@@ -10,7 +11,7 @@ COPY src src
 RUN --mount=type=cache,target=/usr/local/cargo/registry \
     --mount=type=cache,id=threadlab-target,target=/src/target \
     target="$(uname -m)-unknown-linux-gnu" && \
-    touch src/lib.rs src/main.rs && \
+    touch crates/*/src/lib.rs src/lib.rs src/main.rs && \
     RUSTFLAGS="-C target-feature=+crt-static" CARGO_PROFILE_RELEASE_STRIP=debuginfo \
     cargo build --release --locked --bin threadlab --target "$target" && \
     cp "target/$target/release/threadlab" /threadlab

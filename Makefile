@@ -14,14 +14,12 @@ test: setup check elsewhere audit schema unit browser stack ## test everything (
 check: ## formatting, lints, documentation
 	cargo fmt --check
 	cargo clippy --all-targets -- -D warnings
-	cargo clippy --no-default-features --lib -- -D warnings
-	cargo clippy --no-default-features --all-targets -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --no-deps
 
 elsewhere: ## that it compiles on other systems than Linux
 	@if rustup target add x86_64-apple-darwin x86_64-pc-windows-gnu; then \
 	    cargo clippy --target x86_64-apple-darwin -- -D warnings && \
-	    cargo clippy --target x86_64-pc-windows-gnu --no-default-features --lib -- -D warnings; \
+	    cargo clippy --target x86_64-pc-windows-gnu -p thread-states -- -D warnings; \
 	else \
 	    echo; \
 	    echo "NOT CHECKED: other systems. Their standard libraries cannot be fetched from here, or not by rustup."; \
@@ -45,7 +43,7 @@ unit: ## what needs nothing but Rust
 	cargo test
 
 accuracy: ## the table of docs/accuracy.md: what the thread states are demanded to be, and what they are
-	cargo test --test ground_truth -- --ignored --nocapture accuracy
+	cargo test -p thread-states --test ground_truth -- --ignored --nocapture accuracy
 
 bench: ## what the accounting costs, beside other servers (docs/cost.md)
 	cargo bench --bench cost

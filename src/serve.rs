@@ -20,11 +20,13 @@ use tower_http::request_id::PropagateRequestIdLayer;
 pub use self::address::Address;
 use self::signals::Signals;
 use crate::gateway::{self, asynchronous, synchronous};
-use crate::metrics::exporter::{self, Readiness};
-use crate::metrics::list::{BLOCKING_POOL_LIMIT, Metric, UNMATCHED};
-use crate::metrics::{self, Experiments, Metrics, RequestLayer, Waits};
-use crate::thread_state::Registry;
+use crate::metrics::list::BLOCKING_POOL_LIMIT;
+use crate::metrics::{AcceptQueue, AcceptQueues, Experiments, Probe};
 use crate::{app, experiment, live, proxy};
+use thread_states::metrics::exporter::{self, Readiness};
+use thread_states::metrics::list::{Metric, UNMATCHED};
+use thread_states::metrics::{self, RequestLayer, Waits};
+use thread_states::{Metrics, Registry};
 
 /// Which gateway serves the app.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -134,6 +136,8 @@ struct Lab {
     readiness: Readiness,
     pools: IntGaugeVec,
     metrics: Vec<Metrics>,
+    queues: Vec<(String, Probe)>,
+    shown: Vec<live::Server>,
     servers: Vec<gateway::Running>,
     front: Option<proxy::Running>,
 }
@@ -146,6 +150,8 @@ impl Lab {
             readiness: Readiness::default(),
             pools: pools()?,
             metrics: Vec::new(),
+            queues: Vec::new(),
+            shown: Vec::new(),
             servers: Vec::new(),
             front: None,
         })
@@ -175,10 +181,16 @@ impl Lab {
             .with_context(|| format!("the threads of {} cannot be started", kind.as_str()))?;
         let address = server.local_addr();
         let queue = server.clone();
-        registry.watch_accept_queue(move || {
+        let queue = Probe::new(move || {
             let queue = queue.accept_queue()?;
-            Ok((queue.length.into(), queue.limit.into()))
+            Ok(AcceptQueue {
+                length: queue.length.into(),
+                limit: queue.limit.into(),
+            })
         });
+        self.shown
+            .push(live::Server::new(registry.clone(), Some(queue.clone())));
+        self.queues.push((kind.as_str().to_owned(), queue));
         let pool = settings.threads.get() * gateway::POOL_THREADS;
         self.pools
             .with_label_values(&[kind.as_str()])
@@ -191,15 +203,15 @@ impl Lab {
     /// Starts the exporter for the servers that were started, of which one may share `name` with
     /// other replicas.
     fn export(&self, links: &[live::Link], name: Option<&str>) -> anyhow::Result<SocketAddr> {
-        let threads = self.metrics.iter().map(|server| server.threads().clone());
         let registry = metrics::registry(self.metrics.clone())?;
         let experiments = Experiments::new(experiment::ALL.iter().map(|one| one.name))?;
         registry.register(Box::new(experiments.clone()))?;
         registry.register(Box::new(self.pools.clone()))?;
+        registry.register(Box::new(AcceptQueues::new(self.queues.clone())?))?;
         let routes = exporter::routes(registry)
             .merge(exporter::readiness_route(self.readiness.clone()))
             .merge(experiments.routes())
-            .merge(live::routes(threads.collect(), links, name));
+            .merge(live::routes(self.shown.clone(), links, name));
         exporter::spawn(self.metrics_listener.try_clone()?, routes)
             .context("the exporter cannot be started")
     }

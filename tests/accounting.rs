@@ -1,6 +1,5 @@
 //! The numbers are true: thread states of a real lab, under the article's experiment and others.
 
-#![cfg(feature = "lab")]
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod common {

@@ -1,6 +1,5 @@
 //! The app by itself, without a gateway: every endpoint and every refusal.
 
-#![cfg(feature = "lab")]
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::io::{self, Read, Write};

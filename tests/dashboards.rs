@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Deserialize;
 use serde_json::Value;
-use threadlab::thread_state::State;
+use thread_states::State;
 
 mod common {
     pub(crate) mod dashboards;

@@ -1,6 +1,5 @@
 //! A process without file descriptors to spare: a test of its own, since it takes them from everybody.
 
-#![cfg(feature = "lab")]
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::io::{Read, Write};
@@ -13,8 +12,8 @@ use axum::routing::get;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use rustix::time::{ClockId, clock_gettime};
 use socket2::{Domain, Socket, Type};
+use thread_states::Registry;
 use threadlab::gateway::{Config, Running, asynchronous, synchronous};
-use threadlab::thread_state::Registry;
 
 #[test]
 fn running_out_of_descriptors_is_survived() {

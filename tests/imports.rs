@@ -7,14 +7,12 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The modules, and which others of ours each may import. `serve` and `cli` may import all.
-const ALLOWED: [(&str, &[&str]); 8] = [
-    ("problem", &[]),
-    ("app", &["problem"]),
-    ("thread_state", &[]),
-    ("proxy", &["problem"]),
-    ("gateway", &["problem", "thread_state"]),
-    ("metrics", &["problem", "thread_state"]),
-    ("live", &["problem", "thread_state"]),
+const ALLOWED: [(&str, &[&str]); 6] = [
+    ("app", &[]),
+    ("proxy", &[]),
+    ("gateway", &[]),
+    ("metrics", &[]),
+    ("live", &["metrics"]),
     ("experiment", &[]),
 ];
 

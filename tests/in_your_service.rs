@@ -12,8 +12,8 @@ use std::thread;
 use std::time::Duration;
 
 const PAGE: &str = include_str!("../docs/in-your-service.md");
-const BLOCKING: &str = include_str!("../examples/blocking.rs");
-const SERVICE: &str = include_str!("../examples/service.rs");
+const BLOCKING: &str = include_str!("../crates/thread-states/examples/blocking.rs");
+const SERVICE: &str = include_str!("../crates/thread-states/examples/service.rs");
 
 /// The first box of a language on the page.
 fn boxed(language: &str) -> &'static str {
@@ -42,10 +42,10 @@ fn build() -> PathBuf {
         fs::write(project.join(format!("src/bin/{name}.rs")), text).unwrap();
     }
     // What was built for these tests with the same features need not be built again.
-    let target = root.join("target");
+    let target = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().unwrap();
     let built = Command::new(env!("CARGO"))
         .args(["build", "--offline", "--target-dir"])
-        .arg(&target)
+        .arg(target)
         .current_dir(&project)
         .status()
         .unwrap();

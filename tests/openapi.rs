@@ -1,7 +1,5 @@
 //! The OpenAPI document, held by a snapshot: a change of the API shows in review.
 
-#![cfg(feature = "lab")]
-
 use axum::body::{Body, to_bytes};
 use axum::http::Request;
 use serde_json::Value;

@@ -1,6 +1,5 @@
 //! The program as a process: what it prints, how it ends, what it refuses.
 
-#![cfg(feature = "lab")]
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod common {

@@ -1,16 +1,11 @@
 //! The expressions of dashboards and rules, held to the metrics that the code exports.
 
-#![cfg(feature = "lab")]
-
 use std::{collections::BTreeSet, fs};
 
 use promql_parser::parser;
-use threadlab::{
-    app::ROUTES,
-    experiment,
-    metrics::list::{self, Kind, Metric},
-    thread_state::State,
-};
+use thread_states::State;
+use thread_states::metrics::list::{self, Kind, Metric};
+use threadlab::{app::ROUTES, experiment, metrics::list as lab};
 
 mod common {
     pub(crate) mod dashboards;
@@ -76,7 +71,7 @@ fn every_metric_is_used() {
             .split(|c| !is_word(c))
             .any(|word| word.starts_with(name))
     };
-    let ours = list::ALL.iter().map(|metric| metric.name);
+    let ours = ours().map(|metric| metric.name);
     let unused: Vec<_> = ours
         .chain(NGINX.iter().map(|(name, _)| *name))
         .filter(|name| !used(name))
@@ -173,6 +168,11 @@ fn exported_and_recorded() -> Series {
     series
 }
 
+/// Every metric of the library and of the lab.
+fn ours() -> impl Iterator<Item = &'static Metric> {
+    list::ALL.iter().chain(lab::ALL)
+}
+
 fn exported() -> Series {
     let mut series = Series::new();
     let mut add = |name: String, labels: &[&str]| {
@@ -184,7 +184,7 @@ fn exported() -> Series {
     };
     for Metric {
         name, kind, labels, ..
-    } in list::ALL
+    } in ours()
     {
         if *kind == Kind::Histogram {
             add_histogram(name, labels, &mut add);

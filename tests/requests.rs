@@ -1,7 +1,6 @@
 //! What is counted of requests that are not simply answered with 200: clients that leave, wait for
 //! a thread, or invent methods.
 
-#![cfg(feature = "lab")]
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod common {

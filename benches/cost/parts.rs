@@ -10,9 +10,9 @@ use axum::Router;
 use axum::body::Body;
 use futures_util::FutureExt;
 use http::Request;
-use threadlab::metrics::Metrics;
+use thread_states::Metrics;
+use thread_states::{self, InFlight, Registry};
 use threadlab::serve::Kind;
-use threadlab::thread_state::{self, InFlight, Registry};
 use threadlab::{app, serve};
 use tower::ServiceExt;
 
@@ -39,20 +39,20 @@ pub(crate) fn measure(turns: usize, out: &mut dyn Write) -> anyhow::Result<()> {
         row(name, turns, out, || drop(call(&app)))?;
     }
     row("mark: a clock read", turns, out, || {
-        black_box(thread_state::now());
+        black_box(thread_states::now());
     })?;
     row(
         "marks: hold and release, without their clock reads",
         turns,
         out,
         || {
-            thread_state::hold_at(1, 0, false);
-            thread_state::release_at(2, 0, false);
+            thread_states::hold_at(1, 0, false);
+            thread_states::release_at(2, 0, false);
         },
     )?;
     row("marks: park and unpark", turns, out, || {
-        thread_state::park();
-        thread_state::unpark();
+        thread_states::park();
+        thread_states::unpark();
     })?;
     row("a request comes and goes in flight", turns, out, || {
         drop(in_flight.enter())

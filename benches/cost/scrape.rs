@@ -7,8 +7,9 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, ensure};
-use threadlab::metrics::{self, Metrics, exporter};
-use threadlab::thread_state::{self, InFlight, Registry};
+use thread_states::Metrics;
+use thread_states::metrics::{self, exporter};
+use thread_states::{self, InFlight, Registry};
 use threadlab::{app, live};
 
 use crate::comparison::quartiles;
@@ -88,8 +89,8 @@ impl Scrape {
             let wait = move || {
                 let _registration = registry.register(index, InFlight::new());
                 match index % 2 {
-                    0 => thread_state::park(),
-                    _ => thread_state::hold(0, false),
+                    0 => thread_states::park(),
+                    _ => thread_states::hold(0, false),
                 }
                 all_wait.wait();
                 // Nothing is ever sent: it waits for the lock, or for the end.
@@ -99,7 +100,11 @@ impl Scrape {
         }
         all_wait.wait();
         let metrics = metrics::registry([Metrics::of(registry.clone())?])?;
-        let routes = exporter::routes(metrics).merge(live::routes(vec![registry], &[], None));
+        let routes = exporter::routes(metrics).merge(live::routes(
+            vec![live::Server::new(registry, None)],
+            &[],
+            None,
+        ));
         let listener = TcpListener::bind(("127.0.0.1", 0))?;
         Ok((exporter::spawn(listener, routes)?, end))
     }

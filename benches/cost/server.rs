@@ -20,10 +20,10 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use serde::Serialize;
+use thread_states::Metrics;
+use thread_states::Registry;
 use threadlab::gateway::{asynchronous, synchronous};
-use threadlab::metrics::Metrics;
 use threadlab::serve::{Kind, Settings};
-use threadlab::thread_state::Registry;
 use threadlab::{app, gateway, serve};
 
 use crate::cpu::{Cpus, Thread};

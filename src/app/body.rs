@@ -10,7 +10,7 @@ use axum::http::StatusCode;
 use http_body_util::BodyExt;
 
 use super::Limits;
-use crate::problem::Problem;
+use thread_states::problem::Problem;
 
 /// Why a body was not read to its end.
 #[derive(Debug, thiserror::Error)]

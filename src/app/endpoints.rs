@@ -12,9 +12,10 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::cpu;
+use super::problem_schema;
 use super::refusal::Refusals;
 use super::seconds::{Seconds, SecondsRefused};
-use crate::problem::Problem;
+use thread_states::problem::Problem;
 
 /// The endpoints together with the document that describes them.
 pub(super) fn router() -> OpenApiRouter {
@@ -37,7 +38,7 @@ pub(super) fn router() -> OpenApiRouter {
             the thread that serves it."
     ),
     servers((url = "./", description = "the server that this document came from")),
-    components(schemas(Problem))
+    components(schemas(problem_schema::Problem))
 )]
 struct Description;
 

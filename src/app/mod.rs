@@ -14,6 +14,7 @@ mod cpu;
 mod docs;
 mod endpoints;
 mod guard;
+mod problem_schema;
 mod refusal;
 mod seconds;
 
@@ -58,7 +59,7 @@ impl Default for Limits {
 }
 
 /// The application. Its answers are JSON; its error answers have the one shape of
-/// [`Problem`](crate::problem::Problem).
+/// [`Problem`](thread_states::problem::Problem).
 pub fn router(limits: Limits) -> Router {
     router_within(limits, Identity::new())
 }

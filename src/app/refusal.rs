@@ -5,21 +5,14 @@ use std::collections::BTreeMap;
 use axum::body::{Body, to_bytes};
 use axum::http::header::CONTENT_TYPE;
 use axum::http::{Method, StatusCode, Uri};
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 use utoipa::IntoResponses;
 use utoipa::openapi::{ContentBuilder, Ref, RefOr, Response as ApiResponse, ResponseBuilder};
 
-use crate::problem::{MEDIA_TYPE, Problem};
+use thread_states::problem::{MEDIA_TYPE, Problem};
 
 /// The most bytes of a foreign refusal's text that are passed on.
 const MAX_TEXT: usize = 1024;
-
-impl IntoResponse for Problem {
-    fn into_response(self) -> Response {
-        // The inherent function of the same name.
-        Problem::into_response(self)
-    }
-}
 
 /// Gives the one shape to refusals that were not made here, but by axum and others, with their
 /// status, their headers and, where they have one, their text.
@@ -102,6 +95,8 @@ mod tests {
     use serde_json::{Value, json};
     use tower::ServiceExt;
     use tower::layer::layer_fn;
+
+    use axum::response::IntoResponse;
 
     use super::*;
     use crate::app::{Guard, Limits};

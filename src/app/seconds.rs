@@ -13,7 +13,7 @@ use utoipa::openapi::{RefOr, Required, Response};
 use utoipa::{IntoParams, IntoResponses};
 
 use super::refusal;
-use crate::problem::{Parameter, Problem};
+use thread_states::problem::{Parameter, Problem};
 
 const NAME: &str = "seconds";
 

@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU16, Ordering::Relaxed};
 
 use http::StatusCode;
 
-use crate::thread_state::InFlightGuard;
+use thread_states::InFlightGuard;
 
 /// The state of one connection, shared by its stream, its service and its bodies.
 ///

@@ -13,7 +13,7 @@
 //! * `refusal`: the answers that no app gives: to malformed, oversized and slow requests
 //!
 //! ```no_run
-//! # fn start(app: axum::Router, registry: threadlab::thread_state::Registry)
+//! # fn start(app: axum::Router, registry: threadlab::thread_states::Registry)
 //! #     -> Result<(), Box<dyn std::error::Error>> {
 //! use std::time::Duration;
 //! use threadlab::gateway::{Config, synchronous};

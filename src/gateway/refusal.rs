@@ -6,7 +6,7 @@ use http::StatusCode;
 
 use super::Limits;
 use super::exchange::Exchange;
-use crate::problem::{MEDIA_TYPE, Problem};
+use thread_states::problem::{MEDIA_TYPE, Problem};
 
 /// The gateway's own answer on a connection that ended with `result`, if it owes one.
 pub(super) fn owed(

@@ -9,7 +9,7 @@ use std::time::Duration;
 use super::config::{Config, Limits};
 use super::listener::{self, AcceptQueue, Bound};
 use super::shutdown::Shutdown;
-use crate::thread_state::{InFlight, Registry};
+use thread_states::{InFlight, Registry};
 
 /// A gateway at work. It works on when this is dropped; clones are handles of the same gateway.
 #[derive(Debug, Clone)]

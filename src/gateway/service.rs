@@ -16,7 +16,7 @@ use tower::util::{Oneshot, ServiceExt};
 
 use super::body::{RequestBody, ResponseBody};
 use super::exchange::{Exchange, Serving};
-use crate::thread_state::InFlight;
+use thread_states::InFlight;
 
 /// What a gateway serves: any tower service that answers every request, such as an axum `Router`.
 pub trait App:

@@ -10,10 +10,11 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
-use super::AcceptQueue;
 use super::links::Link;
 use super::look::Look;
-use crate::thread_state::{self, Registry, Routes, Seen, State, ThreadReading};
+use super::server::Server;
+use crate::metrics::AcceptQueue;
+use thread_states::{Registry, Routes, Seen, State, ThreadReading};
 
 /// The stretch of time that the page shows: a new viewer is not told of requests that ended
 /// before, in nanoseconds.
@@ -113,7 +114,7 @@ struct End {
 /// A viewer: what it was told last.
 #[derive(Debug)]
 pub(super) struct Viewer {
-    registry: Registry,
+    server: Server,
     links: Arc<[Link]>,
     /// When it was told last, in microseconds of the server's clock; `None` before the first event.
     told_at: Option<u64>,
@@ -134,9 +135,9 @@ struct Told {
 }
 
 impl Viewer {
-    pub(super) fn new(registry: Registry, links: Arc<[Link]>) -> Self {
+    pub(super) fn new(server: Server, links: Arc<[Link]>) -> Self {
         Self {
-            registry,
+            server,
             links,
             told_at: None,
             told: BTreeMap::new(),
@@ -147,8 +148,8 @@ impl Viewer {
     }
 
     /// The server that it watches.
-    pub(super) fn server(&self) -> &Registry {
-        &self.registry
+    pub(super) fn server(&self) -> &Server {
+        &self.server
     }
 
     /// What is new to this viewer at a look at its server. `replicas` is how many servers share the
@@ -160,9 +161,9 @@ impl Viewer {
             now: milliseconds(now),
             first: before
                 .is_none()
-                .then(|| First::of(&self.registry, &self.links)),
+                .then(|| First::of(&self.server.registry, &self.links)),
             active_requests: look.requests_in_flight,
-            accept_queue: look.accept_queue.map(AcceptQueue::from),
+            accept_queue: look.accept_queue,
             replicas: self.replicas(replicas),
             threads: self.threads(look, now / 1_000 - before.unwrap_or(0)),
             requests: self.requests(now),
@@ -194,11 +195,11 @@ impl Viewer {
 
     fn requests(&mut self, now: u64) -> Vec<Request> {
         // A viewer too slow for the journal misses ends. To be told a begin twice harms none.
-        if self.open.len() > 2 * thread_state::PLACES {
+        if self.open.len() > 2 * thread_states::PLACES {
             self.open.clear();
         }
-        let changes = self.registry.journal().changes(&mut self.seen);
-        let recent = |request: &thread_state::Request| {
+        let changes = self.server.registry.journal().changes(&mut self.seen);
+        let recent = |request: &thread_states::Request| {
             let ended = request.ended.map(|(at, _)| at);
             ended.is_none_or(|at| now.saturating_sub(at) < WINDOW)
         };
@@ -206,14 +207,14 @@ impl Viewer {
         changes.map(|request| self.request(&request)).collect()
     }
 
-    fn request(&mut self, request: &thread_state::Request) -> Request {
+    fn request(&mut self, request: &thread_states::Request) -> Request {
         let new = match request.ended {
             None => self.open.insert(request.number),
             Some(_) => !self.open.remove(&request.number),
         };
         Request {
             number: request.number,
-            begin: new.then(|| Begin::of(request, self.registry.routes())),
+            begin: new.then(|| Begin::of(request, self.server.registry.routes())),
             awaits: request.awaits,
             end: End::of(request),
         }
@@ -225,7 +226,7 @@ impl First {
         Self {
             server: registry.server().to_owned(),
             began: milliseconds(registry.began()),
-            most_requests: thread_state::PLACES,
+            most_requests: thread_states::PLACES,
             links: links.to_vec(),
         }
     }
@@ -277,7 +278,7 @@ impl Thread {
 }
 
 impl Begin {
-    fn of(request: &thread_state::Request, routes: &Routes) -> Self {
+    fn of(request: &thread_states::Request, routes: &Routes) -> Self {
         Self {
             route: routes.name(request.route).unwrap_or_default().to_owned(),
             thread: request.thread,
@@ -289,7 +290,7 @@ impl Begin {
 }
 
 impl End {
-    fn of(request: &thread_state::Request) -> Option<Self> {
+    fn of(request: &thread_states::Request) -> Option<Self> {
         request.ended.map(|(at, status)| Self {
             ended: milliseconds(at),
             status,
@@ -320,7 +321,7 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
-    use crate::thread_state::InFlight;
+    use thread_states::InFlight;
 
     fn next(viewer: &mut Viewer) -> Value {
         let look = Look::at(viewer.server());
@@ -362,10 +363,10 @@ mod tests {
         thread::sleep(Duration::from_millis(50));
         let entry = registry
             .journal()
-            .begin(thread_state::now(), 0, 2_000_000, 0xab)
+            .begin(thread_states::now(), 0, 2_000_000, 0xab)
             .unwrap();
 
-        let mut viewer = Viewer::new(registry.clone(), Arc::default());
+        let mut viewer = Viewer::new(Server::new(registry.clone(), None), Arc::default());
         let first = next(&mut viewer);
         assert_eq!(first["server"], "sync");
         assert_eq!(first["active_requests"], 1);
@@ -391,13 +392,16 @@ mod tests {
 
         registry
             .journal()
-            .end(thread_state::now(), entry, 200, 1_500_000);
+            .end(thread_states::now(), entry, 200, 1_500_000);
         let third = next(&mut viewer);
         assert_eq!(third["requests"][0]["status"], 200);
         assert_eq!(third["requests"][0]["awaited"], json!(1.5));
         assert_eq!(third["requests"][0]["route"], Value::Null, "{third}");
         // Who comes later is told all of it.
-        let late = next(&mut Viewer::new(registry, Arc::default()));
+        let late = next(&mut Viewer::new(
+            Server::new(registry, None),
+            Arc::default(),
+        ));
         assert_eq!(late["requests"][0]["status"], 200);
         assert_eq!(late["requests"][0]["route"], "/");
     }
@@ -407,7 +411,7 @@ mod tests {
         let registry = Registry::new("sync", ["/".to_owned()]);
         let in_flight = InFlight::new();
         let _registration = registry.register(0, Arc::clone(&in_flight));
-        let mut viewer = Viewer::new(registry.clone(), Arc::default());
+        let mut viewer = Viewer::new(Server::new(registry.clone(), None), Arc::default());
         let mut reckoning = Reckoning::default();
         let mut silent = 0;
         for turn in 0..60 {
@@ -418,19 +422,19 @@ mod tests {
             for (state, reckoned) in State::ALL.iter().zip(reckoning.times) {
                 let off = (times[*state] / 1_000).abs_diff(u64::try_from(reckoned).unwrap());
                 // What has passed since the event comes on top.
-                let most = CLOSE + (thread_state::now() / 1_000) - (reckoning.now * 1e3) as u64;
+                let most = CLOSE + (thread_states::now() / 1_000) - (reckoning.now * 1e3) as u64;
                 assert!(
                     off <= most,
                     "turn {turn}, {state:?}: off by {off} µs: {event}"
                 );
             }
             // Waits, work, and work with waits so short that each alone is near enough to none.
-            let until = thread_state::now() + 4_000_000;
+            let until = thread_states::now() + 4_000_000;
             match turn / 20 {
                 0 => thread::sleep(Duration::from_millis(4)),
-                1 => while thread_state::now() < until {},
+                1 => while thread_states::now() < until {},
                 _ => {
-                    while thread_state::now() < until {}
+                    while thread_states::now() < until {}
                     thread::sleep(Duration::from_millis(1));
                 }
             }
@@ -440,7 +444,7 @@ mod tests {
 
     #[test]
     fn the_number_of_replicas_is_told_when_it_is_another() {
-        let mut viewer = Viewer::new(Registry::new("sync", []), Arc::default());
+        let mut viewer = Viewer::new(Server::new(Registry::new("sync", []), None), Arc::default());
         let look = Look::at(viewer.server());
         let told = [None, Some(1), Some(1), Some(3), None, Some(3)]
             .map(|replicas| viewer.next(&look, replicas).replicas);
@@ -456,16 +460,16 @@ mod tests {
                 let (registry, ready, go) = (&registry, &ready, &go);
                 scope.spawn(move || {
                     let _registration = registry.register(index, InFlight::new());
-                    thread_state::park();
+                    thread_states::park();
                     ready.wait();
                     go.wait();
-                    thread_state::unpark();
+                    thread_states::unpark();
                 });
             }
             ready.wait();
             // Until the last of them waits.
             thread::sleep(Duration::from_millis(300));
-            let mut viewer = Viewer::new(registry.clone(), Arc::default());
+            let mut viewer = Viewer::new(Server::new(registry.clone(), None), Arc::default());
             next(&mut viewer);
             thread::sleep(Duration::from_millis(100));
             let event = next(&mut viewer).to_string();

@@ -16,13 +16,14 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{MissedTickBehavior, interval};
 
-use super::AcceptQueue;
 use super::changes::Viewer;
 use super::links::Link;
 use super::look::Looks;
 use super::replicas::Replicas;
-use crate::problem::{Parameter, Problem};
-use crate::thread_state::{Registry, ThreadReading, Times};
+use super::server::Server;
+use crate::metrics::{AcceptQueue, Probe};
+use thread_states::problem::{Parameter, Problem};
+use thread_states::{ThreadReading, Times};
 
 /// The time between two events.
 const INTERVAL: Duration = Duration::from_millis(100);
@@ -33,7 +34,7 @@ const MOST_VIEWERS: usize = 128;
 
 /// A server and its threads up to now.
 #[derive(Debug, Serialize)]
-struct Server {
+struct ServerStates {
     server: String,
     active_requests: u64,
     /// Absent if the kernel does not tell.
@@ -61,7 +62,7 @@ struct Seconds {
 
 impl From<&Times> for Seconds {
     fn from(times: &Times) -> Self {
-        use crate::thread_state::State::{Awaiting, Blocked, Idle, Runnable, Running};
+        use thread_states::State::{Awaiting, Blocked, Idle, Runnable, Running};
         Self {
             running: times.seconds(Running),
             runnable: times.seconds(Runnable),
@@ -72,19 +73,19 @@ impl From<&Times> for Seconds {
     }
 }
 
-impl Server {
-    fn read(registry: &Registry) -> Self {
+impl ServerStates {
+    fn read(server: &Server) -> Self {
+        let registry = &server.registry;
         let states = registry.states();
         let thread = |thread: ThreadReading| Thread {
             thread: thread.index.to_string(),
             state: states.get(&thread.index).map(|state| state.as_str()),
             seconds: Seconds::from(&thread.times),
         };
-        let queue = registry.accept_queue();
         Self {
             server: registry.server().to_owned(),
             active_requests: registry.requests_in_flight(),
-            accept_queue: queue.map(AcceptQueue::from),
+            accept_queue: server.accept_queue.as_ref().and_then(Probe::read),
             threads: registry.read().threads.into_iter().map(thread).collect(),
         }
     }
@@ -93,7 +94,7 @@ impl Server {
 /// `/threads`, a list of the servers of this process, and `/threads/stream`, the changes of the
 /// first of them as server-sent events. `?server=NAME` chooses one. A viewer is told of `links` at first,
 /// and how many addresses `name` (`HOST:PORT`) has, if replicas of the server share one.
-pub fn routes(servers: Vec<Registry>, links: &[Link], name: Option<&str>) -> Router {
+pub fn routes(servers: Vec<Server>, links: &[Link], name: Option<&str>) -> Router {
     Router::new()
         .route("/threads", get(threads))
         .route("/threads/stream", get(threads_stream))
@@ -109,7 +110,7 @@ pub fn routes(servers: Vec<Registry>, links: &[Link], name: Option<&str>) -> Rou
 /// What the routes tell of.
 #[derive(Debug, Clone)]
 struct Lab {
-    servers: Arc<[Registry]>,
+    servers: Arc<[Server]>,
     links: Arc<[Link]>,
     name: Option<Arc<str>>,
     /// For viewers.
@@ -127,7 +128,9 @@ async fn threads(
     choice: Result<Query<Choice>, QueryRejection>,
 ) -> Response {
     match choose(&lab.servers, choice) {
-        Ok(chosen) => Json(chosen.iter().map(Server::read).collect::<Vec<_>>()).into_response(),
+        Ok(chosen) => {
+            Json(chosen.iter().map(ServerStates::read).collect::<Vec<_>>()).into_response()
+        }
         Err(problem) => problem.into_response(),
     }
 }
@@ -159,15 +162,15 @@ fn viewer(
 }
 
 fn choose(
-    servers: &[Registry],
+    servers: &[Server],
     choice: Result<Query<Choice>, QueryRejection>,
-) -> Result<Vec<Registry>, Problem> {
+) -> Result<Vec<Server>, Problem> {
     let Query(choice) =
         choice.map_err(|rejection| Problem::new(StatusCode::BAD_REQUEST, rejection.body_text()))?;
     let Some(name) = choice.server else {
         return Ok(servers.to_vec());
     };
-    let known = |server: &Registry| server.server().to_owned();
+    let known = |server: &Server| server.name().to_owned();
     match servers.iter().find(|server| known(server) == name) {
         Some(server) => Ok(vec![server.clone()]),
         None => {
@@ -216,13 +219,18 @@ fn events(
 mod tests {
     use axum::body::Body;
     use http::Request;
+    use thread_states::Registry;
     use tower::ServiceExt;
 
     use super::*;
 
     #[tokio::test]
     async fn a_viewer_too_many_is_refused_until_another_leaves() {
-        let routes = routes(vec![Registry::new("sync", [])], &[], None);
+        let routes = routes(
+            vec![Server::new(Registry::new("sync", []), None)],
+            &[],
+            None,
+        );
         let watch = async || {
             let request = Request::get("/threads/stream").body(Body::empty()).unwrap();
             routes.clone().oneshot(request).await.unwrap()

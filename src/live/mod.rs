@@ -7,22 +7,9 @@ mod links;
 mod look;
 mod page;
 mod replicas;
+mod server;
 
 pub use events::routes;
 pub use links::{Link, NoLink};
 pub use page::{File, PAGE};
-
-use serde::Serialize;
-
-/// Connections that wait to be accepted, and how many may.
-#[derive(Debug, Serialize)]
-struct AcceptQueue {
-    length: u64,
-    limit: u64,
-}
-
-impl From<(u64, u64)> for AcceptQueue {
-    fn from((length, limit): (u64, u64)) -> Self {
-        Self { length, limit }
-    }
-}
+pub use server::Server;

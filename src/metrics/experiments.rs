@@ -15,7 +15,7 @@ use prometheus::proto::MetricFamily;
 use prometheus::{IntGaugeVec, Opts};
 
 use super::list::EXPERIMENT_RUNNING;
-use crate::problem::Problem;
+use thread_states::problem::Problem;
 
 /// How long an experiment counts as running after it was last said to: so one whose runner has
 /// died is over soon. Runners say it every second.

@@ -5,7 +5,7 @@ use bytes::Bytes;
 use http::StatusCode;
 
 use super::headers;
-use crate::problem::{MEDIA_TYPE, Problem};
+use thread_states::problem::{MEDIA_TYPE, Problem};
 
 /// What is to be sent in the place of `bytes` if they are hyper's own refusal. An answer that
 /// passed through the front is told from one by its request id.

@@ -11,7 +11,7 @@ use tower::BoxError;
 use tower_http::timeout::TimeoutError;
 
 use super::Body;
-use crate::problem::Problem;
+use thread_states::problem::Problem;
 
 /// Why the front answers in the place of a server. The text is the answer's `detail`.
 #[derive(Debug, thiserror::Error)]

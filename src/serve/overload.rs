@@ -9,8 +9,8 @@ use http::{HeaderValue, Request, Response, StatusCode};
 use tower::layer::layer_fn;
 use tower::{Layer, Service};
 
-use crate::problem::Problem;
-use crate::thread_state::Registry;
+use thread_states::Registry;
+use thread_states::problem::Problem;
 
 /// Answers 503 to requests beyond `max` in flight on the server whose threads `registry` holds.
 pub(super) fn layer<S>(

@@ -1,7 +1,6 @@
 //! The experiments against labs of one process, with short waits: each is confirmed by the lab as
 //! it is, and contradicted by a lab that is not what it says.
 
-#![cfg(feature = "lab")]
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 #[path = "../common/lab.rs"]

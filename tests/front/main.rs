@@ -3,7 +3,6 @@
 //! The servers behind them are scripted and live in the test's process, and so do the clients: all
 //! write and read the bytes themselves.
 
-#![cfg(feature = "lab")]
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,

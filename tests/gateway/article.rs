@@ -3,7 +3,7 @@
 
 use std::time::{Duration, Instant};
 
-use threadlab::thread_state::State;
+use thread_states::State;
 
 use crate::harness::{Gateway, SOON, Server, eventually, threads};
 

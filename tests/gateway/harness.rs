@@ -17,8 +17,8 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use futures_util::{FutureExt, stream};
 use http_body_util::BodyExt;
+use thread_states::Registry;
 use threadlab::gateway::{BindError, Bound, Config, Running, asynchronous, synchronous};
-use threadlab::thread_state::Registry;
 
 /// How long anything may take that is to happen at once. Generous: the machine may be busy.
 pub(crate) const SOON: Duration = Duration::from_secs(10);

@@ -1,7 +1,6 @@
 //! Both gateways, held to one behaviour over real sockets, and to the differences that they are
 //! there to show.
 
-#![cfg(feature = "lab")]
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 #[macro_use]

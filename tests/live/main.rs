@@ -1,6 +1,5 @@
 //! The live page in a real browser, before real servers.
 
-#![cfg(feature = "lab")]
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 #[path = "../common/lab.rs"]

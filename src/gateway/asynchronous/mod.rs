@@ -20,8 +20,8 @@ use super::running::{Running, Worker};
 use super::service::Connected;
 use super::shutdown::Shutdown;
 use super::{App, Config, POOL_THREADS, refusal};
-use crate::thread_state::{Registry, park, unpark};
 use stream::Stream;
+use thread_states::{Registry, park, unpark};
 
 /// Binds a socket for each thread, all to the one address.
 ///

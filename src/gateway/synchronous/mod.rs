@@ -16,8 +16,8 @@ use super::listener::{self, BindError, Bound};
 use super::running::{Running, Worker};
 use super::service::Connected;
 use super::{App, Config, POOL_THREADS, refusal};
-use crate::thread_state::{InFlight, Registry, park, unpark};
 use stream::Stream;
+use thread_states::{InFlight, Registry, park, unpark};
 
 /// Binds the one socket from which all threads accept.
 ///

@@ -1,0 +1,40 @@
+//! A plain axum server on tokio's multi-thread runtime that accounts its threads by three lines,
+//! 1 to 3, and serves what they tell on a port and a thread of their own by a fourth.
+//!
+//!     cargo run --example service
+//!     curl http://127.0.0.1:3000/wait & curl http://127.0.0.1:9100/metrics
+
+#![allow(clippy::print_stdout, reason = "says where it listens")]
+
+use std::error::Error;
+use std::time::Duration;
+
+use axum::Router;
+use axum::routing::get;
+use thread_states::Metrics;
+use tokio::net::TcpListener;
+use tokio::runtime::Builder;
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let metrics = Metrics::new("shop")?; // 1: the server's name
+    let mut builder = Builder::new_multi_thread();
+    metrics.instrument(&mut builder); // 2: what each of its workers does
+    let exporter = metrics.export("127.0.0.1:9100")?; // 4
+    println!("metrics: http://{exporter}/metrics");
+    builder.enable_all().build()?.block_on(serve(&metrics))
+}
+
+async fn serve(metrics: &Metrics) -> Result<(), Box<dyn Error>> {
+    let app = Router::new()
+        .route("/", get(async || "nothing to wait for\n"))
+        .route("/wait", get(wait))
+        .layer(metrics.layer()); // 3: for which route it does it
+    let listener = TcpListener::bind("127.0.0.1:3000").await?;
+    println!("server: http://{}/", listener.local_addr()?);
+    Ok(axum::serve(listener, app).await?)
+}
+
+async fn wait() -> &'static str {
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    "awaited a timer\n"
+}

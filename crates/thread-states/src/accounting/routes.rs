@@ -1,0 +1,160 @@
+//! The names of a server's routes, and the index by which the accounting knows each.
+
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::sync::{Mutex, OnceLock, PoisonError};
+
+/// How many routes a server may have beyond those that it named at its start.
+pub const MOST_NEW_ROUTES: usize = 128;
+
+/// The last of the new routes stands for itself and all that come after it.
+pub const OTHER: &str = "other";
+
+/// The routes of one server: those that it named at its start and, up to [`MOST_NEW_ROUTES`],
+/// those that were asked for since. A route keeps its index, and its name is never forgotten.
+///
+/// ```
+/// use thread_states::Registry;
+///
+/// let registry = Registry::new("shop", ["/".to_owned()]);
+/// let routes = registry.routes();
+/// assert_eq!(routes.index("/basket/{id}"), 1);
+/// assert_eq!(routes.index("/basket/{id}"), 1);
+/// assert_eq!(routes.name(1), Some("/basket/{id}"));
+/// assert!(routes.iter().eq(["/", "/basket/{id}"]));
+/// ```
+#[derive(Debug)]
+pub struct Routes {
+    /// Filled from the front. A reader needs no lock, and a name once set is never moved.
+    names: Box<[OnceLock<Box<str>>]>,
+    /// A hash table of the indices, at most half full. What collides is in the next free place.
+    places: Box<[OnceLock<usize>]>,
+    adding: Mutex<()>,
+}
+
+impl Routes {
+    pub(super) fn new(known: impl IntoIterator<Item = String>) -> Self {
+        let known: Vec<String> = known.into_iter().collect();
+        let capacity = known.len() + MOST_NEW_ROUTES;
+        let routes = Self {
+            names: (0..capacity).map(|_| OnceLock::new()).collect(),
+            places: (0..2 * capacity).map(|_| OnceLock::new()).collect(),
+            adding: Mutex::new(()),
+        };
+        for name in &known {
+            routes.index(name);
+        }
+        routes
+    }
+
+    /// The index of a route, which it is given if it is new. Where there is no room for more
+    /// routes, it is that of [`OTHER`].
+    ///
+    /// Meant for patterns such as `/basket/{id}`, of which a server has few. To find a route that
+    /// was asked for before takes a hash of its name and one comparison, and no lock.
+    pub fn index(&self, name: &str) -> usize {
+        self.find(name).unwrap_or_else(|| self.add(name))
+    }
+
+    fn find(&self, name: &str) -> Option<usize> {
+        self.probe(name)
+            .map_while(OnceLock::get)
+            .copied()
+            .find(|index| self.name(*index) == Some(name))
+    }
+
+    /// The places in which a name may be, up to the first that is free.
+    fn probe(&self, name: &str) -> impl Iterator<Item = &OnceLock<usize>> {
+        let mut hasher = DefaultHasher::new();
+        name.hash(&mut hasher);
+        let first = (hasher.finish() % self.places.len() as u64) as usize;
+        let (before, from) = self.places.split_at(first);
+        from.iter().chain(before)
+    }
+
+    fn add(&self, name: &str) -> usize {
+        let last = self.names.len() - 1;
+        if self.names[last].get().is_some() {
+            return last;
+        }
+        let _adding = self.adding.lock().unwrap_or_else(PoisonError::into_inner);
+        // Somebody else may have added it meanwhile.
+        self.find(name).unwrap_or_else(|| self.add_alone(name))
+    }
+
+    /// Adds a route while nobody else does.
+    fn add_alone(&self, name: &str) -> usize {
+        let (next, last) = (self.iter().count(), self.names.len() - 1);
+        let (index, name) = if next < last {
+            (next, name)
+        } else {
+            (last, OTHER)
+        };
+        let _ = self.names[index].set(name.into());
+        let _ = self.probe(name).find(|place| place.set(index).is_ok());
+        index
+    }
+
+    /// The name of the route with this index.
+    #[must_use]
+    pub fn name(&self, index: usize) -> Option<&str> {
+        self.names.get(index)?.get().map(AsRef::as_ref)
+    }
+
+    /// The names of all routes, in the order of their indices.
+    pub fn iter(&self) -> impl Iterator<Item = &str> {
+        self.names
+            .iter()
+            .map_while(|name| name.get().map(AsRef::as_ref))
+    }
+
+    /// How many routes there can ever be.
+    #[must_use]
+    pub fn capacity(&self) -> usize {
+        self.names.len()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::thread;
+
+    use super::*;
+
+    #[test]
+    fn threads_that_ask_at_once_get_the_same_index() {
+        let routes = Routes::new(["/known".to_owned()]);
+        let indices = |start: usize| -> Vec<usize> {
+            let numbers = (0..100).map(|i| (i + start) % 100);
+            let mut found: Vec<_> = numbers
+                .map(|number| (number, routes.index(&format!("/{number}"))))
+                .collect();
+            found.sort_unstable();
+            found.into_iter().map(|(_, index)| index).collect()
+        };
+        let found: Vec<_> = thread::scope(|scope| {
+            let threads = [0, 30, 60].map(|start| scope.spawn(move || indices(start)));
+            threads.map(|thread| thread.join().unwrap()).into()
+        });
+        assert_eq!(found[0], found[1]);
+        assert_eq!(found[0], found[2]);
+        assert_eq!(routes.iter().count(), 101);
+        for (number, index) in found[0].iter().enumerate() {
+            assert_eq!(routes.name(*index), Some(&*format!("/{number}")));
+        }
+    }
+
+    #[test]
+    fn routes_that_have_no_room_are_other() {
+        let routes = Routes::new(["/known".to_owned()]);
+        for number in 1..MOST_NEW_ROUTES {
+            assert_eq!(routes.index(&format!("/{number}")), number);
+        }
+        for late in ["/late", "/later", OTHER] {
+            assert_eq!(routes.index(late), MOST_NEW_ROUTES, "{late}");
+        }
+        assert_eq!(routes.name(MOST_NEW_ROUTES), Some(OTHER));
+        assert_eq!(routes.index("/known"), 0);
+        assert_eq!(routes.index("/1"), 1);
+        assert_eq!(routes.iter().count(), routes.capacity());
+    }
+}

@@ -1,0 +1,37 @@
+//! Thread accounting for servers: the time of each server thread in five states, and the routes that
+//! hold the threads, as Prometheus metrics.
+//!
+//! Three lines add it to an axum server:
+//!
+//! ```
+//! use axum::{Router, routing::get};
+//! use thread_states::Metrics;
+//! use tokio::runtime::Builder;
+//!
+//! let metrics = Metrics::new("shop")?;
+//! let runtime = metrics.instrument(Builder::new_multi_thread().enable_all()).build()?;
+//! let app: Router = Router::new().route("/", get(async || "hello")).layer(metrics.layer());
+//! let address = metrics.export("127.0.0.1:0")?; // `/metrics`, on a thread of its own
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! The counters come from Linux. On other systems everything compiles, and [`supported`] returns an
+//! error that says so.
+//!
+//! # Layout
+//!
+//! * `accounting`: the state of each thread, and for how long; its public items are at the root
+//! * [`metrics`]: the list of metrics, the request layer, the collector, the exporter
+//! * [`problem`]: error responses of the exporter (RFC 9457)
+
+mod accounting;
+pub mod metrics;
+pub mod problem;
+
+pub use accounting::{
+    Entry, Held, InFlight, InFlightGuard, Journal, MOST_NEW_ROUTES, OTHER, PLACES, Parked, Reading,
+    Registration, Registry, Request, RouteReading, Routes, Seen, State, ThreadReading, Times,
+    Unsupported, Workers, held, held_at, hold, hold_at, index, now, park, parked, release,
+    release_at, seconds, supported, unpark,
+};
+pub use metrics::Metrics;

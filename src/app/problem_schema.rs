@@ -1,0 +1,69 @@
+//! OpenAPI schema of [`thread_states::problem::Problem`], which the library has no use for.
+//!
+//! The types here mirror the library's, field by field; only their schemas are used. A test compares
+//! them with a serialised problem.
+
+#![allow(dead_code, reason = "only the schemas of these types are used")]
+
+use utoipa::ToSchema;
+
+/// An error answer (RFC 9457, section 3.1). Its `type` is `about:blank` and left out, as the
+/// section allows: the status says what kind of problem it is.
+#[derive(ToSchema)]
+pub(super) struct Problem {
+    /// The reason phrase of the status, e.g. `Not Found`.
+    title: &'static str,
+    /// The HTTP status code, 400 to 599.
+    #[schema(minimum = 400, maximum = 599)]
+    status: u16,
+    /// One sentence: what was wrong, and what is allowed.
+    detail: String,
+    /// Extension member: the request parameter that was refused, if it was one.
+    #[schema(nullable = false)]
+    parameter: Option<Parameter>,
+}
+
+/// A refused parameter of a request.
+#[derive(ToSchema)]
+struct Parameter {
+    /// Its name, e.g. `seconds`.
+    name: &'static str,
+    /// The value as it was sent.
+    value: String,
+    /// What is allowed, e.g. `a number from 0 to 300`.
+    rule: String,
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use axum::http::StatusCode;
+    use thread_states::problem;
+    use utoipa::PartialSchema;
+
+    use super::*;
+
+    fn members(json: &serde_json::Value) -> BTreeSet<String> {
+        json.as_object().unwrap().keys().cloned().collect()
+    }
+
+    #[test]
+    fn the_schemas_have_the_members_of_a_problem() {
+        let parameter = problem::Parameter {
+            name: "seconds",
+            value: "-1".to_owned(),
+            rule: "a number from 0 to 300".to_owned(),
+        };
+        let problem =
+            problem::Problem::new(StatusCode::BAD_REQUEST, "no").with_parameter(parameter);
+        let problem = serde_json::to_value(problem).unwrap();
+        let schema = serde_json::to_value(Problem::schema()).unwrap();
+        assert_eq!(members(&schema["properties"]), members(&problem));
+        let schema = serde_json::to_value(Parameter::schema()).unwrap();
+        assert_eq!(
+            members(&schema["properties"]),
+            members(&problem["parameter"])
+        );
+    }
+}

@@ -1,0 +1,30 @@
+//! A server that the live page can show.
+
+use thread_states::Registry;
+
+use crate::metrics::Probe;
+
+/// A server of this process: its threads and requests, and its accept queue.
+#[derive(Debug, Clone)]
+pub struct Server {
+    pub(super) registry: Registry,
+    /// `None` if the server has no queue that can be read.
+    pub(super) accept_queue: Option<Probe>,
+}
+
+impl Server {
+    /// A server whose threads are those of `registry`.
+    #[must_use]
+    pub fn new(registry: Registry, accept_queue: Option<Probe>) -> Self {
+        Self {
+            registry,
+            accept_queue,
+        }
+    }
+
+    /// Its name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        self.registry.server()
+    }
+}

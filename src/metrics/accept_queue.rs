@@ -1,0 +1,89 @@
+//! Accept queues of the servers: connections that the kernel holds until a thread accepts them.
+
+use std::fmt;
+use std::io;
+use std::sync::Arc;
+
+use prometheus::core::{Collector, Desc};
+use prometheus::proto::MetricFamily;
+use prometheus::{IntGaugeVec, Opts};
+use serde::Serialize;
+use thread_states::metrics::list::Metric;
+
+use super::list::{ACCEPT_QUEUE_LENGTH, ACCEPT_QUEUE_LIMIT};
+
+/// Connections waiting to be accepted, and the maximum.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct AcceptQueue {
+    /// Connections waiting.
+    pub length: u64,
+    /// Maximum number of waiting connections.
+    pub limit: u64,
+}
+
+/// Reads the accept queue of one server. Clones share the function.
+#[derive(Clone)]
+pub struct Probe(Arc<dyn Fn() -> io::Result<AcceptQueue> + Send + Sync>);
+
+impl Probe {
+    /// A probe that calls `read` each time.
+    pub fn new(read: impl Fn() -> io::Result<AcceptQueue> + Send + Sync + 'static) -> Self {
+        Self(Arc::new(read))
+    }
+
+    /// Returns the queue now; `None` if the kernel does not report it.
+    #[must_use]
+    pub fn read(&self) -> Option<AcceptQueue> {
+        (self.0)().ok()
+    }
+}
+
+impl fmt::Debug for Probe {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("Probe")
+    }
+}
+
+/// The accept queues of all servers of this process, as metrics.
+#[derive(Debug)]
+pub struct AcceptQueues {
+    servers: Vec<(String, Probe)>,
+    length: IntGaugeVec,
+    limit: IntGaugeVec,
+}
+
+impl AcceptQueues {
+    /// A collector for these servers, by name.
+    ///
+    /// # Errors
+    ///
+    /// When Prometheus does not allow a name on the list.
+    pub fn new(servers: Vec<(String, Probe)>) -> prometheus::Result<Self> {
+        let gauge =
+            |metric: Metric| IntGaugeVec::new(Opts::new(metric.name, metric.help), metric.labels);
+        Ok(Self {
+            servers,
+            length: gauge(ACCEPT_QUEUE_LENGTH)?,
+            limit: gauge(ACCEPT_QUEUE_LIMIT)?,
+        })
+    }
+}
+
+impl Collector for AcceptQueues {
+    fn desc(&self) -> Vec<&Desc> {
+        [self.length.desc(), self.limit.desc()].concat()
+    }
+
+    fn collect(&self) -> Vec<MetricFamily> {
+        self.length.reset();
+        self.limit.reset();
+        for (server, probe) in &self.servers {
+            let Some(AcceptQueue { length, limit }) = probe.read() else {
+                continue;
+            };
+            self.length.with_label_values(&[server]).set(length as i64);
+            self.limit.with_label_values(&[server]).set(limit as i64);
+        }
+        [self.length.collect(), self.limit.collect()].concat()
+    }
+}
