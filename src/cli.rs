@@ -8,12 +8,13 @@ use std::num::NonZeroUsize;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, Parser, Subcommand};
 use tracing_subscriber::EnvFilter;
 
+use crate::flavor::Flavor;
 use crate::gateway::Limits;
 use crate::live::Link;
-use crate::serve::{self, Address, Addresses, Kind, Settings, raise_file_limit};
+use crate::serve::{self, Address, Addresses, Settings, raise_file_limit};
 
 /// A lab that shows where a server thread's time goes: busy, or waiting, and in which way.
 ///
@@ -94,8 +95,8 @@ struct Servers {
 
 #[derive(Debug, Clone, Args)]
 struct Serve {
-    /// Which gateway serves the app
-    gateway: Gateway,
+    /// Execution model of the server
+    flavor: Flavor,
     /// Where the server listens
     #[arg(
         long,
@@ -107,14 +108,6 @@ struct Serve {
     listen: String,
     #[command(flatten)]
     common: Common,
-}
-
-#[derive(Debug, Clone, Copy, ValueEnum)]
-enum Gateway {
-    /// Threads that wait
-    Sync,
-    /// Event loops
-    Async,
 }
 
 #[derive(Debug, Clone, Args)]
@@ -236,13 +229,9 @@ pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
     match cli.command.unwrap_or(Command::Up(cli.up)) {
         Command::Up(up) => serve::up(&up.addresses(), &up.common.settings()),
         Command::Serve(serve) => {
-            let kind = match serve.gateway {
-                Gateway::Sync => Kind::Sync,
-                Gateway::Async => Kind::Async,
-            };
             let listen = address(&serve.listen, "--listen", "THREADLAB_LISTEN");
             serve::serve(
-                kind,
+                serve.flavor,
                 &listen,
                 &serve.common.metrics(),
                 &serve.common.settings(),

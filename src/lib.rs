@@ -20,6 +20,7 @@
 //!
 //! What puts them together:
 //!
+//! * [`flavor`]: synchronous or asynchronous
 //! * [`serve`]: the composition root
 //! * [`cli`]: commands and flags
 
@@ -28,6 +29,7 @@
 pub mod app;
 pub mod cli;
 pub mod experiment;
+pub mod flavor;
 pub mod gateway;
 pub mod live;
 pub mod metrics;

@@ -19,6 +19,7 @@ use tower_http::request_id::PropagateRequestIdLayer;
 
 pub use self::address::Address;
 use self::signals::Signals;
+use crate::flavor::Flavor;
 use crate::gateway::{self, asynchronous, synchronous};
 use crate::metrics::list::BLOCKING_POOL_LIMIT;
 use crate::metrics::{AcceptQueue, AcceptQueues, Experiments, Probe};
@@ -27,26 +28,6 @@ use thread_states::metrics::exporter::{self, Readiness};
 use thread_states::metrics::list::{Metric, UNMATCHED};
 use thread_states::metrics::{self, RequestLayer, Waits};
 use thread_states::{Metrics, Registry};
-
-/// Which gateway serves the app.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
-    /// Threads that wait.
-    Sync,
-    /// Event loops.
-    Async,
-}
-
-impl Kind {
-    /// Its name in metrics, paths and thread names.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Sync => "sync",
-            Self::Async => "async",
-        }
-    }
-}
 
 /// What every server of a process has in common.
 #[derive(Debug, Clone)]
@@ -73,7 +54,7 @@ pub struct Settings {
 ///
 /// When an address is taken or a thread cannot be started.
 pub fn serve(
-    kind: Kind,
+    flavor: Flavor,
     listen: &Address,
     metrics: &Address,
     settings: &Settings,
@@ -81,10 +62,10 @@ pub fn serve(
     let signals = Signals::catch()?;
     raise_file_limit();
     let mut lab = Lab::new(metrics)?;
-    let bound = bind_server(kind, listen, settings)?;
-    let server = lab.start(kind, bound, settings)?;
+    let bound = bind_server(flavor, listen, settings)?;
+    let server = lab.start(flavor, bound, settings)?;
     let metrics = lab.export(&settings.links, Some(&listen.text))?;
-    announce::server(kind, server, metrics);
+    announce::server(flavor, server, metrics);
     lab.run(signals, settings.grace)
 }
 
@@ -113,13 +94,17 @@ pub fn up(addresses: &Addresses, settings: &Settings) -> anyhow::Result<ExitCode
     let front = addresses
         .front
         .listen(|address| proxy::bind(address).map_err(|error| error.source))?;
-    let sync = bind_server(Kind::Sync, &addresses.sync, settings)?;
-    let r#async = bind_server(Kind::Async, &addresses.r#async, settings)?;
+    let sync = bind_server(Flavor::Sync, &addresses.sync, settings)?;
+    let r#async = bind_server(Flavor::Async, &addresses.r#async, settings)?;
 
-    let sync = lab.start(Kind::Sync, sync, settings)?;
-    let r#async = lab.start(Kind::Async, r#async, settings)?;
+    let sync = lab.start(Flavor::Sync, sync, settings)?;
+    let r#async = lab.start(Flavor::Async, r#async, settings)?;
     let metrics = lab.export(&settings.links, None)?;
-    let front = lab.start_front(front, [(Kind::Sync, sync), (Kind::Async, r#async)], metrics)?;
+    let front = lab.start_front(
+        front,
+        [(Flavor::Sync, sync), (Flavor::Async, r#async)],
+        metrics,
+    )?;
     announce::lab(&announce::Lab {
         front,
         sync,
@@ -160,7 +145,7 @@ impl Lab {
     /// Starts a server on its bound address.
     fn start(
         &mut self,
-        kind: Kind,
+        flavor: Flavor,
         bound: gateway::Bound,
         settings: &Settings,
     ) -> anyhow::Result<SocketAddr> {
@@ -169,16 +154,16 @@ impl Lab {
             .copied()
             .chain([UNMATCHED])
             .map(str::to_owned);
-        let registry = Registry::new(kind.as_str(), routes);
+        let registry = Registry::new(flavor.as_str(), routes);
         let metrics = Metrics::of(registry.clone())?;
-        let requests = request_layer(kind, &metrics);
-        let app = stack(kind, Some(requests), &registry, settings);
-        let spawn = match kind {
-            Kind::Sync => synchronous::spawn,
-            Kind::Async => asynchronous::spawn,
+        let requests = request_layer(flavor, &metrics);
+        let app = stack(flavor, Some(requests), &registry, settings);
+        let spawn = match flavor {
+            Flavor::Sync => synchronous::spawn,
+            Flavor::Async => asynchronous::spawn,
         };
-        let server = spawn(bound, app, registry.clone(), kind.as_str())
-            .with_context(|| format!("the threads of {} cannot be started", kind.as_str()))?;
+        let server = spawn(bound, app, registry.clone(), flavor.as_str())
+            .with_context(|| format!("the threads of {} cannot be started", flavor.as_str()))?;
         let address = server.local_addr();
         let queue = server.clone();
         let queue = Probe::new(move || {
@@ -190,10 +175,10 @@ impl Lab {
         });
         self.shown
             .push(live::Server::new(registry.clone(), Some(queue.clone())));
-        self.queues.push((kind.as_str().to_owned(), queue));
+        self.queues.push((flavor.as_str().to_owned(), queue));
         let pool = settings.threads.get() * gateway::POOL_THREADS;
         self.pools
-            .with_label_values(&[kind.as_str()])
+            .with_label_values(&[flavor.as_str()])
             .set(pool as i64);
         self.metrics.push(metrics);
         self.servers.push(server);
@@ -220,18 +205,18 @@ impl Lab {
     fn start_front(
         &mut self,
         bound: proxy::Bound,
-        servers: [(Kind, SocketAddr); 2],
+        servers: [(Flavor, SocketAddr); 2],
         metrics: SocketAddr,
     ) -> anyhow::Result<SocketAddr> {
-        let upstream = |(kind, server)| proxy::Upstream {
-            name: Kind::as_str(kind),
+        let upstream = |(flavor, server)| proxy::Upstream {
+            name: Flavor::as_str(flavor),
             server: reachable(server),
-            keep_alive: kind == Kind::Async,
+            keep_alive: flavor == Flavor::Async,
             threads: proxy::Target::new(
                 reachable(metrics),
-                match kind {
-                    Kind::Sync => "/threads/stream?server=sync",
-                    Kind::Async => "/threads/stream?server=async",
+                match flavor {
+                    Flavor::Sync => "/threads/stream?server=sync",
+                    Flavor::Async => "/threads/stream?server=async",
                 },
             ),
         };
@@ -287,10 +272,10 @@ fn pools() -> prometheus::Result<IntGaugeVec> {
 
 /// What measures the requests of a server.
 #[must_use]
-pub fn request_layer(kind: Kind, metrics: &Metrics) -> RequestLayer {
-    let waits = match kind {
-        Kind::Sync => Waits::WithThread,
-        Kind::Async => Waits::WithoutThread,
+pub fn request_layer(flavor: Flavor, metrics: &Metrics) -> RequestLayer {
+    let waits = match flavor {
+        Flavor::Sync => Waits::WithThread,
+        Flavor::Async => Waits::WithoutThread,
     };
     // The gateways count a request from before its head is read.
     let layer = metrics.layer().waits(waits).in_flight_elsewhere();
@@ -300,14 +285,14 @@ pub fn request_layer(kind: Kind, metrics: &Metrics) -> RequestLayer {
 /// The app with what is around it; a request meets the layers from the first to the last.
 /// Without `requests` they are not measured.
 pub fn stack(
-    kind: Kind,
+    flavor: Flavor,
     requests: Option<RequestLayer>,
     threads: &Registry,
     settings: &Settings,
 ) -> Router {
     // The synchronous server has its threads for a limit.
     let overload =
-        (kind == Kind::Async).then(|| overload::layer(threads.clone(), settings.max_in_flight));
+        (flavor == Flavor::Async).then(|| overload::layer(threads.clone(), settings.max_in_flight));
     let layers = ServiceBuilder::new()
         .option_layer(requests)
         .layer(PropagateRequestIdLayer::x_request_id())
@@ -320,13 +305,13 @@ pub fn stack(
 }
 
 fn bind_server(
-    kind: Kind,
+    flavor: Flavor,
     listen: &Address,
     settings: &Settings,
 ) -> anyhow::Result<gateway::Bound> {
-    let bind = match kind {
-        Kind::Sync => synchronous::bind,
-        Kind::Async => asynchronous::bind,
+    let bind = match flavor {
+        Flavor::Sync => synchronous::bind,
+        Flavor::Async => asynchronous::bind,
     };
     listen.listen(|address| {
         let config = gateway::Config {

@@ -7,13 +7,14 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The modules, and which others of ours each may import. `serve` and `cli` may import all.
-const ALLOWED: [(&str, &[&str]); 6] = [
-    ("app", &[]),
-    ("proxy", &[]),
-    ("gateway", &[]),
-    ("metrics", &[]),
-    ("live", &["metrics"]),
-    ("experiment", &[]),
+const ALLOWED: [(&str, &[&str]); 7] = [
+    ("flavor", &[]),
+    ("app", &["flavor"]),
+    ("proxy", &["flavor"]),
+    ("gateway", &["flavor"]),
+    ("metrics", &["flavor"]),
+    ("live", &["flavor", "metrics"]),
+    ("experiment", &["flavor"]),
 ];
 
 fn rust_files(path: &Path) -> Vec<PathBuf> {

@@ -4,7 +4,7 @@ use std::io::{self, Write};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use threadlab::serve::Kind;
+use threadlab::flavor::Flavor;
 
 use crate::cpu::Cpus;
 use crate::load::{Client, Connections, Rate};
@@ -36,26 +36,31 @@ struct Claim {
 /// All of them.
 pub(crate) fn all(cpus: &Cpus) -> anyhow::Result<Vec<Comparison>> {
     let mut all = Vec::new();
-    for (kind, connections) in [
-        (Kind::Async, Connections::Kept),
-        (Kind::Async, Connections::PerRequest),
+    for (flavor, connections) in [
+        (Flavor::Async, Connections::Kept),
+        (Flavor::Async, Connections::PerRequest),
         // It answers every request with the end of its connection.
-        (Kind::Sync, Connections::PerRequest),
+        (Flavor::Sync, Connections::PerRequest),
     ] {
         for rate in [Rate::Saturation, Rate::PerSecond(1_000)] {
-            all.push(Comparison::new(kind, connections, rate, cpus)?);
+            all.push(Comparison::new(flavor, connections, rate, cpus)?);
         }
     }
     Ok(all)
 }
 
 impl Comparison {
-    fn new(kind: Kind, connections: Connections, rate: Rate, cpus: &Cpus) -> anyhow::Result<Self> {
+    fn new(
+        flavor: Flavor,
+        connections: Connections,
+        rate: Rate,
+        cpus: &Cpus,
+    ) -> anyhow::Result<Self> {
         const OFF: usize = 0;
         const STATES: usize = 1;
         const REQUESTS: usize = 2;
         let mut servers = [Accounting::Off, Accounting::States, Accounting::Requests]
-            .map(|accounting| server::gateway(kind, accounting, cpus))
+            .map(|accounting| server::gateway(flavor, accounting, cpus))
             .into_iter()
             .collect::<anyhow::Result<Vec<_>>>()?;
         let saturated = rate == Rate::Saturation;
@@ -69,14 +74,14 @@ impl Comparison {
             claim(REQUESTS, OFF, saturated.then_some(1.03)),
         ];
         if saturated {
-            let at_most = match (kind, connections) {
-                (Kind::Async, Connections::Kept) => Some(1.05),
-                (Kind::Async, Connections::PerRequest) => None,
-                (Kind::Sync, _) => Some(1.0),
+            let at_most = match (flavor, connections) {
+                (Flavor::Async, Connections::Kept) => Some(1.05),
+                (Flavor::Async, Connections::PerRequest) => None,
+                (Flavor::Sync, _) => Some(1.0),
             };
-            let bare = match kind {
-                Kind::Async => server::hyper(cpus)?,
-                Kind::Sync => server::blocking_loop(cpus)?,
+            let bare = match flavor {
+                Flavor::Async => server::hyper(cpus)?,
+                Flavor::Sync => server::blocking_loop(cpus)?,
             };
             for (other, at_most) in [
                 (server::axum_with_the_app(cpus)?, at_most),
@@ -88,7 +93,7 @@ impl Comparison {
             }
         }
         Ok(Self {
-            title: title(kind, connections, rate),
+            title: title(flavor, connections, rate),
             servers,
             connections,
             rate,
@@ -124,7 +129,7 @@ impl Comparison {
     }
 }
 
-fn title(kind: Kind, connections: Connections, rate: Rate) -> String {
+fn title(flavor: Flavor, connections: Connections, rate: Rate) -> String {
     let connections = match connections {
         Connections::Kept => "keep-alive",
         Connections::PerRequest => "a connection per request",
@@ -133,7 +138,7 @@ fn title(kind: Kind, connections: Connections, rate: Rate) -> String {
         Rate::Saturation => "saturation".to_owned(),
         Rate::PerSecond(rate) => format!("{rate} requests/s"),
     };
-    format!("{}, {connections}, {rate}", kind.as_str())
+    format!("{}, {connections}, {rate}", flavor.as_str())
 }
 
 /// What one turn came to.

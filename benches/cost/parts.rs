@@ -12,7 +12,7 @@ use futures_util::FutureExt;
 use http::Request;
 use thread_states::Metrics;
 use thread_states::{self, InFlight, Registry};
-use threadlab::serve::Kind;
+use threadlab::flavor::Flavor;
 use threadlab::{app, serve};
 use tower::ServiceExt;
 
@@ -67,8 +67,8 @@ pub(crate) fn measure(turns: usize, out: &mut dyn Write) -> anyhow::Result<()> {
 /// From less to more.
 fn apps(registry: &Registry, metrics: &Metrics) -> [(&'static str, Router); 5] {
     let settings = server::settings();
-    let stack = |requests| serve::stack(Kind::Async, requests, registry, &settings);
-    let layer = || serve::request_layer(Kind::Async, metrics);
+    let stack = |requests| serve::stack(Flavor::Async, requests, registry, &settings);
+    let layer = || serve::request_layer(Flavor::Async, metrics);
     let app = app::router(app::Limits::default());
     [
         (

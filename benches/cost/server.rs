@@ -22,8 +22,9 @@ use hyper_util::rt::TokioIo;
 use serde::Serialize;
 use thread_states::Metrics;
 use thread_states::Registry;
+use threadlab::flavor::Flavor;
 use threadlab::gateway::{asynchronous, synchronous};
-use threadlab::serve::{Kind, Settings};
+use threadlab::serve::Settings;
 use threadlab::{app, gateway, serve};
 
 use crate::cpu::{Cpus, Thread};
@@ -62,24 +63,28 @@ pub(crate) fn settings() -> Settings {
 }
 
 /// The lab's own server, just as it is run, with that much accounting.
-pub(crate) fn gateway(kind: Kind, accounting: Accounting, cpus: &Cpus) -> anyhow::Result<Server> {
+pub(crate) fn gateway(
+    flavor: Flavor,
+    accounting: Accounting,
+    cpus: &Cpus,
+) -> anyhow::Result<Server> {
     let name = match accounting {
         Accounting::Off => "gateway, accounting off",
         Accounting::States => "gateway, states",
         Accounting::Requests => "gateway, states and requests",
     };
     let routes = app::ROUTES.iter().map(|route| (*route).to_owned());
-    let registry = Registry::new(kind.as_str(), routes);
+    let registry = Registry::new(flavor.as_str(), routes);
     let metrics = Metrics::of(registry.clone())?;
     let requests =
-        (accounting == Accounting::Requests).then(|| serve::request_layer(kind, &metrics));
-    let app = serve::stack(kind, requests, &registry, &settings());
+        (accounting == Accounting::Requests).then(|| serve::request_layer(flavor, &metrics));
+    let app = serve::stack(flavor, requests, &registry, &settings());
     let config = gateway::Config::new(([127, 0, 0, 1], 0).into());
     let accounted = (accounting != Accounting::Off).then_some(registry);
     let thread = unique_name();
-    let running = match kind {
-        Kind::Sync => synchronous::spawn(synchronous::bind(&config)?, app, accounted, &thread),
-        Kind::Async => asynchronous::spawn(asynchronous::bind(&config)?, app, accounted, &thread),
+    let running = match flavor {
+        Flavor::Sync => synchronous::spawn(synchronous::bind(&config)?, app, accounted, &thread),
+        Flavor::Async => asynchronous::spawn(asynchronous::bind(&config)?, app, accounted, &thread),
     }?;
     Ok(Server {
         name,

@@ -5,7 +5,8 @@ use std::io::{self, Write};
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
 
-use super::{Kind, reachable};
+use super::reachable;
+use crate::flavor::Flavor;
 
 /// Where the lab in one process listens.
 pub(super) struct Lab {
@@ -52,8 +53,8 @@ Ctrl-C ends it.
 }
 
 /// Tells where one server is.
-pub(super) fn server(kind: Kind, server: SocketAddr, metrics: SocketAddr) {
-    let name = kind.as_str();
+pub(super) fn server(flavor: Flavor, server: SocketAddr, metrics: SocketAddr) {
+    let name = flavor.as_str();
     tell(format_args!(
         "threadlab: {name} on http://{server}, metrics on http://{metrics}/metrics\n"
     ));
