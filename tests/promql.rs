@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, fs};
 
 use promql_parser::parser;
 use thread_states::State;
-use thread_states::metrics::list::{self, Kind, Metric};
+use thread_states::metrics::list::{self, Metric, MetricKind};
 use threadlab::{app::ROUTES, experiment, metrics::list as lab};
 
 mod common {
@@ -186,7 +186,7 @@ fn exported() -> Series {
         name, kind, labels, ..
     } in ours()
     {
-        if *kind == Kind::Histogram {
+        if *kind == MetricKind::Histogram {
             add_histogram(name, labels, &mut add);
         } else {
             add((*name).to_owned(), labels);

@@ -1,4 +1,4 @@
-//! Accept queues of the servers: connections that the kernel holds until a thread accepts them.
+//! Accept queues of the servers: connections that wait in the kernel until a thread accepts them.
 
 use std::fmt;
 use std::io;
@@ -12,7 +12,7 @@ use thread_states::metrics::list::Metric;
 
 use super::list::{ACCEPT_QUEUE_LENGTH, ACCEPT_QUEUE_LIMIT};
 
-/// Connections waiting to be accepted, and the maximum.
+/// State of one server's accept queue.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct AcceptQueue {
     /// Connections waiting.
@@ -21,17 +21,17 @@ pub struct AcceptQueue {
     pub limit: u64,
 }
 
-/// Reads the accept queue of one server. Clones share the function.
+/// Reader of one server's accept queue. Clones share the function.
 #[derive(Clone)]
 pub struct Probe(Arc<dyn Fn() -> io::Result<AcceptQueue> + Send + Sync>);
 
 impl Probe {
-    /// A probe that calls `read` each time.
+    /// Creates a probe that calls `read` each time.
     pub fn new(read: impl Fn() -> io::Result<AcceptQueue> + Send + Sync + 'static) -> Self {
         Self(Arc::new(read))
     }
 
-    /// Returns the queue now; `None` if the kernel does not report it.
+    /// Returns the present state of the queue; `None` if the kernel does not report it.
     #[must_use]
     pub fn read(&self) -> Option<AcceptQueue> {
         (self.0)().ok()
@@ -44,7 +44,7 @@ impl fmt::Debug for Probe {
     }
 }
 
-/// The accept queues of all servers of this process, as metrics.
+/// Collector for the accept queues of all servers of this process.
 #[derive(Debug)]
 pub struct AcceptQueues {
     servers: Vec<(String, Probe)>,
@@ -53,11 +53,11 @@ pub struct AcceptQueues {
 }
 
 impl AcceptQueues {
-    /// A collector for these servers, by name.
+    /// Creates a collector for these servers, given by name.
     ///
     /// # Errors
     ///
-    /// When Prometheus does not allow a name on the list.
+    /// Returns an error if Prometheus does not allow the name of a metric or label.
     pub fn new(servers: Vec<(String, Probe)>) -> prometheus::Result<Self> {
         let gauge =
             |metric: Metric| IntGaugeVec::new(Opts::new(metric.name, metric.help), metric.labels);

@@ -1,4 +1,5 @@
-//! Which experiment runs, for the marks in the graphs: whoever runs one says so, again and again.
+//! The experiments that are running, for the annotations in the graphs: the runner of an experiment
+//! announces it every second.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -17,24 +18,26 @@ use prometheus::{IntGaugeVec, Opts};
 use super::list::EXPERIMENT_RUNNING;
 use thread_states::problem::Problem;
 
-/// How long an experiment counts as running after it was last said to: so one whose runner has
-/// died is over soon. Runners say it every second.
-const HOLDS: Duration = Duration::from_secs(3);
+/// Time that an announcement is valid. A runner that was killed cannot announce the end of its
+/// experiment, so it is not asked to.
+const VALIDITY: Duration = Duration::from_secs(3);
 
-/// The experiments that there are, and which of them runs. Clones share one answer.
+/// Collector and route for running experiments. Clones share the state.
 ///
-/// Only names that were given at the start become values of a label, whatever others are announced.
+/// Only the names given at creation become label values, so that clients cannot create series.
 #[derive(Debug, Clone)]
 pub struct Experiments {
     running: IntGaugeVec,
-    /// Until when each counts as running; `None` for one that was never announced.
+    /// End of the last announcement's validity, by experiment; `None` if it was never announced.
     until: Arc<Mutex<BTreeMap<&'static str, Option<Instant>>>>,
 }
 
 impl Experiments {
+    /// Creates a collector for the experiments with these names.
+    ///
     /// # Errors
     ///
-    /// When the metric's name on the list is none that Prometheus allows.
+    /// Returns an error if Prometheus does not allow the name of the metric or label.
     pub fn new(names: impl IntoIterator<Item = &'static str>) -> prometheus::Result<Self> {
         let opts = Opts::new(EXPERIMENT_RUNNING.name, EXPERIMENT_RUNNING.help);
         let until = names.into_iter().map(|name| (name, None)).collect();
@@ -44,11 +47,11 @@ impl Experiments {
         })
     }
 
-    /// The route on which an experiment is announced: `POST /experiments/NAME`. Answers 204, or 404
-    /// if there is none of that name.
+    /// Returns the route that announces an experiment, `POST /experiments/NAME`. It responds with
+    /// 204, or 404 if the name is unknown.
     pub fn routes(&self) -> Router {
         let experiments = self.clone();
-        // A name that is no text is none of them.
+        // A name that is not UTF-8 is unknown like any other.
         let announce = async move |name: Result<Path<String>, PathRejection>| {
             experiments.announce(name.as_deref().map_or("", String::as_str))
         };
@@ -58,17 +61,15 @@ impl Experiments {
     fn announce(&self, name: &str) -> Response {
         match self.until().get_mut(name) {
             Some(until) => {
-                *until = Some(Instant::now() + HOLDS);
+                *until = Some(Instant::now() + VALIDITY);
                 StatusCode::NO_CONTENT.into_response()
             }
-            None => {
-                Problem::new(StatusCode::NOT_FOUND, "no such experiment is known").into_response()
-            }
+            None => Problem::new(StatusCode::NOT_FOUND, "unknown experiment").into_response(),
         }
     }
 
     fn until(&self) -> MutexGuard<'_, BTreeMap<&'static str, Option<Instant>>> {
-        // No one leaves it half changed.
+        // Each change is a single assignment, so a panic cannot leave the map half changed.
         self.until.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

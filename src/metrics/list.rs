@@ -1,41 +1,41 @@
-//! The list of metrics that only the lab has. Dashboards, rules and documents use these and
-//! [`thread_states::metrics::list`], and no other name of ours.
+//! The metrics that only the lab has: names, help texts and labels, each in one place. Those of the
+//! thread accounting are in [`thread_states::metrics::list`].
 
-use thread_states::metrics::list::{Kind, Metric};
+use thread_states::metrics::list::{Metric, MetricKind};
 
-/// Connections that wait to be accepted.
+/// Connections in the accept queue.
 pub const ACCEPT_QUEUE_LENGTH: Metric = Metric {
     name: "tcp_accept_queue_length",
-    help: "Connections that the kernel holds for a server until a thread accepts them (TCP_INFO of \
-           its listening sockets).",
-    kind: Kind::Gauge,
+    help: "Connections of a server that wait in the kernel's accept queue (TCP_INFO of its \
+           listening sockets).",
+    kind: MetricKind::Gauge,
     labels: &["server"],
 };
 
-/// How many connections may wait to be accepted.
+/// Maximum length of the accept queue.
 pub const ACCEPT_QUEUE_LIMIT: Metric = Metric {
     name: "tcp_accept_queue_limit",
-    help: "How many connections the kernel holds for a server at most (TCP_INFO of its listening \
+    help: "Maximum number of connections in a server's accept queue (TCP_INFO of its listening \
            sockets).",
-    kind: Kind::Gauge,
+    kind: MetricKind::Gauge,
     labels: &["server"],
 };
 
-/// How many threads may block beside a server's own.
+/// Maximum number of threads for blocking calls.
 pub const BLOCKING_POOL_LIMIT: Metric = Metric {
     name: "blocking_pool_limit",
-    help: "How many threads a server has at most for calls that block, beside its own (tokio's \
-           spawn_blocking). They are no server threads and have no states.",
-    kind: Kind::Gauge,
+    help: "Maximum number of threads that a server may start for blocking calls (tokio's \
+           spawn_blocking). They are not server threads and have no states.",
+    kind: MetricKind::Gauge,
     labels: &["server"],
 };
 
-/// Whether an experiment runs.
+/// Experiments that are running.
 pub const EXPERIMENT_RUNNING: Metric = Metric {
     name: "experiment_running",
-    help: "1 while this experiment runs: its runner says so every second, and 3 s after it last \
-           did, the experiment is over; else 0.",
-    kind: Kind::Gauge,
+    help: "1 while the experiment runs, otherwise 0. Its runner announces it every second; 3 s after \
+           the last announcement it counts as ended.",
+    kind: MetricKind::Gauge,
     labels: &["experiment"],
 };
 

@@ -1,8 +1,8 @@
-//! The metrics that only the lab has, beside those of [`thread_states`].
+//! The metrics that only the lab has, in addition to those of [`thread_states`].
 //!
 //! * `list`: their names, help texts and labels
 //! * `accept_queue`: connections that no thread has accepted yet
-//! * `experiments`: which experiment runs
+//! * `experiments`: the experiments that are running
 
 mod accept_queue;
 mod experiments;

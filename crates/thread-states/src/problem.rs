@@ -1,44 +1,44 @@
-//! The one shape of every error answer: `application/problem+json`, RFC 9457.
+//! Error responses in the format `application/problem+json` (RFC 9457).
 //!
-//! A leaf that the app, the gateways and the front share, so that a client meets one shape
-//! whoever refused it.
+//! The exporter responds with them. They are public so that a service can use one format for all its
+//! error responses.
 
 use axum::response::IntoResponse;
 use http::header::{CONTENT_LENGTH, CONTENT_TYPE};
 use http::{HeaderValue, Response, StatusCode};
 use serde::Serialize;
 
-/// The media type of [`Problem`] as JSON.
+/// Media type of a [`Problem`] in JSON.
 pub const MEDIA_TYPE: HeaderValue = HeaderValue::from_static("application/problem+json");
 
-/// An error answer (RFC 9457, section 3.1). Its `type` is `about:blank` and left out, as the
-/// section allows: the status says what kind of problem it is.
+/// Body of an error response (RFC 9457, section 3.1). It has no `type` member, which means
+/// `about:blank`: the problem has no more meaning than its status code (section 4.2.1).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Problem {
-    /// The reason phrase of the status, e.g. `Not Found`.
+    /// Reason phrase of the status, e.g. `Not Found`.
     pub title: &'static str,
-    /// The HTTP status code, 400 to 599.
+    /// HTTP status code, 400 to 599.
     pub status: u16,
-    /// One sentence: what was wrong, and what is allowed.
+    /// Explanation for people, one sentence: the error, and what is allowed instead.
     pub detail: String,
-    /// Extension member: the request parameter that was refused, if it was one.
+    /// Extension member: the invalid request parameter, if that is the error.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub parameter: Option<Parameter>,
 }
 
-/// A refused parameter of a request.
+/// Invalid parameter of a request.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Parameter {
-    /// Its name, e.g. `seconds`.
+    /// Name, e.g. `seconds`.
     pub name: &'static str,
-    /// The value as it was sent.
+    /// Value as the client sent it.
     pub value: String,
-    /// What is allowed, e.g. `a number from 0 to 300`.
+    /// Allowed values, e.g. `a number from 0 to 300`.
     pub rule: String,
 }
 
 impl Problem {
-    /// A problem of this status; `detail` is one sentence for a person.
+    /// Creates a problem with this status; `detail` is one sentence for people.
     #[must_use]
     pub fn new(status: StatusCode, detail: impl Into<String>) -> Self {
         Self {
@@ -49,21 +49,21 @@ impl Problem {
         }
     }
 
-    /// The same problem, naming the parameter that was refused.
+    /// Adds the invalid parameter.
     #[must_use]
     pub fn with_parameter(mut self, parameter: Parameter) -> Self {
         self.parameter = Some(parameter);
         self
     }
 
-    /// The JSON text of the answer.
+    /// Returns the body as JSON.
     #[must_use]
     pub fn to_json(&self) -> String {
-        // A struct of strings and integers: serialising it cannot fail.
+        // Serialising strings and integers cannot fail.
         serde_json::to_string(self).unwrap_or_default()
     }
 
-    /// The whole answer, with its length and media type set.
+    /// Returns the whole response, with the headers `Content-Type` and `Content-Length`.
     #[must_use]
     pub fn into_response<B: From<String>>(self) -> Response<B> {
         let body = self.to_json();
@@ -80,7 +80,7 @@ impl Problem {
 
 impl IntoResponse for Problem {
     fn into_response(self) -> axum::response::Response {
-        // The inherent function of the same name.
+        // The inherent method of the same name takes precedence.
         Problem::into_response(self)
     }
 }
@@ -90,7 +90,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_parameter_value_and_rule() {
+    fn response_contains_parameter_value_and_rule() {
         let problem = Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "seconds is too large")
             .with_parameter(Parameter {
                 name: "seconds",

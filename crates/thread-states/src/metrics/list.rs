@@ -1,68 +1,87 @@
-//! The one list of metrics. Dashboards, rules and documents use no other name of ours.
+//! The metrics of this crate: names, help texts and labels, each in one place.
 
-/// A metric: what it is called, what it tells, and how its series differ.
+/// Description of a metric, without its values.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Metric {
-    /// Its name; the unit is its last part, `_total` aside.
+    /// Name, which ends with the unit, or with the unit and `_total`.
     pub name: &'static str,
-    /// What it tells, with its source where that is not obvious.
+    /// Help text.
     pub help: &'static str,
-    /// How its values move.
-    pub kind: Kind,
-    /// The labels of its series, in their order.
+    /// Type of the metric.
+    pub kind: MetricKind,
+    /// Names of the labels, in the order in which `/metrics` shows them.
     pub labels: &'static [&'static str],
 }
 
-/// The label that all metrics of a server have in common: its name.
+/// Type of a metric, as Prometheus defines it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MetricKind {
+    /// A value that only increases.
+    Counter,
+    /// A value that increases and decreases.
+    Gauge,
+    /// Observations counted in buckets: the series `_bucket`, `_sum` and `_count`.
+    Histogram,
+}
+
+impl MetricKind {
+    /// Returns the name that Prometheus' text format uses, e.g. `counter`.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Counter => "counter",
+            Self::Gauge => "gauge",
+            Self::Histogram => "histogram",
+        }
+    }
+}
+
+/// Label for the name of the server; every metric of this crate has it.
 pub(super) const SERVER: &str = "server";
+/// Label for the index of a server thread.
+pub(super) const THREAD: &str = "thread";
+/// Label for a thread state.
+pub(super) const STATE: &str = "state";
+/// Label for the route pattern, as OpenTelemetry names it.
+pub(super) const HTTP_ROUTE: &str = "http_route";
 
 impl Metric {
-    /// The labels in which the series of one server differ.
+    /// Returns the labels that differ between the series of one server: all but [`SERVER`].
     pub(super) fn labels_within_server(&self) -> Vec<&'static str> {
         let labels = self.labels.iter().copied();
         labels.filter(|label| *label != SERVER).collect()
     }
 }
 
-/// How a metric's values move.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
-    /// Only up.
-    Counter,
-    /// Up and down.
-    Gauge,
-    /// Counts in buckets: series `_bucket`, `_sum` and `_count`.
-    Histogram,
-}
-
-/// Seconds of a server thread in each of its five states.
+/// Time of each server thread in its five states.
 pub const THREAD_STATE_SECONDS: Metric = Metric {
     name: "thread_state_seconds_total",
-    help: "Seconds a server thread spent in each state: running on a CPU, runnable (wants one, or \
-           its time is stolen), blocked (off CPU while it holds a request), awaiting (parked while \
-           requests are in flight), idle. The five sum to thread_wall_seconds_total.",
-    kind: Kind::Counter,
-    labels: &["server", "thread", "state"],
+    help: "Time that a server thread spent in each state: running (on a CPU), runnable (waiting \
+           for a CPU, stolen time included), blocked (off CPU while it holds a request), awaiting \
+           (parked while requests are in flight), idle (parked, no request in flight). The five \
+           add up to thread_wall_seconds_total.",
+    kind: MetricKind::Counter,
+    labels: &[SERVER, THREAD, STATE],
 };
 
-/// Seconds since a server thread began.
+/// Wall time of each server thread.
 pub const THREAD_WALL_SECONDS: Metric = Metric {
     name: "thread_wall_seconds_total",
-    help: "Seconds since a server thread began: what its states must sum to.",
-    kind: Kind::Counter,
-    labels: &["server", "thread"],
+    help: "Wall time since a server thread started: the sum of its five states.",
+    kind: MetricKind::Counter,
+    labels: &[SERVER, THREAD],
 };
 
-/// How long requests took.
+/// Duration of requests.
 pub const REQUEST_DURATION: Metric = Metric {
     name: "http_server_request_duration_seconds",
-    help: "Seconds from the handler's start to the end of its answer. Requests whose client went \
-           away count with status 499. Names as in OpenTelemetry's HTTP conventions.",
-    kind: Kind::Histogram,
+    help: "Time from the start of the handler to the end of the response. A request whose client \
+           disconnected first has status 499. Names follow OpenTelemetry's HTTP conventions.",
+    kind: MetricKind::Histogram,
     labels: &[
-        "server",
+        SERVER,
         "http_request_method",
-        "http_route",
+        HTTP_ROUTE,
         "http_response_status_code",
     ],
 };
@@ -70,38 +89,41 @@ pub const REQUEST_DURATION: Metric = Metric {
 /// Requests in flight.
 pub const ACTIVE_REQUESTS: Metric = Metric {
     name: "http_server_active_requests",
-    help: "Requests in flight. A connection of the synchronous server is one from accept to close.",
-    kind: Kind::Gauge,
-    labels: &["server"],
+    help: "Requests in flight. On a server with one thread per request, a connection counts from \
+           accept to close.",
+    kind: MetricKind::Gauge,
+    labels: &[SERVER],
 };
 
-/// How long requests waited for a thread.
+/// Time that requests waited for a thread.
 pub const REQUEST_QUEUE: Metric = Metric {
     name: "http_server_request_queue_seconds",
-    help: "Seconds that a request waited for a thread: from the front's X-Request-Start to the \
-           handler. Without that header, or with one of more than an hour ago, none is counted.",
-    kind: Kind::Histogram,
-    labels: &["server"],
+    help: "Time that a request waited for a thread: from the proxy's X-Request-Start header to the \
+           start of the handler. Requests without that header, or with one more than an hour old, \
+           are not counted.",
+    kind: MetricKind::Histogram,
+    labels: &[SERVER],
 };
 
-/// Seconds that a route held a thread.
+/// Time that each route occupied threads.
 pub const ROUTE_POLL_SECONDS: Metric = Metric {
     name: "http_route_poll_seconds_total",
-    help: "Seconds that a route held a thread, by what the thread did meanwhile: running, runnable \
-           or blocked. Holds under 100 microseconds count as running.",
-    kind: Kind::Counter,
-    labels: &["server", "http_route", "state"],
+    help: "Time that a route occupied a thread, by the state of the thread meanwhile: running, \
+           runnable or blocked. Polls shorter than 100 microseconds count as running.",
+    kind: MetricKind::Counter,
+    labels: &[SERVER, HTTP_ROUTE, STATE],
 };
 
-/// Seconds that a route's requests waited without a thread.
+/// Time that the requests of each route waited without occupying a thread.
 pub const ROUTE_AWAIT_SECONDS: Metric = Metric {
     name: "http_route_await_seconds_total",
-    help: "Seconds that a route's requests waited without a thread, summed over the requests.",
-    kind: Kind::Counter,
-    labels: &["server", "http_route"],
+    help: "Time that the requests of a route waited without occupying a thread, summed over the \
+           requests.",
+    kind: MetricKind::Counter,
+    labels: &[SERVER, HTTP_ROUTE],
 };
 
-/// Every metric of this crate; the usual `process_*` metrics come on top.
+/// Every metric of this crate except the `process_*` metrics, which the `prometheus` crate defines.
 pub const ALL: &[Metric] = &[
     THREAD_STATE_SECONDS,
     THREAD_WALL_SECONDS,
@@ -112,5 +134,5 @@ pub const ALL: &[Metric] = &[
     ROUTE_AWAIT_SECONDS,
 ];
 
-/// The route of requests that match none: one series, whatever paths are asked for.
+/// Route of all requests that match no route: one series, whatever paths clients request.
 pub const UNMATCHED: &str = "unmatched";

@@ -1,9 +1,10 @@
-//! The thread accounting and the requests of a server as Prometheus metrics.
+//! Thread states and requests of a server as Prometheus metrics.
 //!
-//! * `list`: the one list of names, help texts and labels
-//! * `collector`: thread states, routes and queues, computed at the scrape
-//! * `requests`, `layer`: histograms, and the layer around the app that fills them
-//! * `exporter`: `/metrics` and health, on a port and a thread of their own
+//! * [`list`]: names, help texts and labels
+//! * `collector`: thread states and routes, computed during the scrape
+//! * `requests`, `layer`: request histograms, and the tower layer that fills them
+//! * `process`: the `process_*` metrics
+//! * [`exporter`]: `/metrics` and health checks, on a port and a thread of their own
 
 mod collector;
 pub mod exporter;
@@ -26,19 +27,19 @@ use crate::accounting::Registry;
 use collector::ServerCollector;
 use requests::Histograms;
 
-/// The metrics of one server: a [`Collector`] for any [`prometheus::Registry`]. Clones share them.
+/// Metrics of one server: a [`Collector`] for any [`prometheus::Registry`]. Clones share the values.
 ///
-/// Each series has the server's name as its label `server`, so that a process may have several, each
-/// with threads of its own: a thread knows the routes of one server alone.
+/// The label `server` of each series is the server's name. A process may have several servers, each
+/// with its own threads: a thread belongs to one server.
 ///
 /// ```
 /// use prometheus::TextEncoder;
 /// use thread_states::Metrics;
 ///
 /// let metrics = Metrics::new("shop")?;
-/// let _registration = metrics.threads().join(); // or a runtime's workers: `instrument`
+/// let _registration = metrics.threads().join(); // or the workers of a runtime: `instrument`
 ///
-/// let registry = prometheus::Registry::new(); // or the one that you have
+/// let registry = prometheus::Registry::new(); // or your own
 /// registry.register(Box::new(metrics.clone()))?;
 /// let text = TextEncoder::new().encode_to_string(&registry.gather())?;
 /// assert!(text.contains(r#"thread_state_seconds_total{server="shop",thread="0",state="blocked"}"#));
@@ -51,21 +52,23 @@ pub struct Metrics {
 }
 
 impl Metrics {
-    /// The metrics of a server of this name, whose threads and routes will show themselves.
+    /// Creates the metrics of a server with this name. Threads and routes get series once they are
+    /// registered or used.
     ///
     /// # Errors
     ///
-    /// When a name on the list is none that Prometheus allows.
+    /// Returns an error if Prometheus does not allow the name of a metric or label.
     pub fn new(server: impl Into<String>) -> prometheus::Result<Self> {
         Self::of(Registry::new(server, []))
     }
 
-    /// The metrics of the server whose threads this registry holds. The routes that it knows
-    /// have series from the first scrape on.
+    /// Creates the metrics of the server whose threads are in this registry. Routes that the registry
+    /// knows have series from the first scrape on, so that Prometheus sees their first request as an
+    /// increase.
     ///
     /// # Errors
     ///
-    /// When a name on the list is none that Prometheus allows.
+    /// Returns an error if Prometheus does not allow the name of a metric or label.
     pub fn of(threads: Registry) -> prometheus::Result<Self> {
         Ok(Self {
             histograms: Histograms::new(threads.server())?,
@@ -73,15 +76,15 @@ impl Metrics {
         })
     }
 
-    /// The server's threads: where they are registered, and what they do.
+    /// Returns the registry of the server's threads.
     #[must_use]
     pub fn threads(&self) -> &Registry {
         self.threads.registry()
     }
 
-    /// Has the workers of the runtime that `builder` builds account their time as this server's.
+    /// Registers the worker threads of the runtime that `builder` builds as threads of this server.
     ///
-    /// See [`Registry::instrument`] for what it sets and whom it counts.
+    /// See [`Registry::instrument`] for the hooks that it sets and the threads that it counts.
     ///
     /// ```
     /// use thread_states::Metrics;
@@ -96,19 +99,19 @@ impl Metrics {
         builder
     }
 
-    /// The layer that measures the server's requests. To be applied with [`axum::Router::layer`]
-    /// after the routes that it is to measure.
+    /// Returns the layer that measures the server's requests. Apply it with [`axum::Router::layer`],
+    /// after adding the routes: a layer wraps only the routes that exist at that time.
     #[must_use]
     pub fn layer(&self) -> RequestLayer {
         RequestLayer::new(&self.histograms, self.threads())
     }
 
-    /// Serves these metrics and those of the process, as [`exporter::routes`] has them, on an OS
-    /// thread of their own, as long as the process lives. Returns the address that it listens on.
+    /// Serves these metrics and the `process_*` metrics, with the routes of [`exporter::routes`], on
+    /// an OS thread of its own until the process ends. Returns the address that it listens on.
     ///
     /// # Errors
     ///
-    /// When the address cannot be listened on, or the thread cannot be started.
+    /// Returns an error if binding the address fails or the thread cannot be started.
     pub fn export(&self, address: impl ToSocketAddrs) -> io::Result<SocketAddr> {
         let registry = registry([self.clone()]).map_err(io::Error::other)?;
         exporter::spawn(TcpListener::bind(address)?, exporter::routes(registry))
@@ -125,11 +128,11 @@ impl Collector for Metrics {
     }
 }
 
-/// A registry with the metrics of these servers and, on Linux, of the process itself.
+/// Creates a registry with the metrics of these servers and, on Linux, the `process_*` metrics.
 ///
 /// # Errors
 ///
-/// When two servers have the same name.
+/// Returns an error if two servers have the same name.
 pub fn registry(
     servers: impl IntoIterator<Item = Metrics>,
 ) -> prometheus::Result<prometheus::Registry> {
@@ -138,7 +141,7 @@ pub fn registry(
         registry.register(Box::new(server))?;
     }
     #[cfg(target_os = "linux")]
-    registry.register(Box::new(process::Process::this()))?;
+    registry.register(Box::new(process::ProcessMetrics::for_self()))?;
     Ok(registry)
 }
 
@@ -147,7 +150,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn two_servers_share_a_registry_unless_they_have_the_same_name() {
+    fn servers_share_a_registry_unless_their_names_are_equal() {
         let named = |name: &str| Metrics::new(name).unwrap();
         assert!(registry([named("shop"), named("shop")]).is_err());
         let both = registry([named("shop"), named("admin")]).unwrap().gather();
@@ -158,7 +161,7 @@ mod tests {
     }
 
     #[test]
-    fn where_no_thread_is_registered_nothing_is_said_of_routes() {
+    fn routes_have_no_series_without_registered_threads() {
         let metrics = Metrics::of(Registry::new("shop", ["/".to_owned()])).unwrap();
         let of_routes = || {
             let families = metrics.collect();

@@ -1,22 +1,22 @@
-//! The usual metrics of the process itself.
+//! The `process_*` metrics.
 
 use prometheus::core::{Collector, Desc};
 use prometheus::process_collector::ProcessCollector;
 use prometheus::proto::{Counter, MetricFamily};
 use rustix::time::{ClockId, clock_gettime};
 
-/// The library's process metrics, with one mended: it tells CPU time in whole seconds, of which
-/// no rate over a few seconds can be made.
-pub(super) struct Process(ProcessCollector);
+/// The process metrics of the `prometheus` crate, with one corrected: the crate reports CPU time in
+/// whole seconds, which is too coarse for a rate over a few seconds.
+pub(super) struct ProcessMetrics(ProcessCollector);
 
-impl Process {
-    /// This process.
-    pub(super) fn this() -> Self {
+impl ProcessMetrics {
+    /// Creates the collector for this process.
+    pub(super) fn for_self() -> Self {
         Self(ProcessCollector::for_self())
     }
 }
 
-impl Collector for Process {
+impl Collector for ProcessMetrics {
     fn desc(&self) -> Vec<&Desc> {
         self.0.desc()
     }
@@ -36,7 +36,7 @@ impl Collector for Process {
     }
 }
 
-/// CPU time of all threads of this process, in seconds.
+/// Returns the CPU time of all threads of this process, in seconds.
 fn cpu_seconds() -> f64 {
     let time = clock_gettime(ClockId::ProcessCPUTime);
     time.tv_sec as f64 + time.tv_nsec as f64 / 1e9
@@ -49,7 +49,7 @@ mod tests {
     #[test]
     fn cpu_time_has_fractions_of_a_second() {
         let cpu = || {
-            let families = Process::this().collect();
+            let families = ProcessMetrics::for_self().collect();
             let mut named = families
                 .iter()
                 .filter(|f| f.name() == "process_cpu_seconds_total");

@@ -1,4 +1,4 @@
-//! Histograms of one server's requests.
+//! Histograms of one server's requests: duration and queue time.
 
 use std::sync::OnceLock;
 use std::time::Duration;
@@ -11,14 +11,14 @@ use prometheus::{Histogram, HistogramOpts, HistogramVec};
 use super::list::{Metric, REQUEST_DURATION, REQUEST_QUEUE, SERVER, UNMATCHED};
 use crate::accounting::Registry;
 
-/// Bucket bounds in seconds: from a fast answer to the longest wait that the app allows, with the
-/// article's 20 s in a bucket narrow enough for quantiles to say so.
+/// Upper bounds of the buckets in seconds, from half a millisecond to five minutes. The bucket from
+/// 19 to 20.5 s is narrow so that interpolated quantiles of a 20 s response are close to 20 s.
 const BUCKETS: [f64; 19] = [
     0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 19.0,
     20.5, 30.0, 100.0, 300.0,
 ];
 
-/// Durations and queue times of one server's requests.
+/// Histograms of one server. Clones share the series.
 #[derive(Debug, Clone)]
 pub(super) struct Histograms {
     durations: HistogramVec,
@@ -28,7 +28,7 @@ pub(super) struct Histograms {
 impl Histograms {
     /// # Errors
     ///
-    /// When a name on the list is none that Prometheus allows.
+    /// Returns an error if Prometheus does not allow the name of a metric or label.
     pub(super) fn new(server: &str) -> prometheus::Result<Self> {
         let options = |metric: &Metric| {
             HistogramOpts::new(metric.name, metric.help)
@@ -53,13 +53,14 @@ impl Collector for Histograms {
     }
 }
 
-/// Counts the requests of one server.
+/// Observer of one server's requests.
 #[derive(Debug)]
 pub(super) struct Requests {
     registry: Registry,
     histograms: Histograms,
-    /// The series of `GET` answered with 200, by route: most requests find theirs here.
-    good: Box<[OnceLock<Histogram>]>,
+    /// Series of `GET` requests with status 200, by route index: saves most requests the lookup by
+    /// label values.
+    get_ok: Box<[OnceLock<Histogram>]>,
 }
 
 impl Requests {
@@ -68,26 +69,26 @@ impl Requests {
         let requests = Self {
             registry: registry.clone(),
             histograms: histograms.clone(),
-            good: (0..routes.capacity()).map(|_| OnceLock::new()).collect(),
+            get_ok: (0..routes.capacity()).map(|_| OnceLock::new()).collect(),
         };
         for (route, _) in routes.iter().enumerate() {
-            requests.good(route);
+            requests.get_ok(route);
         }
         requests
     }
 
-    fn good(&self, route: usize) -> Option<&Histogram> {
+    fn get_ok(&self, route: usize) -> Option<&Histogram> {
         let series = || self.series(&Method::GET, route, StatusCode::OK);
-        Some(self.good.get(route)?.get_or_init(series))
+        Some(self.get_ok.get(route)?.get_or_init(series))
     }
 
     fn series(&self, method: &Method, route: usize, status: StatusCode) -> Histogram {
         let route = self.registry.routes().name(route).unwrap_or(UNMATCHED);
-        let labels = [known(method), route, status.as_str()];
+        let labels = [method_label(method), route, status.as_str()];
         self.histograms.durations.with_label_values(&labels)
     }
 
-    /// Counts a request to a route, given by its index.
+    /// Records the duration of a request to the route with this index.
     pub(super) fn finished(
         &self,
         method: &Method,
@@ -96,22 +97,22 @@ impl Requests {
         took: Duration,
     ) {
         let took = took.as_secs_f64();
-        let is_good = status == StatusCode::OK && method == Method::GET;
-        match is_good.then(|| self.good(route)).flatten() {
-            Some(good) => good.observe(took),
+        let is_get_ok = status == StatusCode::OK && method == Method::GET;
+        match is_get_ok.then(|| self.get_ok(route)).flatten() {
+            Some(series) => series.observe(took),
             None => self.series(method, route, status).observe(took),
         }
     }
 
-    /// Counts how long a request waited for a thread.
+    /// Records the time that a request waited for a thread.
     pub(super) fn queued(&self, waited: Duration) {
         self.histograms.queue.observe(waited.as_secs_f64());
     }
 }
 
-/// The method as a label: clients may invent methods, and each would be a series. OpenTelemetry
-/// has `_OTHER` for them.
-fn known(method: &Method) -> &str {
+/// Returns the label value for a method: itself, or `_OTHER` for a method that is not in RFC 9110 or
+/// 5789, as OpenTelemetry prescribes. Otherwise clients could create series.
+fn method_label(method: &Method) -> &str {
     const KNOWN: [Method; 9] = [
         Method::GET,
         Method::HEAD,
