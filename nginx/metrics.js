@@ -1,42 +1,42 @@
-// What clients saw of the servers, as histograms for Prometheus. Only nginx can tell: a server does not
-// know of the wait before it, nor of the 502, 504 and 499 that it never answered.
+// Histograms for Prometheus of request durations as clients see them. Only nginx knows these: a server does not
+// see the wait before it, nor the 499, 502 and 504 responses that nginx sends itself.
 //
-// Kept in memory that the workers share: under "SERIES INDEX" the requests of one bucket, under
-// "SERIES sum" their seconds.
+// The counts are in memory that the workers share: key "SERIES INDEX" holds the number of requests in a bucket,
+// key "SERIES sum" the sum of their seconds.
 
-/** The servers that are counted; events and the live page's files are not. */
+/** The counted servers. Event streams and the files of the live page are not counted. */
 const SERVERS = ['sync', 'async'];
 
-/** The statuses whose series exist, at 0, before the first such answer. */
+/** Statuses whose series exist, at 0, before the first such response. */
 const STATUSES = [200, 499, 502, 504];
 
-/** Upper bounds in seconds: the servers' own (src/metrics/requests.rs) from nginx's millisecond on, and its longest wait. */
+/** Upper bounds in seconds: those of the servers' histogram from 1 ms (nginx's resolution), and nginx's longest timeout. */
 const BOUNDS = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 19, 20.5, 30, 100, 300, 600];
 
-/** More than the zone has room for. */
+/** More items than fit into the zone. */
 const MOST_ITEMS = 100000;
 
 const REQUEST = 'nginx_http_request_duration_seconds';
 
 const HELP = {
     nginx_http_request_duration_seconds:
-        'Seconds from the first byte of a request to the last of its answer. Status 499: the client left first.',
+        'Seconds from the first byte of a request to the last byte of its response. Status 499: the client disconnected first.',
     nginx_upstream_connect_duration_seconds:
-        'Seconds until a server was connected to. The kernel connects for a busy one, too.',
+        'Seconds until the connection to a server was open. The kernel also completes connections to a busy server.',
     nginx_upstream_header_duration_seconds:
-        'Seconds until the first byte of an answer came from a server.',
+        'Seconds until the first byte of a response arrived from a server.',
     nginx_upstream_response_duration_seconds:
-        'Seconds until the last byte of an answer came from a server.',
+        'Seconds until the last byte of a response arrived from a server.',
 };
 
-/** By metric the variable that has the time, or the times if more than one server was tried. */
+/** The nginx variable of each metric: a time, or a list of times if several servers were tried. */
 const UPSTREAM = {
     nginx_upstream_connect_duration_seconds: 'upstream_connect_time',
     nginx_upstream_header_duration_seconds: 'upstream_header_time',
     nginx_upstream_response_duration_seconds: 'upstream_response_time',
 };
 
-/** Counts a request that has ended. The value of $observed: nothing. */
+/** Counts a completed request. Returns the value of $observed, an empty string. */
 function observe(r) {
     const of = r.variables;
     if (SERVERS.includes(of.server)) {
@@ -61,7 +61,7 @@ function add(series, time) {
     ngx.shared.metrics.incr(`${series} sum`, seconds, 0);
 }
 
-/** Answers with all that was counted, in Prometheus' text format. */
+/** Responds with all metrics in the Prometheus text format. */
 function expose(r) {
     const counted = {};
     ngx.shared.metrics.items(MOST_ITEMS).forEach((item) => { counted[item[0]] = item[1]; });
