@@ -1,13 +1,13 @@
-# The server: one static program and nothing else. No shell, no package manager, no root.
+# The image contains one static binary and nothing else: no shell, no package manager, no root user.
 
 FROM rust:1.95-slim-trixie AS build
 WORKDIR /src
 COPY Cargo.toml Cargo.lock ./
 COPY crates crates
 COPY src src
-# The cache mounts keep downloaded crates and compiled dependencies between builds; the touch has cargo compile our own
-# code again even if it is older than what was compiled last. A target has to be named, or +crt-static would also hold
-# for procedural macros, which the compiler loads as shared libraries.
+# The cache mounts keep downloaded crates and compiled dependencies between builds. `touch` makes cargo recompile our
+# own code even if its files are older than the cached build. Without --target, +crt-static would also apply to
+# procedural macros, which the compiler loads as shared libraries.
 RUN --mount=type=cache,target=/usr/local/cargo/registry \
     --mount=type=cache,id=threadlab-target,target=/src/target \
     target="$(uname -m)-unknown-linux-gnu" && \
@@ -18,13 +18,13 @@ RUN --mount=type=cache,target=/usr/local/cargo/registry \
 
 FROM scratch AS threadlab
 LABEL org.opencontainers.image.title="threadlab" \
-      org.opencontainers.image.description="Shows where a server thread's time goes: busy, or waiting, and in which way" \
+      org.opencontainers.image.description="Shows where a server thread's time goes: running, runnable, blocked, awaiting or idle" \
       org.opencontainers.image.licenses="MIT"
 COPY --from=build /threadlab /threadlab
 USER 65532:65532
 EXPOSE 8000 9100
 ENTRYPOINT ["/threadlab"]
 
-# The nginx exporter's published image has nothing that could ask for its health.
+# The published image of the nginx exporter has no HTTP client for a health check, so our binary is added.
 FROM nginx/nginx-prometheus-exporter:1.5.1 AS nginx-exporter
 COPY --from=build /threadlab /threadlab
