@@ -44,9 +44,12 @@ struct Arguments {
     bench: bool,
 }
 
+/// The brief run as a test: its name in the list that a test runner asks for.
+const BRIEF_RUN: &str = "brief_run";
+
 impl Arguments {
-    /// Those of `cargo bench`; or a brief try of everything, or of what is named, for `cargo test`,
-    /// whose flags are for tests that know them.
+    /// Returns the arguments of `cargo bench`, or a brief run of everything for a test runner, whose flags are for
+    /// the standard test harness.
     fn given() -> Self {
         let arguments: Vec<String> = env::args().collect();
         if arguments.iter().any(|argument| argument == "--bench") {
@@ -54,7 +57,7 @@ impl Arguments {
         }
         let mut names = arguments.into_iter().skip(1);
         Self {
-            title: names.find(|argument| !argument.starts_with('-')),
+            title: names.find(|argument| !argument.starts_with('-') && argument != BRIEF_RUN),
             turns: 2,
             slice: 5,
             bench: false,
@@ -62,7 +65,21 @@ impl Arguments {
     }
 }
 
+/// Lists the tests for a runner that starts each by its name, such as nextest. Returns false if there was no such
+/// request.
+fn list_tests(out: &mut dyn Write) -> io::Result<bool> {
+    let given = |flag: &str| env::args().any(|argument| argument == flag);
+    if given("--list") && !given("--ignored") {
+        writeln!(out, "{BRIEF_RUN}: test")?;
+    }
+    Ok(given("--list"))
+}
+
 fn main() -> anyhow::Result<()> {
+    let out = &mut io::stdout().lock();
+    if list_tests(out)? {
+        return Ok(());
+    }
     let arguments = Arguments::given();
     let turns = arguments.turns as usize;
     let slice = Duration::from_millis(arguments.slice);
@@ -72,17 +89,16 @@ fn main() -> anyhow::Result<()> {
             .as_deref()
             .is_none_or(|part| title.contains(part))
     };
-    let out = &mut io::stdout().lock();
     if !arguments.bench {
         writeln!(
             out,
-            "A brief try: these numbers mean little, `make bench` measures."
+            "A brief run, whose numbers mean little. `make bench` measures."
         )?;
     }
     cpu::describe(out)?;
-    let cpus = Cpus::of_this_process().context("the CPUs cannot be told")?;
+    let cpus = Cpus::of_this_process().context("the process's CPUs are unknown")?;
     cpus.pin_load()
-        .context("the load generator cannot be pinned")?;
+        .context("could not pin the load generator")?;
     for comparison in comparison::all(&cpus)? {
         if wanted(&comparison.title) {
             comparison.measure(turns, slice)?.write(out)?;
