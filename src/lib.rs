@@ -8,6 +8,7 @@
 //! * [`proxy`]: the embedded front, in nginx's place
 //! * [`gateway`]: owns sockets and threads, calls the app; one synchronous, one asynchronous
 //! * [`app`]: the framework layer, one `Router` for both gateways
+//! * `wire`: what the gateways and the front share below HTTP
 //!
 //! The way of a measurement, after [`thread_states`]:
 //!
@@ -35,3 +36,4 @@ pub mod live;
 pub mod metrics;
 pub mod proxy;
 pub mod serve;
+mod wire;

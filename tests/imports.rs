@@ -7,11 +7,12 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The modules, and which others of ours each may import. `serve` and `cli` may import all.
-const ALLOWED: [(&str, &[&str]); 7] = [
+const ALLOWED: [(&str, &[&str]); 8] = [
     ("flavor", &[]),
+    ("wire", &[]),
     ("app", &["flavor"]),
-    ("proxy", &["flavor"]),
-    ("gateway", &["flavor"]),
+    ("proxy", &["flavor", "wire"]),
+    ("gateway", &["flavor", "wire"]),
     ("metrics", &["flavor"]),
     ("live", &["flavor", "metrics"]),
     ("experiment", &["flavor"]),
@@ -90,9 +91,11 @@ fn modules_import_only_what_they_may() {
 #[test]
 fn every_module_is_under_the_rule() {
     let map = include_str!("../src/lib.rs");
-    let modules = map
-        .lines()
-        .filter_map(|line| line.strip_prefix("pub mod ")?.strip_suffix(';'));
+    let modules = map.lines().filter_map(|line| {
+        line.trim_start_matches("pub ")
+            .strip_prefix("mod ")?
+            .strip_suffix(';')
+    });
     for module in modules.filter(|module| !["serve", "cli"].contains(module)) {
         assert!(
             ALLOWED.iter().any(|(known, _)| *known == module),

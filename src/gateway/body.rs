@@ -1,6 +1,5 @@
-//! The bodies of a request and of its response, which report to the connection's exchange.
+//! Bodies of a request and of its response, which report to the connection's state.
 
-use std::error::Error;
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -13,55 +12,55 @@ use hyper::body::Incoming;
 use pin_project_lite::pin_project;
 use tokio::time::{Instant, Sleep};
 
-use super::exchange::{Exchange, Serving};
+use super::connection_state::{ConnectionState, RequestGuard};
+use crate::wire::find_cause;
 
-/// The body of a request, as the app reads it.
+/// Body of a request, as the app reads it.
 ///
 /// # Errors
 ///
-/// Its frames may be an [`io::Error`]: of the kind [`io::ErrorKind::TimedOut`] when the client did
-/// not send it within [`Limits::read_timeout`](super::Limits::read_timeout), of other kinds when it
-/// is malformed or the client went away.
+/// A frame may be an [`io::Error`]: of the kind [`io::ErrorKind::TimedOut`] if the client did not
+/// send the body within [`Limits::read_timeout`](super::Limits::read_timeout), of another kind if the
+/// body is malformed or the client closed the connection.
 #[derive(Debug)]
 pub struct RequestBody {
     incoming: Incoming,
-    exchange: Arc<Exchange>,
-    patience: Option<Patience>,
+    state: Arc<ConnectionState>,
+    deadline: Option<Deadline>,
 }
 
 impl RequestBody {
-    /// A body that waits for its bytes for `patience` in all, or, if there is none, as long as
-    /// `incoming` does.
+    /// Creates a body that waits for its bytes for at most `timeout` in total, or without a limit.
     pub(super) fn new(
         incoming: Incoming,
-        exchange: &Arc<Exchange>,
-        patience: Option<Duration>,
+        state: &Arc<ConnectionState>,
+        timeout: Option<Duration>,
     ) -> Self {
         Self {
             incoming,
-            exchange: Arc::clone(exchange),
-            patience: patience.map(Patience::new),
+            state: Arc::clone(state),
+            deadline: timeout.map(Deadline::new),
         }
     }
 
-    fn poll_patience(&mut self, cx: &mut Context<'_>) -> Poll<io::Error> {
-        match &mut self.patience {
-            Some(patience) => patience.poll_exhausted(cx).map(|()| self.late()),
+    fn poll_deadline(&mut self, cx: &mut Context<'_>) -> Poll<io::Error> {
+        match &mut self.deadline {
+            Some(deadline) => deadline.poll_passed(cx).map(|()| self.timed_out()),
             None => Poll::Pending,
         }
     }
 
-    /// hyper's error as the I/O error that caused it, if one did.
-    fn explain(&self, error: hyper::Error) -> io::Error {
-        match cause(&error) {
-            Some(io::ErrorKind::TimedOut) => self.late(),
+    /// Converts hyper's error to an I/O error, with the kind of the I/O error that caused it, if any.
+    fn io_error(&self, error: hyper::Error) -> io::Error {
+        match find_cause::<io::Error>(&error).map(io::Error::kind) {
+            Some(io::ErrorKind::TimedOut) => self.timed_out(),
             Some(kind) => io::Error::new(kind, error),
             None => io::Error::other(error),
         }
     }
 
-    fn late(&self) -> io::Error {
-        self.exchange.body_late();
+    fn timed_out(&self) -> io::Error {
+        self.state.body_timed_out();
         io::Error::new(
             io::ErrorKind::TimedOut,
             "the request's body did not arrive in time",
@@ -79,15 +78,15 @@ impl Body for RequestBody {
     ) -> Poll<Option<io::Result<Frame<Bytes>>>> {
         let this = self.get_mut();
         let Poll::Ready(frame) = Pin::new(&mut this.incoming).poll_frame(cx) else {
-            return this.poll_patience(cx).map(|late| Some(Err(late)));
+            return this.poll_deadline(cx).map(|error| Some(Err(error)));
         };
-        if let Some(patience) = &mut this.patience {
-            patience.pause();
+        if let Some(deadline) = &mut this.deadline {
+            deadline.pause();
         }
         if frame.is_none() || this.incoming.is_end_stream() {
-            this.exchange.body_read();
+            this.state.body_read();
         }
-        Poll::Ready(frame.map(|frame| frame.map_err(|error| this.explain(error))))
+        Poll::Ready(frame.map(|frame| frame.map_err(|error| this.io_error(error))))
     }
 
     fn is_end_stream(&self) -> bool {
@@ -101,27 +100,21 @@ impl Body for RequestBody {
 
 impl Drop for RequestBody {
     fn drop(&mut self) {
-        self.exchange.body_dropped();
+        self.state.body_dropped();
     }
 }
 
-/// The kind of the I/O error that caused this one.
-fn cause(error: &hyper::Error) -> Option<io::ErrorKind> {
-    std::iter::successors(error.source(), |&cause| cause.source())
-        .find_map(|cause| cause.downcast_ref::<io::Error>())
-        .map(io::Error::kind)
-}
-
-/// A span of waiting that is spent only while somebody waits.
+/// Deadline for a body that only advances while the app waits for bytes: time that the app spends
+/// between two reads does not count against the client.
 #[derive(Debug)]
-struct Patience {
+struct Deadline {
     left: Duration,
-    /// Set from the first wait on; bodies that are there when they are asked for need no timer.
+    /// Created at the first wait; a body that is there when the app reads it needs no timer.
     timer: Option<Pin<Box<Sleep>>>,
     waiting: bool,
 }
 
-impl Patience {
+impl Deadline {
     fn new(left: Duration) -> Self {
         Self {
             left,
@@ -130,8 +123,8 @@ impl Patience {
         }
     }
 
-    /// Goes on waiting; ready when the span is used up.
-    fn poll_exhausted(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+    /// Continues to wait; ready when the time is used up.
+    fn poll_passed(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let deadline = || Instant::now() + self.left;
         let timer = match &mut self.timer {
             Some(timer) => {
@@ -146,7 +139,7 @@ impl Patience {
         timer.as_mut().poll(cx)
     }
 
-    /// Stops waiting and keeps what is left.
+    /// Stops waiting and keeps the time that is left.
     fn pause(&mut self) {
         if let (true, Some(timer)) = (self.waiting, &self.timer) {
             self.left = timer.deadline().saturating_duration_since(Instant::now());
@@ -156,12 +149,12 @@ impl Patience {
 }
 
 pin_project! {
-    /// The body of a response. hyper drops it when it has ended.
+    /// Body of a response. hyper drops it when it has ended.
     #[derive(Debug)]
     pub(super) struct ResponseBody<B> {
         #[pin]
         pub(super) body: B,
-        pub(super) serving: Serving,
+        pub(super) guard: RequestGuard,
     }
 }
 

@@ -1,37 +1,34 @@
-//! What a gateway listens on, and its limits.
+//! Address, threads and limits of a gateway.
 
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::num::NonZeroUsize;
 use std::time::Duration;
 
 use hyper::server::conn::http1;
 
-/// How many threads each thread of a gateway has at most for what the app hands to
-/// `spawn_blocking`. What is handed over beyond that waits. tokio's default, said here so that it can
-/// be told to others.
+/// Most threads that each server thread has for `spawn_blocking`; further calls wait. This is
+/// tokio's default, set explicitly so that it can be exported as a metric.
 pub const POOL_THREADS: usize = 512;
 
-/// What a gateway listens on, with how many threads, and how patient it is.
+/// Address, number of threads and limits of a gateway.
 #[derive(Debug, Clone)]
 pub struct Config {
-    /// Address and port; port 0 takes a free one.
+    /// Address to listen on; port 0 chooses a free port. Default: `127.0.0.1:8000`.
     pub listen: SocketAddr,
-    /// Threads that serve requests. Default: 1, the article's setting.
+    /// Threads that serve requests. Default: 1, as in the article.
     pub threads: NonZeroUsize,
     /// Connections that the kernel holds for each listening socket until a thread accepts them.
-    /// The synchronous gateway has one such socket, the asynchronous one for each thread. Linux
-    /// caps it at `net.core.somaxconn` and lets one more than this wait. Default: 1024.
+    /// The synchronous gateway has one socket, the asynchronous gateway has one for each thread.
+    /// Linux limits it to `net.core.somaxconn` and lets one more connection wait. Default: 1024.
     pub backlog: u16,
-    /// What a client may send, and how long it may take.
+    /// Limits for clients.
     pub limits: Limits,
 }
 
-impl Config {
-    /// One thread and the default limits.
-    #[must_use]
-    pub fn new(listen: SocketAddr) -> Self {
+impl Default for Config {
+    fn default() -> Self {
         Self {
-            listen,
+            listen: (Ipv4Addr::LOCALHOST, 8000).into(),
             threads: NonZeroUsize::MIN,
             backlog: 1024,
             limits: Limits::default(),
@@ -39,22 +36,34 @@ impl Config {
     }
 }
 
-/// What a client may send, and how long it may take. Every span of time is taken as at least a
-/// millisecond and at most a day.
+impl Config {
+    /// The defaults with another address.
+    #[must_use]
+    pub fn new(listen: SocketAddr) -> Self {
+        Self {
+            listen,
+            ..Self::default()
+        }
+    }
+}
+
+/// Limits for clients. A duration below 1 ms counts as 1 ms, one above a day as a day.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
-    /// Bytes of a request's head: its first line and its headers. A longer one is answered with
-    /// 431. Default: 32 KiB.
+    /// Size of a request's head in bytes: the request line and the header fields. A larger head gets
+    /// a 431 response. Default: 32 KiB.
     pub max_head_bytes: usize,
-    /// How long a gateway waits, in all, for the head of a request: from its first byte, or from
-    /// `accept` for the first one of a connection. It waits as long again for the body. A head that
-    /// comes slower is answered with 408; a body that does ends in an error of the kind
+    /// Time for a client to send the head of a request, from its first byte on, or from `accept` on
+    /// for the first head of a connection. The body has the same time again. A slower head gets a 408
+    /// response; a slower body ends in an error of the kind
     /// [`TimedOut`](std::io::ErrorKind::TimedOut). Default: 10 s.
     pub read_timeout: Duration,
-    /// How long a client may leave an answer unread before its connection is closed. Default: 30 s.
+    /// Time for which a client may leave a response unread before its connection is closed.
+    /// Default: 30 s.
     pub write_timeout: Duration,
-    /// How long an asynchronous gateway keeps a connection open between two requests. Default:
-    /// 75 s, more than the 60 s of nginx, so that nginx is the one to close.
+    /// Time for which the asynchronous gateway keeps a connection open between two requests.
+    /// Default: 75 s, longer than nginx's 60 s, so that nginx closes first and never sends a request
+    /// on a connection that the gateway is closing.
     pub idle_timeout: Duration,
 }
 
@@ -70,11 +79,11 @@ impl Default for Limits {
 }
 
 impl Limits {
-    /// The same with spans of time that a deadline can be made of.
+    /// The same limits with durations that can be added to an instant without overflow.
     pub(super) fn bounded(self) -> Self {
         const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
-        let bounded = |span: Duration| span.clamp(Duration::from_millis(1), DAY);
+        let bounded = |time: Duration| time.clamp(Duration::from_millis(1), DAY);
         Self {
             max_head_bytes: self.max_head_bytes,
             read_timeout: bounded(self.read_timeout),
@@ -83,15 +92,14 @@ impl Limits {
         }
     }
 
-    /// hyper's HTTP/1 engine within these limits.
-    pub(super) fn engine(&self) -> http1::Builder {
-        /// Bytes that hyper buffers of a body, either way.
+    /// hyper's HTTP/1 server with these limits.
+    pub(super) fn http(&self) -> http1::Builder {
+        /// Bytes of a body that hyper buffers, in each direction.
         const BODY_BUFFER: usize = 64 * 1024;
 
-        let mut engine = http1::Builder::new();
-        engine
-            .max_header_size(self.max_head_bytes)
+        let mut http = http1::Builder::new();
+        http.max_header_size(self.max_head_bytes)
             .max_buf_size(self.max_head_bytes.max(BODY_BUFFER));
-        engine
+        http
     }
 }

@@ -1,25 +1,24 @@
-//! Listening sockets: bound with a bounded accept queue, and asked how long it is.
+//! Listening sockets and their accept queues.
 
 use std::io;
 use std::iter::Sum;
 use std::net::{SocketAddr, TcpListener};
-use std::time::Duration;
 
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
 
 use super::Config;
 
-/// No socket could be bound.
+/// Error of a gateway that cannot listen on its address.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot listen on {address}: {source}")]
 pub struct BindError {
-    /// The address that was asked for.
+    /// Address in the configuration.
     pub address: SocketAddr,
-    /// Why not; [`io::ErrorKind::AddrInUse`] if the port is taken.
+    /// Cause; [`io::ErrorKind::AddrInUse`] if the port is taken.
     pub source: io::Error,
 }
 
-/// Sockets that listen, for a gateway whose threads have not started yet.
+/// Listening sockets of a gateway whose threads have not started yet.
 #[derive(Debug)]
 pub struct Bound {
     pub(super) config: Config,
@@ -28,14 +27,16 @@ pub struct Bound {
 }
 
 impl Bound {
-    /// The address that it listens on, with the port that port 0 became.
+    /// Address that the sockets listen on. Port 0 in the configuration is replaced by the port that
+    /// the kernel chose.
     #[must_use]
     pub fn local_addr(&self) -> SocketAddr {
         self.address
     }
 }
 
-/// Binds this many sockets to the one address; the kernel spreads the connections over them.
+/// Binds this many sockets to one address. The kernel distributes the connections over them
+/// (`SO_REUSEPORT`, socket(7)).
 pub(super) fn bind(config: &Config, sockets: usize) -> Result<Bound, BindError> {
     let config = Config {
         limits: config.limits.bounded(),
@@ -48,8 +49,8 @@ pub(super) fn bind(config: &Config, sockets: usize) -> Result<Bound, BindError> 
 }
 
 fn listen(config: &Config, sockets: usize) -> io::Result<Bound> {
-    // This one does not share its port. So a port is refused that somebody else listens on, also if
-    // they would share theirs.
+    // This socket does not share its port, so that binding fails if another process listens on the
+    // port, even if that process would share it. It never listens if there are several.
     let first = open(config, config.listen, false)?;
     let address = first
         .local_addr()?
@@ -72,15 +73,15 @@ fn listen(config: &Config, sockets: usize) -> io::Result<Bound> {
     })
 }
 
-/// A bound socket that does not listen yet. The connections that it will accept inherit its options
-/// (on Linux), which saves a system call for each connection and option.
+/// Returns a bound socket that does not listen yet. On Linux, accepted connections inherit its
+/// options, which saves a system call for each connection and option.
 fn open(config: &Config, address: SocketAddr, share_port: bool) -> io::Result<Socket> {
     let socket = Socket::new(
         Domain::for_address(address),
         Type::STREAM,
         Some(Protocol::TCP),
     )?;
-    // Connections of an earlier server that still linger do not keep the port.
+    // A server can be restarted while connections of the previous one are in TIME_WAIT.
     socket.set_reuse_address(true)?;
     socket.set_reuse_port(share_port)?;
     socket.set_tcp_nodelay(true)?;
@@ -89,45 +90,32 @@ fn open(config: &Config, address: SocketAddr, share_port: bool) -> io::Result<So
     Ok(socket)
 }
 
-/// Ends listening, also for threads that are blocked in `accept` and for duplicates of the socket.
+/// Stops listening. Unlike closing the descriptor, this also wakes threads that are blocked in
+/// `accept`, and it reaches duplicates of the socket.
 pub(super) fn close(listener: &TcpListener) {
     if let Err(error) = SockRef::from(listener).shutdown(std::net::Shutdown::Both) {
-        tracing::debug!(%error, "closing a listening socket");
+        tracing::debug!(%error, "cannot shut down a listening socket");
     }
 }
 
-/// How long to pause after a failed `accept`. Not at all after one that concerns only the
-/// connection that it would have returned; but while e.g. file descriptors are out, asking again at
-/// once would only spin.
-pub(super) fn pause_after(error: &io::Error) -> Duration {
-    match error.kind() {
-        io::ErrorKind::ConnectionAborted
-        | io::ErrorKind::ConnectionReset
-        | io::ErrorKind::Interrupted => Duration::ZERO,
-        _ => {
-            tracing::warn!(%error, "cannot accept a connection");
-            Duration::from_millis(100)
-        }
-    }
-}
-
-/// Connections that the kernel holds until a thread accepts them.
+/// Accept queue: connections that the kernel holds until a thread accepts them.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct AcceptQueue {
-    /// How many wait.
+    /// Number of connections that wait.
     pub length: u32,
-    /// How many may wait. Linux lets one more than this.
+    /// Backlog. Linux lets one more connection wait than this.
     pub limit: u32,
 }
 
 impl AcceptQueue {
-    /// The queue of a listening socket; 0 of 0 if it no longer listens.
+    /// Returns the queue of a listening socket; 0 of 0 if it no longer listens.
     #[cfg(target_os = "linux")]
     pub(super) fn of(listener: &TcpListener) -> io::Result<Self> {
-        /// The state of a listening socket, in Linux's `include/net/tcp_states.h`.
+        /// State of a listening socket in Linux's `include/net/tcp_states.h`.
         const TCP_LISTEN: u8 = 10;
         let info = tcp_info(listener)?;
-        // For a listening socket Linux puts its queue into these two (`tcp_get_info`).
+        // For a listening socket Linux stores the queue in these two fields (`tcp_get_info` in
+        // `net/ipv4/tcp.c`).
         Ok(match info.tcpi_state {
             TCP_LISTEN => Self {
                 length: info.tcpi_unacked,
@@ -137,7 +125,7 @@ impl AcceptQueue {
         })
     }
 
-    /// Only Linux tells.
+    /// Returns an error: only Linux provides the queue.
     #[cfg(not(target_os = "linux"))]
     pub(super) fn of(_: &TcpListener) -> io::Result<Self> {
         Err(io::ErrorKind::Unsupported.into())
@@ -157,7 +145,7 @@ impl Sum for AcceptQueue {
 #[allow(unsafe_code)]
 fn tcp_info(listener: &TcpListener) -> io::Result<libc::tcp_info> {
     use std::os::fd::AsRawFd;
-    // SAFETY: `tcp_info` is made of integers only, for which zeroes are valid.
+    // SAFETY: `tcp_info` consists of integers, for which zeros are valid.
     let mut info: libc::tcp_info = unsafe { std::mem::zeroed() };
     let mut length = size_of::<libc::tcp_info>() as libc::socklen_t;
     // SAFETY: the descriptor is open while `listener` is borrowed, and the kernel writes at most
@@ -201,13 +189,5 @@ mod tests {
         let error = bind(&Config::new(address), 1).unwrap_err();
         assert_eq!(error.source.kind(), io::ErrorKind::AddrInUse);
         assert!(error.to_string().contains(&address.to_string()), "{error}");
-    }
-
-    #[test]
-    fn only_a_failure_that_lasts_is_paused_for() {
-        let aborted = io::ErrorKind::ConnectionAborted.into();
-        assert!(pause_after(&aborted).is_zero());
-        let out_of_files = io::Error::from_raw_os_error(libc::EMFILE);
-        assert!(!pause_after(&out_of_files).is_zero());
     }
 }

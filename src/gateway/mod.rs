@@ -1,16 +1,15 @@
-//! Gateways: they own sockets and threads and call the app, as WSGI and ASGI servers do in Python.
+//! Gateways own sockets and threads and call the app, as WSGI and ASGI servers do in Python.
 //!
-//! There are two, [`synchronous`] and [`asynchronous`], with the same functions and the same files,
-//! so that the difference between them is what the eye sees: who waits. Both use hyper's HTTP/1
-//! engine and call any [`App`]. What they share:
+//! There are two, [`synchronous`] and [`asynchronous`]. They have the same files, types and functions,
+//! so that a comparison of the two shows the one difference: whether a thread waits with its request.
+//! Both use hyper's HTTP/1 server and call any [`App`]. They share:
 //!
-//! * `config`: what to listen on, and the limits
+//! * `config`: address, threads and limits
 //! * `running`: the threads, and the handle to them
-//! * `listener`: bound sockets and their accept queues
-//! * `shutdown`: the wish to end, and who has not ended yet
-//! * `exchange`: where a connection is between a request and its answer
-//! * `service`, `body`: the app as hyper calls it, and the bodies that report to the exchange
-//! * `refusal`: the answers that no app gives: to malformed, oversized and slow requests
+//! * `listener`: listening sockets and their accept queues
+//! * `connection_state`: which request or response the bytes of a connection belong to
+//! * `service`, `body`: the app as a hyper service, and the bodies that report to the connection state
+//! * `rejection`: responses to malformed, oversized and slow heads, which never reach the app
 //!
 //! ```no_run
 //! # fn start(app: axum::Router, registry: threadlab::thread_states::Registry)
@@ -30,12 +29,11 @@
 pub mod asynchronous;
 mod body;
 mod config;
-mod exchange;
+mod connection_state;
 mod listener;
-mod refusal;
+mod rejection;
 mod running;
 mod service;
-mod shutdown;
 pub mod synchronous;
 
 pub use body::RequestBody;

@@ -1,75 +1,90 @@
-//! The threads of a gateway, and the handle to them.
+//! Threads of a gateway, and the handle to them.
 
+use std::convert::Infallible;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
-use std::sync::Arc;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
 
+use tokio_util::sync::CancellationToken;
+
 use super::config::{Config, Limits};
 use super::listener::{self, AcceptQueue, Bound};
-use super::shutdown::Shutdown;
 use thread_states::{InFlight, Registry};
 
-/// A gateway at work. It works on when this is dropped; clones are handles of the same gateway.
+/// Handle to a running gateway. Dropping it does not stop the gateway; clones refer to the same one.
 #[derive(Debug, Clone)]
 pub struct Running {
     address: SocketAddr,
     listeners: Arc<[TcpListener]>,
-    shutdown: Arc<Shutdown>,
+    shutdown: CancellationToken,
+    /// Disconnected when the last thread has ended: each holds a sender, and none sends.
+    ended: Arc<Mutex<Receiver<Infallible>>>,
 }
 
 impl Running {
-    /// The address that it listens on, with the port that port 0 became.
+    /// Address that the gateway listens on. Port 0 in the configuration is replaced by the port that
+    /// the kernel chose.
     #[must_use]
     pub fn local_addr(&self) -> SocketAddr {
         self.address
     }
 
-    /// The connections that wait to be accepted, over all listening sockets: one cheap system call
-    /// each, from any thread, however busy the gateway's own threads are. 0 of 0 after shutdown.
+    /// Connections that wait to be accepted, over all listening sockets; 0 of 0 after a shutdown.
+    ///
+    /// It takes one system call for each socket, and works from any thread, however busy the
+    /// gateway's own threads are.
     ///
     /// # Errors
     ///
-    /// If the kernel does not tell.
+    /// If the kernel does not provide the numbers.
     pub fn accept_queue(&self) -> io::Result<AcceptQueue> {
         self.listeners.iter().map(AcceptQueue::of).sum()
     }
 
-    /// Accepts nothing more, closes idle connections, and lets requests in flight finish.
-    /// Connections that no thread has accepted yet are reset.
+    /// Stops accepting, closes idle connections, and lets requests in flight finish. Connections
+    /// that no thread has accepted yet are reset.
     pub fn shutdown(&self) {
-        self.shutdown.request();
+        self.shutdown.cancel();
+        // Ends `accept` in threads that are blocked in it.
         for listener in self.listeners.iter() {
             listener::close(listener);
         }
     }
 
-    /// Waits until every thread of the gateway has ended, at most `deadline`; tells whether all
-    /// have. They end only after [`Running::shutdown`].
+    /// Waits until every thread of the gateway has ended, at most for `timeout`, and returns whether
+    /// they have. They end only after [`Running::shutdown`].
     #[must_use]
-    pub fn join(&self, deadline: Duration) -> bool {
-        self.shutdown.wait(deadline)
+    pub fn join(&self, timeout: Duration) -> bool {
+        let ended = self.ended.lock().unwrap_or_else(PoisonError::into_inner);
+        matches!(
+            ended.recv_timeout(timeout),
+            Err(RecvTimeoutError::Disconnected)
+        )
     }
 
-    /// Starts the threads. `prepare` runs on the calling one and makes what each of them is to do,
-    /// so that what it cannot get is an error here and not a dead thread.
+    /// Starts the threads. `prepare` runs on the calling thread and returns the work of one server
+    /// thread, so that a missing resource is an error here and not a dead thread.
     pub(super) fn start<W: FnOnce() + Send + 'static>(
         bound: Bound,
         registry: Option<&Registry>,
         name: &str,
         prepare: impl Fn(Worker) -> io::Result<W>,
     ) -> io::Result<Self> {
+        let (alive, ended) = channel();
         let running = Self {
             address: bound.local_addr(),
             listeners: bound.listeners.into(),
-            shutdown: Arc::default(),
+            shutdown: CancellationToken::new(),
+            ended: Arc::new(Mutex::new(ended)),
         };
         for index in 0..bound.config.threads.get() {
             let in_flight = registry.map(|_| InFlight::of_one_thread());
             running
                 .worker(&bound.config, name, index, in_flight)
-                .and_then(|worker| running.start_one(registry.cloned(), worker, &prepare))
+                .and_then(|worker| start_thread(registry.cloned(), worker, alive.clone(), &prepare))
                 .inspect_err(|_| running.shutdown())?;
         }
         Ok(running)
@@ -87,41 +102,41 @@ impl Running {
             name: format!("{name}-{index}"),
             listener: self.listeners[index % self.listeners.len()].try_clone()?,
             limits: config.limits,
-            shutdown: Arc::clone(&self.shutdown),
+            // A token locks itself when it is looked at; the threads should not share that lock.
+            shutdown: self.shutdown.child_token(),
             in_flight,
         })
     }
-
-    /// Starts one thread.
-    fn start_one<W: FnOnce() + Send + 'static>(
-        &self,
-        registry: Option<Registry>,
-        worker: Worker,
-        prepare: impl Fn(Worker) -> io::Result<W>,
-    ) -> io::Result<()> {
-        let thread = thread::Builder::new().name(worker.name.clone());
-        let (index, accounted) = (worker.index, registry.zip(worker.in_flight.clone()));
-        let work = prepare(worker)?;
-        let alive = self.shutdown.alive();
-        thread.spawn(move || {
-            let _alive = alive;
-            let _registration =
-                accounted.map(|(registry, in_flight)| registry.register(index, in_flight));
-            work();
-        })?;
-        Ok(())
-    }
 }
 
-/// What one server thread is given.
+/// Starts one thread, which holds `alive` until it ends.
+fn start_thread<W: FnOnce() + Send + 'static>(
+    registry: Option<Registry>,
+    worker: Worker,
+    alive: Sender<Infallible>,
+    prepare: impl Fn(Worker) -> io::Result<W>,
+) -> io::Result<()> {
+    let thread = thread::Builder::new().name(worker.name.clone());
+    let (index, accounted) = (worker.index, registry.zip(worker.in_flight.clone()));
+    let work = prepare(worker)?;
+    thread.spawn(move || {
+        let _alive = alive;
+        let _registration =
+            accounted.map(|(registry, in_flight)| registry.register(index, in_flight));
+        work();
+    })?;
+    Ok(())
+}
+
+/// Everything that one server thread needs.
 #[derive(Debug)]
 pub(super) struct Worker {
     index: usize,
-    /// The thread's name, e.g. `sync-0`.
+    /// Name of the thread, e.g. `sync-0`.
     pub(super) name: String,
     pub(super) listener: TcpListener,
     pub(super) limits: Limits,
-    pub(super) shutdown: Arc<Shutdown>,
-    /// The requests in flight on this thread, if it is accounted.
+    pub(super) shutdown: CancellationToken,
+    /// Requests in flight on this thread, if it is accounted for.
     pub(super) in_flight: Option<Arc<InFlight>>,
 }

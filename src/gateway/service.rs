@@ -1,4 +1,4 @@
-//! The app as hyper calls it.
+//! The app as a hyper service.
 
 use std::convert::Infallible;
 use std::error::Error;
@@ -15,10 +15,10 @@ use pin_project_lite::pin_project;
 use tower::util::{Oneshot, ServiceExt};
 
 use super::body::{RequestBody, ResponseBody};
-use super::exchange::{Exchange, Serving};
+use super::connection_state::{ConnectionState, RequestGuard};
 use thread_states::InFlight;
 
-/// What a gateway serves: any tower service that answers every request, such as an axum `Router`.
+/// Application that a gateway serves: a tower service that never fails, such as an axum `Router`.
 pub trait App:
     tower::Service<
         Request<RequestBody>,
@@ -29,7 +29,7 @@ pub trait App:
     + Send
     + 'static
 {
-    /// The body of its responses.
+    /// Body of its responses.
     type Body: Body<Data: Send, Error: Into<Box<dyn Error + Send + Sync>>> + Send + 'static;
 }
 
@@ -52,56 +52,57 @@ where
 #[derive(Debug)]
 pub(super) struct Connected<A> {
     pub(super) app: A,
-    pub(super) exchange: Arc<Exchange>,
-    /// Counts the requests, unless the connection itself is counted.
+    pub(super) state: Arc<ConnectionState>,
+    /// Counts the requests in flight, unless the connection itself is counted.
     pub(super) in_flight: Option<Arc<InFlight>>,
-    /// How long bodies wait, unless the stream under hyper sees to it.
-    pub(super) body_patience: Option<Duration>,
+    /// Time for a request's body to arrive, unless the stream below hyper enforces it.
+    pub(super) body_timeout: Option<Duration>,
 }
 
 impl<A: App> hyper::service::Service<Request<Incoming>> for Connected<A> {
     type Response = Response<ResponseBody<A::Body>>;
     type Error = Infallible;
-    type Future = Answer<A>;
+    type Future = ResponseFuture<A>;
 
-    fn call(&self, request: Request<Incoming>) -> Answer<A> {
-        self.exchange.begin(!request.body().is_end_stream());
-        let serving = Serving {
-            exchange: Arc::clone(&self.exchange),
+    fn call(&self, request: Request<Incoming>) -> ResponseFuture<A> {
+        self.state.request_started(!request.body().is_end_stream());
+        let guard = RequestGuard {
+            state: Arc::clone(&self.state),
             _in_flight: self.in_flight.as_ref().map(InFlight::enter),
         };
         let request =
-            request.map(|incoming| RequestBody::new(incoming, &self.exchange, self.body_patience));
-        Answer {
+            request.map(|incoming| RequestBody::new(incoming, &self.state, self.body_timeout));
+        ResponseFuture {
             response: self.app.clone().oneshot(request),
-            serving: Some(serving),
+            guard: Some(guard),
         }
     }
 }
 
 pin_project! {
-    /// The app's answer to one request.
-    pub(super) struct Answer<A: App> {
+    /// Future of the app's response to one request.
+    pub(super) struct ResponseFuture<A: App> {
         #[pin]
         response: Oneshot<A, Request<RequestBody>>,
-        serving: Option<Serving>,
+        guard: Option<RequestGuard>,
     }
 }
 
-impl<A: App> Future for Answer<A> {
+impl<A: App> Future for ResponseFuture<A> {
     type Output = Result<Response<ResponseBody<A::Body>>, Infallible>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
         let mut response = ready!(this.response.poll(cx))?;
-        let Some(serving) = this.serving.take() else {
-            // Only a future that is polled after it was ready gets here, which hyper never does.
+        let Some(guard) = this.guard.take() else {
+            // Only reached when the future is polled again after it was ready, which hyper never does.
             return Poll::Pending;
         };
-        if serving.exchange.is_body_late() {
+        // The rest of the body would be read as the head of the next request.
+        if guard.state.is_body_timed_out() {
             let close = HeaderValue::from_static("close");
             response.headers_mut().insert(CONNECTION, close);
         }
-        Poll::Ready(Ok(response.map(|body| ResponseBody { body, serving })))
+        Poll::Ready(Ok(response.map(|body| ResponseBody { body, guard })))
     }
 }

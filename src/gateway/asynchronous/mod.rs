@@ -1,44 +1,39 @@
-//! The asynchronous gateway: an event loop a thread, and while a request waits, its thread serves
-//! others.
+//! Asynchronous gateway: each thread runs an event loop, and serves other requests while one waits.
 
 mod stream;
 
-use std::convert::Infallible;
-use std::future::poll_fn;
 use std::io;
-use std::pin::{Pin, pin};
 use std::sync::Arc;
 
-use hyper::server::conn::http1::{self, Connection};
+use hyper::server::conn::http1;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::{Builder, Runtime};
-use tokio::sync::mpsc;
+use tokio_util::task::TaskTracker;
 
-use super::exchange::Exchange;
+use super::connection_state::ConnectionState;
 use super::listener::{self, BindError, Bound};
 use super::running::{Running, Worker};
 use super::service::Connected;
-use super::shutdown::Shutdown;
-use super::{App, Config, POOL_THREADS, refusal};
+use super::{App, Config, POOL_THREADS, rejection};
+use crate::wire;
 use stream::Stream;
 use thread_states::{Registry, park, unpark};
 
-/// Binds a socket for each thread, all to the one address.
+/// Binds a socket for each thread, all to one address.
 ///
 /// # Errors
 ///
-/// If the address cannot be listened on, e.g. because its port is taken.
+/// If the gateway cannot listen on the address, e.g. because its port is taken.
 pub fn bind(config: &Config) -> Result<Bound, BindError> {
     listener::bind(config, config.threads.get())
 }
 
-/// Starts the threads, named `name-0`, `name-1` and so on, each registered under its index, unless
-/// there is no `registry`. Threads of their blocking pools are named `name-0-pool` and are not
-/// registered.
+/// Starts the threads, named `name-0`, `name-1` and so on. Each registers under its index, if there is
+/// a `registry`. Threads of their blocking pools are named `name-0-pool` and do not register.
 ///
 /// # Errors
 ///
-/// If the system has no more threads or file descriptors to give; nothing is left running then.
+/// If the system has no more threads or file descriptors; no thread is left running then.
 pub fn spawn<A: App>(
     bound: Bound,
     app: A,
@@ -53,7 +48,7 @@ pub fn spawn<A: App>(
     })
 }
 
-/// A thread's event loop. It parks where it has nothing to do but wait.
+/// Builds a thread's event loop, which marks the thread as parked while it has nothing to do.
 fn runtime(thread: &str) -> io::Result<Runtime> {
     Builder::new_current_thread()
         .enable_all()
@@ -64,7 +59,7 @@ fn runtime(thread: &str) -> io::Result<Runtime> {
         .build()
 }
 
-/// The thread's socket, watched by the event loop.
+/// Registers the thread's socket with its event loop.
 fn listener(runtime: &Runtime, worker: &Worker) -> io::Result<TcpListener> {
     let listener = worker.listener.try_clone()?;
     listener.set_nonblocking(true)?;
@@ -72,87 +67,70 @@ fn listener(runtime: &Runtime, worker: &Worker) -> io::Result<TcpListener> {
     TcpListener::from_std(listener)
 }
 
-/// The life of a thread: all connections at once, each a task, until the last has ended.
+/// Runs a thread until the shutdown, and then until its last connection has ended: serves all
+/// connections at once, each in a task.
 fn serve<A: App>(worker: Worker, runtime: Runtime, listener: &TcpListener, app: &A) {
-    let engine = worker.limits.engine();
+    let http = worker.limits.http();
     let worker = Arc::new(worker);
     runtime.block_on(async {
-        let (alive, mut ended) = mpsc::channel::<Infallible>(1);
+        let connections = TaskTracker::new();
         while let Some(stream) = accept(&worker, listener).await {
             let connection =
-                serve_connection(engine.clone(), stream, app.clone(), Arc::clone(&worker));
-            let alive = alive.clone();
-            tokio::spawn(async move {
-                connection.await;
-                drop(alive);
-            });
+                serve_connection(http.clone(), stream, app.clone(), Arc::clone(&worker));
+            connections.spawn(connection);
         }
-        drop(alive);
-        ended.recv().await;
+        connections.close();
+        connections.wait().await;
     });
-    // What the app still has on blocking threads belongs to no request any more.
+    // Calls that still run on blocking threads belong to requests that have ended.
     runtime.shutdown_background();
 }
 
-/// The next connection, or none when the gateway is to end.
+/// Returns the next connection, or `None` after a shutdown.
 async fn accept(worker: &Worker, listener: &TcpListener) -> Option<TcpStream> {
-    while !worker.shutdown.is_requested() {
+    while !worker.shutdown.is_cancelled() {
         match listener.accept().await {
             Ok((stream, _)) => return Some(stream),
-            Err(_) if worker.shutdown.is_requested() => {}
-            Err(error) => tokio::time::sleep(listener::pause_after(&error)).await,
+            // The shutdown ended listening, and so the call.
+            Err(_) if worker.shutdown.is_cancelled() => {}
+            Err(error) => tokio::time::sleep(wire::backoff(&error)).await,
         }
     }
     None
 }
 
-/// One connection from its first byte to its close: as many requests as come.
+/// Serves a connection from its first byte to its close: any number of requests. After a shutdown
+/// it ends with the request in flight.
 async fn serve_connection<A: App>(
-    engine: http1::Builder,
+    http: http1::Builder,
     stream: TcpStream,
     app: A,
     worker: Arc<Worker>,
 ) {
-    let exchange = Arc::new(Exchange::default());
+    let state = Arc::new(ConnectionState::default());
     let service = Connected {
         app,
-        exchange: Arc::clone(&exchange),
+        state: Arc::clone(&state),
         in_flight: worker.in_flight.clone(),
-        body_patience: Some(worker.limits.read_timeout),
+        body_timeout: Some(worker.limits.read_timeout),
     };
-    let stream = Stream::new(stream, Arc::clone(&exchange), worker.limits);
-    let mut connection = engine.serve_connection(stream, service);
-    let result = drive(&mut connection, &worker.shutdown).await;
+    let stream = Stream::new(stream, Arc::clone(&state), worker.limits);
+    let mut connection = http.serve_connection(stream, service);
+    // hyper-util's `GracefulShutdown` does the same, but consumes the connection, whose parts are
+    // needed to close it.
+    let result = tokio::select! {
+        biased;
+        result = &mut connection => result,
+        () = worker.shutdown.cancelled() => {
+            Pin::new(&mut connection).graceful_shutdown();
+            (&mut connection).await
+        }
+    };
     if let Err(error) = &result {
         tracing::debug!(%error, "connection ended early");
     }
     let parts = connection.into_parts();
-    let unread = exchange.is_body_unread() || !parts.read_buf.is_empty();
-    let refusal = refusal::owed(&exchange, &result, &worker.limits);
-    parts.io.finish(refusal, unread).await;
-}
-
-/// Drives a connection to its end. When the gateway is to end, that is after the request in flight.
-async fn drive<A: App>(
-    connection: &mut Connection<Stream, Connected<A>>,
-    shutdown: &Shutdown,
-) -> hyper::Result<()> {
-    let mut requested = pin!(shutdown.requested());
-    let mut listens = false;
-    let mut ending = false;
-    poll_fn(|cx| {
-        let mut connection = Pin::new(&mut *connection);
-        if !listens {
-            listens = true;
-            // Once is enough, for the task to be woken. To poll it each time would take a lock that
-            // all threads share.
-            let _ = requested.as_mut().poll(cx);
-        }
-        if !ending && shutdown.is_requested() {
-            ending = true;
-            connection.as_mut().graceful_shutdown();
-        }
-        connection.poll(cx)
-    })
-    .await
+    let unread = state.is_body_unread() || !parts.read_buf.is_empty();
+    let reply = rejection::reply(&state, &result, &worker.limits);
+    parts.io.close(reply, unread).await;
 }

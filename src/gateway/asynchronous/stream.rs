@@ -1,110 +1,102 @@
-//! A socket as hyper reads and writes it: a poll never waits, but a deadline does.
+//! Non-blocking socket below hyper, with deadlines: a poll never waits, and a client that is too slow
+//! ends in an error of the kind `TimedOut`.
+//!
+//! hyper has a timeout for heads, but it cannot tell an idle connection from an unfinished head, and
+//! it has none for writes. The stream sees every byte, and the connection's state tells which request
+//! or response it belongs to:
+//!
+//! * a read that waits for a request has the idle timeout until the first byte, then the timeout of a
+//!   head
+//! * a read while a request is served has no deadline: hyper reads to notice a client that leaves, and
+//!   `body` enforces the deadline of a body
+//! * a write that waits has the write timeout, which starts again with every byte that was written
 
 use std::io::{self, ErrorKind, IoSlice};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
-use std::time::Duration;
 
+use bytes::Bytes;
 use hyper::rt::{Read, ReadBufCursor, Write};
 use hyper_util::rt::TokioIo;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
-use tokio::time::{Instant, Sleep, sleep_until, timeout};
+use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::super::Limits;
-use super::super::exchange::Exchange;
+use super::super::connection_state::ConnectionState;
+use crate::wire;
 
-/// How long a connection may live on after its last answer, so that a client that still sends gets
-/// to read it.
-const LINGER: Duration = Duration::from_secs(3);
-
-/// Bytes of one read when they are discarded.
-const CHUNK: usize = 4 * 1024;
-
-/// One connection's socket.
+/// Non-blocking socket of one connection.
 #[derive(Debug)]
 pub(super) struct Stream {
     socket: TokioIo<TcpStream>,
-    exchange: Arc<Exchange>,
+    state: Arc<ConnectionState>,
     limits: Limits,
-    /// Until when the client may leave a request's head unfinished, or not begin one; set when a
-    /// read has to wait.
-    read_by: Option<Instant>,
-    /// Until when the client may leave an answer unread; set when a write has to wait.
-    written_by: Option<Instant>,
-    /// Whether a request was answered, so that the next may be long in coming.
+    /// Deadline for the client to finish a head, or to start one; set when a read has to wait.
+    read_deadline: Option<Instant>,
+    /// Deadline for the client to read of a response; set when a write has to wait.
+    write_deadline: Option<Instant>,
+    /// Whether a response was sent. The next request may then be long in coming.
     served: bool,
     /// Whether the last read had to wait.
     read_waits: bool,
-    alarm: Alarm,
+    timer: Timer,
 }
 
 impl Stream {
-    pub(super) fn new(socket: TcpStream, exchange: Arc<Exchange>, limits: Limits) -> Self {
+    pub(super) fn new(socket: TcpStream, state: Arc<ConnectionState>, limits: Limits) -> Self {
         Self {
             socket: TokioIo::new(socket),
-            exchange,
+            state,
             limits,
-            read_by: Some(Instant::now() + limits.read_timeout),
-            written_by: None,
+            read_deadline: Some(Instant::now() + limits.read_timeout),
+            write_deadline: None,
             served: false,
             read_waits: false,
-            alarm: Alarm::default(),
+            timer: Timer::default(),
         }
     }
 
-    /// Ends the connection, with the gateway's own answer if it owes one.
-    pub(super) async fn finish(self, refusal: Option<String>, unread: bool) {
-        if !unread && refusal.is_none() {
-            return;
-        }
-        let mut socket = self.socket.into_inner();
-        let farewell = async {
-            socket
-                .write_all(refusal.unwrap_or_default().as_bytes())
-                .await?;
-            // To close a socket with unread bytes resets the connection, and the reset may overtake
-            // the answer.
-            socket.shutdown().await?;
-            let mut rest = [0; CHUNK];
-            while socket.read(&mut rest).await? > 0 {}
-            io::Result::Ok(())
-        };
-        if let Ok(Err(error)) = timeout(LINGER, farewell).await {
-            tracing::debug!(%error, "the client did not wait for its answer");
+    /// Closes the connection, after the gateway's own response if there is one.
+    pub(super) async fn close(self, reply: Option<Bytes>, unread: bool) {
+        let socket = self.socket.into_inner();
+        if wire::must_linger(&socket, reply.as_ref(), unread) {
+            wire::close(socket, reply).await;
         }
     }
 
-    /// Bytes came. The deadline of an idle connection gives way to that of a head.
+    /// Replaces the deadline of an idle connection with that of a head when its first bytes arrive.
     fn on_read(&mut self) {
-        if self.exchange.is_waiting() && self.exchange.head_began() && self.served {
-            self.read_by = None;
+        if self.state.is_waiting() && self.state.head_received() && self.served {
+            self.read_deadline = None;
         }
     }
 
-    /// A read has to wait. While a request is served nothing is due from the client that `body`
-    /// does not see to; hyper reads all the same, to notice when the client leaves.
+    /// Ready with an error when a read has waited too long.
     fn poll_read_deadline(&mut self, cx: &mut Context<'_>) -> Poll<io::Error> {
-        if !self.exchange.is_waiting() {
+        if !self.state.is_waiting() {
             return Poll::Pending;
         }
-        let span = if self.exchange.has_head() {
+        let timeout = if self.state.has_head() {
             self.limits.read_timeout
         } else {
             self.limits.idle_timeout
         };
-        let deadline = *self.read_by.get_or_insert_with(|| Instant::now() + span);
-        ready!(self.alarm.poll_until(cx, deadline));
-        self.exchange.head_late();
+        let deadline = *self
+            .read_deadline
+            .get_or_insert_with(|| Instant::now() + timeout);
+        ready!(self.timer.poll_until(cx, deadline));
+        self.state.head_timed_out();
         Poll::Ready(ErrorKind::TimedOut.into())
     }
 
-    /// A write has to wait.
+    /// Ready with an error when a write has waited too long.
     fn poll_write_deadline(&mut self, cx: &mut Context<'_>) -> Poll<io::Error> {
-        let span = self.limits.write_timeout;
-        let deadline = *self.written_by.get_or_insert_with(|| Instant::now() + span);
-        ready!(self.alarm.poll_until(cx, deadline));
+        let timeout = self.limits.write_timeout;
+        let deadline = *self
+            .write_deadline
+            .get_or_insert_with(|| Instant::now() + timeout);
+        ready!(self.timer.poll_until(cx, deadline));
         Poll::Ready(ErrorKind::TimedOut.into())
     }
 }
@@ -141,12 +133,12 @@ impl Write for Stream {
         cx: &mut Context<'_>,
         slices: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        if self.exchange.is_waiting() {
-            return Poll::Ready(Ok(self.exchange.refuse_as(slices)));
+        if self.state.is_waiting() {
+            return Poll::Ready(Ok(self.state.take_hyper_reply(slices)));
         }
         match Pin::new(&mut self.socket).poll_write_vectored(cx, slices) {
             Poll::Ready(written) => {
-                self.written_by = None;
+                self.write_deadline = None;
                 Poll::Ready(written)
             }
             Poll::Pending => self.poll_write_deadline(cx).map(Err),
@@ -158,31 +150,34 @@ impl Write for Stream {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        if self.exchange.flushed() {
-            self.read_by = None;
+        if self.state.flushed() {
+            self.read_deadline = None;
             self.served = true;
-            // If hyper's last read had to wait, it will not read again before it is woken.
+            // hyper reads again only when the socket wakes it. If its last read had to wait, no other
+            // poll would start the timer of the idle connection.
             if self.read_waits
-                && let Poll::Ready(late) = self.poll_read_deadline(cx)
+                && let Poll::Ready(error) = self.poll_read_deadline(cx)
             {
-                return Poll::Ready(Err(late));
+                return Poll::Ready(Err(error));
             }
         }
         Poll::Ready(Ok(()))
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        // That is for `finish` to do.
+        // Left to `close`, which may have to send the gateway's own response first.
         Poll::Ready(Ok(()))
     }
 }
 
-/// A timer whose deadline may move at every poll. It is set anew only where it must be: when it
-/// would ring too late, or has rung too early.
+/// Timer whose deadline may change at every poll.
+///
+/// To reset tokio's timer takes a lock, and the deadline moves with every request. So it is reset only
+/// when it would fire too late, or has fired too early.
 #[derive(Debug, Default)]
-struct Alarm(Option<Pin<Box<Sleep>>>);
+struct Timer(Option<Pin<Box<Sleep>>>);
 
-impl Alarm {
+impl Timer {
     fn poll_until(&mut self, cx: &mut Context<'_>, deadline: Instant) -> Poll<()> {
         let sleep = self
             .0

@@ -1,4 +1,5 @@
-//! The synchronous gateway: one connection a thread, and while a request waits, its thread waits.
+//! Synchronous gateway: each thread serves one connection at a time, and waits when its request
+//! waits.
 
 mod stream;
 
@@ -11,11 +12,12 @@ use std::thread;
 use hyper::server::conn::http1;
 use tokio::runtime::{Builder, Runtime};
 
-use super::exchange::Exchange;
+use super::connection_state::ConnectionState;
 use super::listener::{self, BindError, Bound};
 use super::running::{Running, Worker};
 use super::service::Connected;
-use super::{App, Config, POOL_THREADS, refusal};
+use super::{App, Config, POOL_THREADS, rejection};
+use crate::wire;
 use stream::Stream;
 use thread_states::{InFlight, Registry, park, unpark};
 
@@ -23,20 +25,19 @@ use thread_states::{InFlight, Registry, park, unpark};
 ///
 /// # Errors
 ///
-/// If the address cannot be listened on, e.g. because its port is taken.
+/// If the gateway cannot listen on the address, e.g. because its port is taken.
 pub fn bind(config: &Config) -> Result<Bound, BindError> {
     listener::bind(config, 1)
 }
 
-/// Starts the threads, named `name-0`, `name-1` and so on, each registered under its index, unless
-/// there is no `registry`.
+/// Starts the threads, named `name-0`, `name-1` and so on. Each registers under its index, if there is
+/// a `registry`. Threads of their blocking pools are named `name-0-pool` and do not register.
 ///
-/// Timers and `spawn_blocking` work in the app, tokio's sockets do not. A task that the app spawns
-/// runs only while its thread serves a connection.
+/// A task that the app spawns makes progress only while its thread serves a connection.
 ///
 /// # Errors
 ///
-/// If the system has no more threads or file descriptors to give; nothing is left running then.
+/// If the system has no more threads or file descriptors; no thread is left running then.
 pub fn spawn<A: App>(
     bound: Bound,
     app: A,
@@ -50,69 +51,71 @@ pub fn spawn<A: App>(
     })
 }
 
-/// What a thread drives its one connection with. It waits for timers, never for sockets.
+/// Builds the runtime that drives one connection. While hyper reads and writes, the socket itself
+/// blocks; only the lingering close uses tokio's I/O.
 fn runtime(thread: &str) -> io::Result<Runtime> {
     Builder::new_current_thread()
-        .enable_time()
+        .enable_all()
         .max_blocking_threads(POOL_THREADS)
         .thread_name(format!("{thread}-pool"))
         .build()
 }
 
-/// The life of a thread: a connection to its end, then the next.
+/// Runs a thread until the shutdown: serves one connection to its end, then the next.
 fn serve<A: App>(worker: &Worker, runtime: Runtime, app: &A) {
-    let mut engine = worker.limits.engine();
-    // hyper would otherwise read on while the app works, to see the client leave, and that read
+    let mut http = worker.limits.http();
+    // Otherwise hyper would read while the app works, to notice a client that leaves, and that read
     // would block the app.
-    engine.half_close(true).keep_alive(false);
+    http.half_close(true).keep_alive(false);
     while let Some(stream) = accept(worker) {
         let _in_flight = worker.in_flight.as_ref().map(InFlight::enter);
-        let connection = serve_connection(&engine, stream, app.clone(), worker);
+        let connection = serve_connection(&http, stream, app.clone(), worker);
         if catch_unwind(AssertUnwindSafe(|| runtime.block_on(connection))).is_err() {
             tracing::error!("a panic ended a connection");
         }
     }
-    // What the app still has on blocking threads belongs to no request any more.
+    // Calls that still run on blocking threads belong to requests that have ended.
     runtime.shutdown_background();
 }
 
-/// The next connection, or none when the gateway is to end. The only place where a thread is idle.
+/// Returns the next connection, or `None` after a shutdown. A thread is idle only here.
 fn accept(worker: &Worker) -> Option<TcpStream> {
-    while !worker.shutdown.is_requested() {
+    while !worker.shutdown.is_cancelled() {
         park();
         let accepted = worker.listener.accept();
         unpark();
         match accepted {
             Ok((stream, _)) => return Some(stream),
-            Err(_) if worker.shutdown.is_requested() => {}
-            Err(error) => thread::sleep(listener::pause_after(&error)),
+            // The shutdown ended listening, and so the call.
+            Err(_) if worker.shutdown.is_cancelled() => {}
+            Err(error) => thread::sleep(wire::backoff(&error)),
         }
     }
     None
 }
 
-/// One connection from its first byte to its close: one request.
+/// Serves a connection from its first byte to its close: one request.
 async fn serve_connection<A: App>(
-    engine: &http1::Builder,
+    http: &http1::Builder,
     stream: TcpStream,
     app: A,
     worker: &Worker,
 ) {
-    let exchange = Arc::new(Exchange::default());
+    let state = Arc::new(ConnectionState::default());
     let service = Connected {
         app,
-        exchange: Arc::clone(&exchange),
+        state: Arc::clone(&state),
         in_flight: None,
-        body_patience: None,
+        body_timeout: None,
     };
-    let stream = Stream::new(stream, Arc::clone(&exchange), worker.limits);
-    let mut connection = engine.serve_connection(stream, service);
+    let stream = Stream::new(stream, Arc::clone(&state), worker.limits);
+    let mut connection = http.serve_connection(stream, service);
     let result = (&mut connection).await;
     if let Err(error) = &result {
         tracing::debug!(%error, "connection ended early");
     }
     let parts = connection.into_parts();
-    let unread = exchange.is_body_unread() || !parts.read_buf.is_empty();
-    let refusal = refusal::owed(&exchange, &result, &worker.limits);
-    parts.io.finish(refusal, unread);
+    let unread = state.is_body_unread() || !parts.read_buf.is_empty();
+    let reply = rejection::reply(&state, &result, &worker.limits);
+    parts.io.close(reply, unread).await;
 }

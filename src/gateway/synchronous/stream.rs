@@ -1,105 +1,89 @@
-//! A blocking socket as hyper reads and writes it: a poll is a system call that waits.
+//! Blocking socket below hyper: a poll is a system call that waits.
+//!
+//! hyper polls a stream and expects `Pending` when there is nothing to read. This one blocks instead,
+//! so it must not be read while the app works: the read would keep the app from running. hyper reads
+//! at three moments, and the connection's state tells them apart:
+//!
+//! * before a request: the head is due, so the read waits for it
+//! * while the app wants the body: the read waits, but only after the app had a turn
+//! * otherwise: the read returns 0 bytes, which hyper takes for a client that has closed its sending
+//!   side. With `half_close(true)` it then still writes the response.
 
 use std::io::{self, ErrorKind, IoSlice, Write as _};
 use std::mem::MaybeUninit;
-use std::net::{Shutdown, TcpStream};
+use std::net::TcpStream;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
-use hyper::rt::{Read, ReadBuf, ReadBufCursor, Write};
+use bytes::Bytes;
+use hyper::rt::{Read, ReadBufCursor, Write};
 use rustix::net::{RecvFlags, recv};
 
 use super::super::Limits;
-use super::super::exchange::Exchange;
+use super::super::connection_state::ConnectionState;
+use crate::wire;
 
-/// How long a connection may hold its thread after its answer, so that a client that still sends
-/// gets to read it.
-const LINGER: Duration = Duration::from_secs(1);
-
-/// Bytes of one read, at most.
+/// Most bytes of one read.
 const CHUNK: usize = 16 * 1024;
 
-/// What the client is to send next.
+/// Part of the request that the client sends next.
 #[derive(Debug, PartialEq, Eq)]
 enum Due {
     Head,
     Body,
-    /// Its one request is answered.
+    /// The connection's one request has its response.
     Nothing,
 }
 
-/// One connection's blocking socket.
+/// Blocking socket of one connection.
 #[derive(Debug)]
 pub(super) struct Stream {
     socket: TcpStream,
-    exchange: Arc<Exchange>,
+    state: Arc<ConnectionState>,
     read_timeout: Duration,
-    /// How much longer to wait for the client: first for its head, then for its body.
-    patience: Duration,
+    /// Time left for the client: first for its head, then for its body. Only reads use it up.
+    time_left: Duration,
     due: Due,
-    /// Whether the app had its turn since the last bytes of the body, so that a read may block.
+    /// Whether the app had a turn since the last bytes of the body, so that a read may block.
     yielded: bool,
 }
 
 impl Stream {
-    pub(super) fn new(socket: TcpStream, exchange: Arc<Exchange>, limits: Limits) -> Self {
+    pub(super) fn new(socket: TcpStream, state: Arc<ConnectionState>, limits: Limits) -> Self {
         Self {
             socket,
-            exchange,
+            state,
             read_timeout: limits.read_timeout,
-            patience: limits.read_timeout,
+            time_left: limits.read_timeout,
             due: Due::Head,
             yielded: false,
         }
     }
 
-    /// Ends the connection, with the gateway's own answer if it owes one.
-    pub(super) fn finish(mut self, refusal: Option<String>, unread: bool) {
-        let unread = unread || refusal.is_some() || self.has_bytes();
-        if let Some(refusal) = refusal
-            && self.socket.write_all(refusal.as_bytes()).is_err()
-        {
+    /// Closes the connection, after the gateway's own response if there is one.
+    pub(super) async fn close(self, reply: Option<Bytes>, unread: bool) {
+        if !wire::must_linger(&self.socket, reply.as_ref(), unread) {
             return;
         }
-        // To close a socket with unread bytes resets the connection, and the reset may overtake the
-        // answer.
-        if unread {
-            self.linger();
+        let socket = self.socket.set_nonblocking(true);
+        match socket.and_then(|()| tokio::net::TcpStream::from_std(self.socket)) {
+            Ok(socket) => wire::close(socket, reply).await,
+            Err(error) => tracing::warn!(%error, "a connection was closed without its response"),
         }
     }
 
-    /// Whether bytes have come that nobody has read.
-    fn has_bytes(&self) -> bool {
-        let mut byte = [0];
-        let peek = RecvFlags::DONTWAIT | RecvFlags::PEEK;
-        matches!(recv(&self.socket, &mut byte, peek), Ok((_, 1..)))
-    }
-
-    /// Tells the client that no more comes, and discards what it sends until it has heard that.
-    fn linger(&mut self) {
-        if self.socket.shutdown(Shutdown::Write).is_err() {
-            return;
-        }
-        self.patience = LINGER;
-        let mut rest = [MaybeUninit::uninit(); CHUNK];
-        while matches!(
-            self.wait(&mut ReadBuf::uninit(&mut rest).unfilled()),
-            Ok(1..)
-        ) {}
-    }
-
-    /// Reads the head: waits for it.
+    /// Waits for bytes of the head.
     fn read_head(&mut self, buf: &mut ReadBufCursor<'_>) -> io::Result<()> {
         match self.wait(buf) {
             Ok(0) => {}
             Ok(_) => {
-                self.exchange.head_began();
+                self.state.head_received();
             }
             Err(error) => {
                 if error.kind() == ErrorKind::TimedOut {
-                    self.exchange.head_late();
+                    self.state.head_timed_out();
                 }
                 return Err(error);
             }
@@ -107,8 +91,9 @@ impl Stream {
         Ok(())
     }
 
-    /// Reads the body: what is there; or else lets the app and hyper's writes have a turn (without
-    /// the `100 Continue` among them no body may come) and waits the next time.
+    /// Reads bytes of the body that have arrived. If there are none, yields once before it waits:
+    /// hyper then writes what it has buffered, such as the `100 Continue` without which the client
+    /// sends no body, and the app can work on the bytes that it has.
     fn poll_read_body(
         &mut self,
         cx: &mut Context<'_>,
@@ -116,7 +101,7 @@ impl Stream {
     ) -> Poll<io::Result<()>> {
         if self.due == Due::Head {
             self.due = Due::Body;
-            self.patience = self.read_timeout;
+            self.time_left = self.read_timeout;
         }
         match self.receive(buf, RecvFlags::DONTWAIT) {
             Err(error) if error.kind() == ErrorKind::WouldBlock => {}
@@ -130,15 +115,16 @@ impl Stream {
         Poll::Ready(self.wait(buf).map(drop))
     }
 
-    /// Waits for bytes as long as there is patience left.
+    /// Waits for bytes until the client has no time left.
     fn wait(&mut self, buf: &mut ReadBufCursor<'_>) -> io::Result<usize> {
-        while !self.patience.is_zero() {
-            self.socket.set_read_timeout(Some(self.patience))?;
+        while !self.time_left.is_zero() {
+            self.socket.set_read_timeout(Some(self.time_left))?;
             let start = Instant::now();
             let read = self.receive(buf, RecvFlags::empty());
-            self.patience = self.patience.saturating_sub(start.elapsed());
+            self.time_left = self.time_left.saturating_sub(start.elapsed());
             match read {
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                // Linux reports the end of SO_RCVTIMEO as EAGAIN (socket(7)).
                 Err(error) if error.kind() == ErrorKind::WouldBlock => break,
                 read => return read,
             }
@@ -161,12 +147,11 @@ impl Read for Stream {
         cx: &mut Context<'_>,
         mut buf: ReadBufCursor<'_>,
     ) -> Poll<io::Result<()>> {
-        if self.exchange.wants_body() {
+        if self.state.wants_body() {
             self.poll_read_body(cx, &mut buf)
-        } else if self.due == Due::Head && self.exchange.is_waiting() {
+        } else if self.due == Due::Head && self.state.is_waiting() {
             Poll::Ready(self.read_head(&mut buf))
         } else {
-            // To hyper an early end: it reads no more, answers, and is done.
             Poll::Ready(Ok(()))
         }
     }
@@ -187,13 +172,13 @@ impl Write for Stream {
         _: &mut Context<'_>,
         slices: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        if self.exchange.is_waiting() {
-            return Poll::Ready(Ok(self.exchange.refuse_as(slices)));
+        if self.state.is_waiting() {
+            return Poll::Ready(Ok(self.state.take_hyper_reply(slices)));
         }
         Poll::Ready(loop {
             match self.socket.write_vectored(slices) {
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                // The socket's own timeout, which it inherited from the listening one.
+                // The end of SO_SNDTIMEO, which the socket inherited from the listening one.
                 Err(error) if error.kind() == ErrorKind::WouldBlock => {
                     break Err(ErrorKind::TimedOut.into());
                 }
@@ -207,14 +192,14 @@ impl Write for Stream {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        if self.exchange.flushed() {
+        if self.state.flushed() {
             self.due = Due::Nothing;
         }
         Poll::Ready(Ok(()))
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        // That is for `finish` to do.
+        // Left to `close`, which may have to send the gateway's own response first.
         Poll::Ready(Ok(()))
     }
 }

@@ -1,0 +1,155 @@
+//! State of a connection: which request or response its bytes belong to.
+//!
+//! hyper knows it too, but does not expose it. So the service, the request's body and the response's
+//! body report it here. The stream below hyper reads it to decide how long a read may wait, and
+//! whether a write carries the app's response or one of hyper's own.
+
+use std::io::IoSlice;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU16, Ordering::Relaxed};
+
+use http::StatusCode;
+
+use crate::wire;
+use thread_states::InFlightGuard;
+
+/// State of one connection, shared by its stream, its service and its bodies.
+///
+/// The task that drives the connection reads and writes all of it, except that an app may move a body
+/// to another thread. No value depends on another, so relaxed ordering is enough.
+#[derive(Debug, Default)]
+pub(super) struct ConnectionState {
+    phase: AtomicU8,
+    head_started: AtomicBool,
+    request_body: AtomicU8,
+    /// Status of the gateway's own error response, or 0.
+    error_status: AtomicU16,
+}
+
+/// There is no request, or its head is being read.
+const WAITING: u8 = 0;
+/// The app was called, and its response has not ended.
+const SERVING: u8 = 1;
+/// The response has ended, but its last bytes may not be written yet.
+const RESPONDED: u8 = 2;
+
+/// No more body is expected.
+const READ: u8 = 0;
+/// The app holds the body and has not read it to its end.
+const WANTED: u8 = 1;
+/// The app dropped the body before its end.
+const DROPPED: u8 = 2;
+/// The body did not arrive in time.
+const TIMED_OUT: u8 = 3;
+
+impl ConnectionState {
+    /// Records that the app is called with a request.
+    pub(super) fn request_started(&self, has_body: bool) {
+        self.phase.store(SERVING, Relaxed);
+        self.request_body
+            .store(if has_body { WANTED } else { READ }, Relaxed);
+    }
+
+    /// Records that the response has ended or was abandoned.
+    pub(super) fn response_ended(&self) {
+        self.phase.store(RESPONDED, Relaxed);
+    }
+
+    /// Records that all bytes were written. Returns whether they complete a response; the next byte
+    /// to read then belongs to another request.
+    pub(super) fn flushed(&self) -> bool {
+        let complete = self.phase.load(Relaxed) == RESPONDED;
+        if complete {
+            self.phase.store(WAITING, Relaxed);
+            self.head_started.store(false, Relaxed);
+        }
+        complete
+    }
+
+    /// Returns whether no request is being served.
+    pub(super) fn is_waiting(&self) -> bool {
+        self.phase.load(Relaxed) == WAITING
+    }
+
+    /// Returns whether the app still wants the body of the request that it serves.
+    pub(super) fn wants_body(&self) -> bool {
+        self.phase.load(Relaxed) == SERVING && self.request_body.load(Relaxed) == WANTED
+    }
+
+    /// Records that bytes of a request's head arrived. Returns whether they are the first.
+    pub(super) fn head_received(&self) -> bool {
+        !self.head_started.swap(true, Relaxed)
+    }
+
+    /// Returns whether bytes of a request's head have arrived.
+    pub(super) fn has_head(&self) -> bool {
+        self.head_started.load(Relaxed)
+    }
+
+    /// Records that the request's body was read to its end.
+    pub(super) fn body_read(&self) {
+        self.request_body.store(READ, Relaxed);
+    }
+
+    /// Records that the request's body did not arrive in time.
+    pub(super) fn body_timed_out(&self) {
+        self.request_body.store(TIMED_OUT, Relaxed);
+    }
+
+    /// Records that the app dropped the request's body.
+    pub(super) fn body_dropped(&self) {
+        let _ = self
+            .request_body
+            .compare_exchange(WANTED, DROPPED, Relaxed, Relaxed);
+    }
+
+    /// Returns whether the request's body did not arrive in time.
+    pub(super) fn is_body_timed_out(&self) -> bool {
+        self.request_body.load(Relaxed) == TIMED_OUT
+    }
+
+    /// Returns whether the client may still be sending a body that nobody has read.
+    pub(super) fn is_body_unread(&self) -> bool {
+        self.request_body.load(Relaxed) != READ
+    }
+
+    /// Records that the head did not arrive in time. A client that sent nothing gets no response,
+    /// because it made no request.
+    pub(super) fn head_timed_out(&self) {
+        if self.has_head() {
+            self.reject(StatusCode::REQUEST_TIMEOUT);
+        }
+    }
+
+    /// Records an error response that hyper writes by itself, which is everything that it writes
+    /// while no request is served. The bytes are not sent; `rejection` sends a response with a
+    /// body in their place. Returns the number of bytes.
+    pub(super) fn take_hyper_reply(&self, slices: &[IoSlice<'_>]) -> usize {
+        let status = slices.first().and_then(|head| wire::hyper_status(head));
+        self.reject(status.unwrap_or(StatusCode::BAD_REQUEST));
+        slices.iter().map(|slice| slice.len()).sum()
+    }
+
+    fn reject(&self, status: StatusCode) {
+        self.error_status.store(status.as_u16(), Relaxed);
+    }
+
+    /// Status of the gateway's own error response, if it has to send one.
+    pub(super) fn error_status(&self) -> Option<StatusCode> {
+        StatusCode::from_u16(self.error_status.load(Relaxed)).ok()
+    }
+}
+
+/// Guard for a request that is being served, from the app's call until its response has ended or was
+/// abandoned.
+#[derive(Debug)]
+pub(super) struct RequestGuard {
+    pub(super) state: Arc<ConnectionState>,
+    pub(super) _in_flight: Option<InFlightGuard>,
+}
+
+impl Drop for RequestGuard {
+    fn drop(&mut self) {
+        self.state.response_ended();
+    }
+}

@@ -1,0 +1,53 @@
+//! Lingering close of a client's connection (RFC 9112, section 9.6).
+//!
+//! When a socket is closed while its receive buffer holds unread bytes, or when bytes arrive after
+//! the close, the kernel sends a reset. A client that gets a reset may discard a response that it has
+//! not read yet. So the server first closes only its sending side and discards what still arrives.
+
+use std::io;
+use std::os::fd::AsFd;
+use std::time::Duration;
+
+use bytes::Bytes;
+use rustix::net::{RecvFlags, recv};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+
+/// Longest time between the last response and the close.
+///
+/// Enough for a lost segment: it is sent again after 1 s, and if that is lost too, after 2 s more
+/// (RFC 6298, section 2). No longer, because in the synchronous gateway the connection holds a thread.
+const LINGER: Duration = Duration::from_secs(3);
+
+/// Size of the buffer for discarded bytes.
+const DISCARD_BUFFER: usize = 4 * 1024;
+
+/// Returns whether an immediate close of `socket` could lose the last response: when there is a
+/// `reply` to a request that was not read to its end, when other request bytes were left `unread`, or
+/// when the kernel has received bytes that nobody has read.
+pub(crate) fn must_linger(socket: impl AsFd, reply: Option<&Bytes>, unread: bool) -> bool {
+    let has_bytes = || {
+        let mut byte = [0];
+        let peek = RecvFlags::DONTWAIT | RecvFlags::PEEK;
+        matches!(recv(socket, &mut byte, peek), Ok((_, 1..)))
+    };
+    reply.is_some() || unread || has_bytes()
+}
+
+/// Sends `reply`, if any, and closes the connection when the client has closed its side, after 3 s at
+/// the latest.
+pub(crate) async fn close(mut socket: TcpStream, reply: Option<Bytes>) {
+    let closing = async {
+        socket.write_all(&reply.unwrap_or_default()).await?;
+        socket.shutdown().await?;
+        let mut discarded = [0; DISCARD_BUFFER];
+        while socket.read(&mut discarded).await? > 0 {}
+        io::Result::Ok(())
+    };
+    match timeout(LINGER, closing).await {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => tracing::debug!(%error, "the connection broke while it was closing"),
+        Err(_) => tracing::debug!("the client did not close its side in time"),
+    }
+}

@@ -1,0 +1,18 @@
+//! What the gateways and the embedded front share below HTTP.
+//!
+//! * `accept`: delay after a failed `accept`
+//! * `close`: lingering close of a client's connection
+//! * `error_chain`: search in the sources of an error
+//! * `error_reply`: error responses written as bytes, for requests that hyper cannot parse
+//!
+//! A leaf: it knows neither the gateways nor the front.
+
+mod accept;
+mod close;
+mod error_chain;
+mod error_reply;
+
+pub(crate) use accept::backoff;
+pub(crate) use close::{close, must_linger};
+pub(crate) use error_chain::find_cause;
+pub(crate) use error_reply::{HeadLimits, detail, error_reply, hyper_status};
