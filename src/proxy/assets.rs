@@ -22,7 +22,7 @@ const POLICY: &str =
     "default-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
 /// The answer to a GET or HEAD for the asset; 304 if the client has it already.
-pub(super) fn answer(asset: &Asset, request: &HeaderMap) -> Response<Body> {
+pub(super) fn respond(asset: &Asset, request: &HeaderMap) -> Response<Body> {
     let etag = entity_tag(asset.bytes);
     let mut response = if has_already(request, &etag) {
         not_modified()

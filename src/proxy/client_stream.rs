@@ -1,103 +1,45 @@
-//! The client's socket under hyper, with three habits that hyper leaves to it: a refusal has a JSON
-//! body, a client that takes nothing is given up, and a close waits for a client that still sends.
+//! The client's socket below hyper. It does two things that hyper does not: it ends a connection whose
+//! client does not read, and it drops the error responses that hyper writes by itself, so that
+//! `connection` can send one with a body.
 
 use std::io;
 use std::pin::Pin;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use bytes::{Buf, Bytes};
+use http::StatusCode;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::{Sleep, sleep};
 
-use super::bare_refusal;
+use super::headers;
+use crate::wire;
 
-/// How long a close waits for a client that still sends. Were it closed at once, the kernel would
-/// answer what comes with a reset, and the client might lose the answer that it has not read yet.
-const LINGER: Duration = Duration::from_secs(5);
-
-/// Says whether the client may still be sending when its connection is closed.
-#[derive(Debug, Clone, Default)]
-pub(super) struct Lingering(Arc<AtomicBool>);
-
-impl Lingering {
-    pub(super) fn set(&self, lingering: bool) {
-        self.0.store(lingering, Ordering::Relaxed);
-    }
-
-    fn get(&self) -> bool {
-        self.0.load(Ordering::Relaxed)
-    }
-}
-
-/// The client's socket.
+/// Socket of one client.
 #[derive(Debug)]
 pub(super) struct ClientStream {
     socket: TcpStream,
-    /// How long the client may take nothing of what is sent to it.
-    patience: Duration,
-    /// Runs while the client takes nothing, and while a close lingers.
+    /// Longest time for which the client may read nothing of a response.
+    write_timeout: Duration,
+    /// Runs while a write waits for the client.
     timer: Option<Pin<Box<Sleep>>>,
-    /// What is left to send in the place of hyper's own refusal.
-    refusal: Bytes,
-    lingering: Lingering,
-    write_closed: bool,
+    /// Status of the response that hyper wrote by itself.
+    error_status: Option<StatusCode>,
 }
 
 impl ClientStream {
-    pub(super) fn new(socket: TcpStream, patience: Duration) -> (Self, Lingering) {
-        let lingering = Lingering::default();
-        let stream = Self {
+    pub(super) fn new(socket: TcpStream, write_timeout: Duration) -> Self {
+        Self {
             socket,
-            patience,
+            write_timeout,
             timer: None,
-            refusal: Bytes::new(),
-            lingering: lingering.clone(),
-            write_closed: false,
-        };
-        (stream, lingering)
-    }
-
-    /// Writes, and fails when the client took nothing for too long.
-    fn poll_send(&mut self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        let sent = Pin::new(&mut self.socket).poll_write(cx, bytes);
-        if sent.is_ready() {
-            self.timer = None;
-            return sent;
+            error_status: None,
         }
-        ready!(self.poll_timer(cx, self.patience));
-        Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
     }
 
-    /// Ready when `after` has passed since the timer was first asked.
-    fn poll_timer(&mut self, cx: &mut Context<'_>, after: Duration) -> Poll<()> {
-        let timer = self.timer.get_or_insert_with(|| Box::pin(sleep(after)));
-        timer.as_mut().poll(cx)
-    }
-
-    fn poll_refuse(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        while !self.refusal.is_empty() {
-            let refusal = self.refusal.clone();
-            let sent = ready!(self.poll_send(cx, &refusal))?;
-            self.refusal.advance(sent);
-        }
-        Poll::Ready(Ok(()))
-    }
-
-    /// Reads and forgets what the client sends, until it closes or has had its time.
-    fn poll_linger(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        let mut space = [0; 8 * 1024];
-        while self.poll_timer(cx, LINGER).is_pending() {
-            let mut read = ReadBuf::new(&mut space);
-            match ready!(Pin::new(&mut self.socket).poll_read(cx, &mut read)) {
-                Ok(()) if !read.filled().is_empty() => {}
-                _ => break,
-            }
-        }
-        Poll::Ready(())
+    /// Returns the socket, and the status of the error response that is still to be sent, if any.
+    pub(super) fn into_parts(self) -> (TcpStream, Option<StatusCode>) {
+        (self.socket, self.error_status)
     }
 }
 
@@ -117,29 +59,37 @@ impl AsyncWrite for ClientStream {
         cx: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        if let Some(refusal) = bare_refusal::dressed(bytes) {
-            self.refusal = refusal;
-            self.lingering.set(true);
+        if let Some(status) = own_error(bytes) {
+            self.error_status = Some(status);
             return Poll::Ready(Ok(bytes.len()));
         }
-        self.poll_send(cx, bytes)
+        let written = Pin::new(&mut self.socket).poll_write(cx, bytes);
+        if written.is_ready() {
+            self.timer = None;
+            return written;
+        }
+        let timeout = self.write_timeout;
+        let timer = self.timer.get_or_insert_with(|| Box::pin(sleep(timeout)));
+        ready!(timer.as_mut().poll(cx));
+        Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        ready!(self.poll_refuse(cx))?;
         Pin::new(&mut self.socket).poll_flush(cx)
     }
 
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        if !self.write_closed {
-            ready!(self.poll_refuse(cx))?;
-            ready!(Pin::new(&mut self.socket).poll_shutdown(cx))?;
-            self.write_closed = true;
-            self.timer = None;
-        }
-        if self.lingering.get() {
-            ready!(self.poll_linger(cx));
-        }
+    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        // Left to `connection`, which may have to send an error response first.
         Poll::Ready(Ok(()))
     }
+}
+
+/// Returns the status of an error response that hyper wrote by itself. Responses that passed through
+/// the front have a request ID.
+fn own_error(bytes: &[u8]) -> Option<StatusCode> {
+    let status = wire::hyper_status(bytes)?;
+    let name = headers::REQUEST_ID;
+    let id = name.as_str().as_bytes();
+    let has_id = bytes.windows(id.len()).any(|window| window == id);
+    (!has_id).then_some(status)
 }

@@ -1,25 +1,25 @@
-//! What the front serves, and its bounds. The defaults are those of `nginx/`.
+//! Servers, files, timeouts and limits of the front. The defaults are those of `nginx/`.
 
 use std::net::SocketAddr;
 use std::time::Duration;
 
 use http::uri::PathAndQuery;
 
-/// What the front serves.
+/// Configuration of the front.
 #[derive(Debug, Clone)]
 pub struct Config {
-    /// The servers behind the front.
+    /// Servers behind the front.
     pub upstreams: Vec<Upstream>,
-    /// The live page. Default: none.
+    /// Files of the live page. Default: none.
     pub assets: Vec<Asset>,
-    /// How long the front waits for whom.
+    /// Timeouts for servers and clients.
     pub timeouts: Timeouts,
-    /// How much a client may send.
+    /// Limits for requests.
     pub limits: Limits,
 }
 
 impl Config {
-    /// These servers with the default timeouts and limits, and no page.
+    /// The defaults with these servers.
     #[must_use]
     pub fn new(upstreams: Vec<Upstream>) -> Self {
         Self {
@@ -31,35 +31,36 @@ impl Config {
     }
 }
 
-/// A server behind the front.
+/// Server behind the front.
 #[derive(Debug, Clone)]
 pub struct Upstream {
-    /// Its name, one path segment: `/NAME/…` goes to `server`, `/live/NAME` to `threads`.
+    /// Name of the server, one path segment: `/NAME/…` is forwarded to `server`, `/live/NAME` to
+    /// `threads`.
     pub name: &'static str,
-    /// Where it takes requests.
+    /// Address of the server.
     pub server: SocketAddr,
-    /// Whether a connection to it serves more than one request. Off for a server whose threads
-    /// own a connection until it closes: a kept, idle one would own a thread.
+    /// Whether a connection to the server is used for more than one request. Off for a server whose
+    /// threads serve one connection until it closes: an idle connection would hold a thread.
     pub keep_alive: bool,
-    /// Where it tells its threads' states as server-sent events.
+    /// Source of the server's thread states as server-sent events.
     pub threads: Target,
 }
 
-/// One address on one server.
+/// Path on a server.
 #[derive(Debug, Clone)]
 pub struct Target {
-    /// The server.
+    /// Address of the server.
     pub server: SocketAddr,
-    /// The path, with a query if it needs one.
+    /// Path, with a query if needed.
     pub path: PathAndQuery,
 }
 
 impl Target {
-    /// `path` on `server`.
+    /// Creates a target.
     ///
     /// # Panics
     ///
-    /// If `path` is no path; it is a constant of the program, not input.
+    /// If `path` is not a valid path. It is a constant of the program, not input.
     #[must_use]
     pub fn new(server: SocketAddr, path: &'static str) -> Self {
         Self {
@@ -69,27 +70,28 @@ impl Target {
     }
 }
 
-/// A file of the live page, kept in memory.
+/// File of the live page, in memory.
 #[derive(Debug, Clone, Copy)]
 pub struct Asset {
-    /// Its path at the front, e.g. `/live/page.js`.
+    /// Path at the front, e.g. `/live/page.js`.
     pub path: &'static str,
-    /// Its media type, e.g. `text/javascript; charset=utf-8`.
+    /// Media type, e.g. `text/javascript; charset=utf-8`.
     pub content_type: &'static str,
-    /// Its content.
+    /// Content.
     pub bytes: &'static [u8],
 }
 
-/// How long the front waits.
+/// Timeouts of the front.
 #[derive(Debug, Clone, Copy)]
 pub struct Timeouts {
-    /// For a server to take the connection. Default: 5 s.
+    /// Time for a connection to a server to be established. Default: 5 s.
     pub connect: Duration,
-    /// For a server's answer to begin, counted from the request's head, and then for each next
-    /// piece of it. Default: 600 s, for two of the longest waits (300 s) on one thread.
+    /// Time between the request's head and the head of the server's response, and then between two
+    /// parts of its body. Default: 600 s, twice the longest wait of the app (300 s), so that a request
+    /// that queues behind another one on one thread gets its response.
     pub upstream: Duration,
-    /// For a client: to send a head, counted from the end of the answer before, to send the next
-    /// piece of a body, and to take the next piece of an answer. Default: 60 s.
+    /// Time for a client to send a head, from the end of the previous response on, to send the next
+    /// part of a body, and to read the next part of a response. Default: 60 s.
     pub client: Duration,
 }
 
@@ -103,14 +105,14 @@ impl Default for Timeouts {
     }
 }
 
-/// How much a client may send, in bytes.
+/// Limits for requests, in bytes.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
-    /// A request's head as a whole. Default: 32 KiB.
+    /// Size of a request's head: the request line and the header fields. Default: 32 KiB.
     pub head: usize,
-    /// The target in the request line. Default: 8 KiB.
+    /// Length of the target in the request line. Default: 8 KiB.
     pub target: usize,
-    /// A request's body. Default: 1 MiB, as the servers'.
+    /// Size of a request's body. Default: 1 MiB, as for the servers.
     pub body: usize,
 }
 

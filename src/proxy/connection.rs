@@ -2,31 +2,36 @@
 
 use std::convert::Infallible;
 use std::net::IpAddr;
-use std::pin::pin;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
-use http::Request;
+use bytes::Bytes;
+use http::{Request, StatusCode};
 use hyper::body::{Body as _, Incoming};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::TcpStream;
+use tokio_util::sync::CancellationToken;
 
 use super::client_stream::ClientStream;
-use super::config::{Config, Timeouts};
-use super::exchange::Exchanges;
-use super::stop::Stopping;
+use super::config::{Config, Limits, Timeouts};
+use super::headers;
+use super::service::ProxyService;
+use crate::wire::{self, HeadLimits};
+use thread_states::problem::Problem;
 
-/// Serves connections.
+/// Serves connections; all of them share it.
 #[derive(Debug)]
 pub(super) struct Connections {
     http: http1::Builder,
     timeouts: Timeouts,
-    exchanges: Exchanges,
-    stopping: Stopping,
+    limits: Limits,
+    service: ProxyService,
+    shutdown: CancellationToken,
 }
 
 impl Connections {
-    pub(super) fn new(config: Config, stopping: Stopping) -> Self {
+    pub(super) fn new(config: Config, shutdown: CancellationToken) -> Self {
         let mut http = http1::Builder::new();
         http.timer(TokioTimer::new())
             .header_read_timeout(config.timeouts.client)
@@ -34,30 +39,53 @@ impl Connections {
         Self {
             http,
             timeouts: config.timeouts,
-            exchanges: Exchanges::new(config, stopping.clone()),
-            stopping,
+            limits: config.limits,
+            service: ProxyService::new(config, shutdown.clone()),
+            shutdown,
         }
     }
 
-    /// Serves the connection until it closes; once the front stops, until its request is answered.
-    pub(super) async fn serve(&self, stream: TcpStream, client: IpAddr) {
-        // Refused only for a socket that is closed already, which hyper will meet next.
-        let _ = stream.set_nodelay(true);
-        let (stream, lingering) = ClientStream::new(stream, self.timeouts.client);
+    /// Serves a connection until it closes. After a shutdown it ends with the request in flight.
+    pub(super) async fn serve(&self, socket: TcpStream, client: IpAddr) {
+        let stream = ClientStream::new(socket, self.timeouts.client);
+        let has_body = AtomicBool::new(false);
         let service = service_fn(|request: Request<Incoming>| {
-            lingering.set(!request.body().is_end_stream());
-            async move { Ok::<_, Infallible>(self.exchanges.answer(client, request).await) }
+            has_body.store(!request.body().is_end_stream(), Relaxed);
+            async move { Ok::<_, Infallible>(self.service.respond(client, request).await) }
         });
-        let mut connection = pin!(self.http.serve_connection(TokioIo::new(stream), service));
-        let ended = tokio::select! {
-            ended = connection.as_mut() => ended,
-            () = self.stopping.clone().wait() => {
-                connection.as_mut().graceful_shutdown();
-                connection.await
+        let mut connection = self.http.serve_connection(TokioIo::new(stream), service);
+        // hyper-util's `GracefulShutdown` does the same, but consumes the connection, whose parts
+        // are needed to close it.
+        let result = tokio::select! {
+            biased;
+            result = &mut connection => result,
+            () = self.shutdown.cancelled() => {
+                std::pin::Pin::new(&mut connection).graceful_shutdown();
+                (&mut connection).await
             }
         };
-        if let Err(error) = ended {
-            tracing::debug!(%client, %error, "a client's connection broke");
+        if let Err(error) = &result {
+            tracing::debug!(%client, %error, "a client's connection ended early");
         }
+        let parts = connection.into_parts();
+        // Whether a body was read to its end is not known here; to linger needlessly does no harm.
+        let unread = has_body.load(Relaxed) || !parts.read_buf.is_empty();
+        let (socket, error_status) = parts.io.into_inner().into_parts();
+        let reply = error_status.map(|status| self.error_reply(status));
+        if wire::must_linger(&socket, reply.as_ref(), unread) {
+            wire::close(socket, reply).await;
+        }
+    }
+
+    fn error_reply(&self, status: StatusCode) -> Bytes {
+        let limits = HeadLimits {
+            bytes: self.limits.head,
+            target: self.limits.target,
+        };
+        let problem = Problem::new(status, wire::detail(status, limits));
+        wire::error_reply(
+            &problem,
+            &[(headers::REQUEST_ID, headers::new_request_id())],
+        )
     }
 }

@@ -1,4 +1,4 @@
-//! What is dropped and what is added on the way through.
+//! Header fields that the front removes and adds.
 
 use std::net::IpAddr;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -6,17 +6,22 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use http::header::{CONNECTION, FORWARDED, HOST, HeaderMap, HeaderName, HeaderValue};
 use uuid::Uuid;
 
-/// Names a request from the client to the log of the server and back.
+/// ID of a request, the same for the client, the front and the server.
 pub(super) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
-/// When the front passed the request on: `t=` and seconds since 1970 with three decimals.
+/// Time at which the front forwarded the request: `t=` and seconds since 1970 with three decimals.
 const REQUEST_START: HeaderName = HeaderName::from_static("x-request-start");
 const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 const FORWARDED_PREFIX: HeaderName = HeaderName::from_static("x-forwarded-prefix");
 const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 
-/// Fields that concern one connection only (RFC 9110, section 7.6.1), and `Expect`, which the
-/// front meets itself. `Connection` may name more.
+/// Fields that apply to one connection only and must not be forwarded (RFC 9110, section 7.6.1).
+///
+/// Beyond the list in that section: `Proxy-Authenticate` and `Proxy-Authentication-Info` (sections
+/// 11.7.1 and 11.7.3) and `Proxy-Authorization` (11.7.2), which are meant for the next proxy;
+/// `Trailer`, because the front forwards no trailers; `HTTP2-Settings` (RFC 7540, section 3.2.1), which
+/// belongs to `Upgrade: h2c`; and `Expect` (10.1.1), which hyper answers with `100 Continue` when the
+/// front reads the body.
 const HOP_BY_HOP: [&str; 12] = [
     "connection",
     "expect",
@@ -32,11 +37,12 @@ const HOP_BY_HOP: [&str; 12] = [
     "upgrade",
 ];
 
-/// The longest request id that a client may choose, in bytes.
-const LONGEST_ID: usize = 128;
+/// Longest request ID that a client may choose, in bytes.
+const MAX_ID: usize = 128;
 
-/// Drops what concerns the connection that the message came on, and not the message.
-pub(super) fn drop_hop_by_hop(headers: &mut HeaderMap) {
+/// Removes the fields that apply to the connection on which a message arrived: those in
+/// [`HOP_BY_HOP`], and those that the message's `Connection` field names.
+pub(super) fn remove_hop_by_hop(headers: &mut HeaderMap) {
     let named: Vec<HeaderName> = headers
         .get_all(CONNECTION)
         .iter()
@@ -52,9 +58,9 @@ pub(super) fn drop_hop_by_hop(headers: &mut HeaderMap) {
     }
 }
 
-/// Tells the server where the request came from. What the client claims about that is replaced,
-/// not extended: the front is the edge and trusts no proxy before it.
-pub(super) fn tell_origin(headers: &mut HeaderMap, client: IpAddr, prefix: Option<HeaderValue>) {
+/// Sets the fields that describe the request's origin. Values from the client are replaced, not
+/// extended: no trusted proxy stands before the front.
+pub(super) fn set_origin(headers: &mut HeaderMap, client: IpAddr, prefix: Option<HeaderValue>) {
     headers.remove(FORWARDED);
     headers.remove(FORWARDED_HOST);
     headers.remove(FORWARDED_PREFIX);
@@ -68,9 +74,9 @@ pub(super) fn tell_origin(headers: &mut HeaderMap, client: IpAddr, prefix: Optio
     insert_text(headers, FORWARDED_FOR, &client.to_canonical().to_string());
 }
 
-/// Tells the server when the request was passed on.
-pub(super) fn tell_start(headers: &mut HeaderMap) {
-    // A clock before 1970 is told as 1970; the server then ignores it as too long ago.
+/// Sets the time at which the request is forwarded.
+pub(super) fn set_start(headers: &mut HeaderMap) {
+    // A clock before 1970 gives 0, which the server ignores as too long ago.
     let now = SystemTime::now()
         .duration_since(UNIX_EPOCH)
         .unwrap_or_default();
@@ -78,28 +84,28 @@ pub(super) fn tell_start(headers: &mut HeaderMap) {
     insert_text(headers, REQUEST_START, &text);
 }
 
-/// The client's request id if it sent one sane one, else a new one of 32 hexadecimal digits.
+/// Returns the client's request ID if it sent exactly one that is valid, and otherwise a new one.
 pub(super) fn request_id(headers: &HeaderMap) -> HeaderValue {
     let mut ids = headers.get_all(REQUEST_ID).iter();
     match (ids.next(), ids.next()) {
-        (Some(id), None) if is_sane(id.as_bytes()) => id.clone(),
+        (Some(id), None) if is_valid_id(id.as_bytes()) => id.clone(),
         _ => new_request_id(),
     }
 }
 
-/// A request id of 32 hexadecimal digits, as nginx makes them.
+/// Creates a request ID of 32 hexadecimal digits, like nginx's `$request_id`.
 pub(super) fn new_request_id() -> HeaderValue {
     let text = Uuid::new_v4().simple().to_string();
     HeaderValue::try_from(text).unwrap_or(HeaderValue::from_static("-"))
 }
 
-/// Whether an id is 1 to 128 characters of a token (RFC 9110, section 5.6.2).
-fn is_sane(id: &[u8]) -> bool {
+/// Returns whether an ID is a token (RFC 9110, section 5.6.2) of 1 to 128 characters.
+fn is_valid_id(id: &[u8]) -> bool {
     let token = |byte: &u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(byte);
-    (1..=LONGEST_ID).contains(&id.len()) && id.iter().all(token)
+    (1..=MAX_ID).contains(&id.len()) && id.iter().all(token)
 }
 
-/// Sets a field to text that is known to be visible ASCII.
+/// Sets a field to text that consists of visible ASCII characters.
 fn insert_text(headers: &mut HeaderMap, name: HeaderName, text: &str) {
     match HeaderValue::from_str(text) {
         Ok(value) => drop(headers.insert(name, value)),

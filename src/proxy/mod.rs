@@ -1,17 +1,17 @@
-//! The embedded front: a small reverse proxy in nginx's place, for the lab in one process.
+//! Embedded front: a small reverse proxy in place of nginx, for the lab in one process.
 //!
-//! It has the routes and the habits of the nginx in `nginx/`, and one suite of tests holds both to
-//! them. A request passes through these files:
+//! It has the routes and the behavior of the nginx in `nginx/`; one test suite covers both. A request
+//! passes through these files:
 //!
-//! * `server`: the front's thread accepts connections
+//! * `server`: the thread that accepts connections
 //! * `connection`: one client's connection, from accept to close
-//! * `client_stream`: the client's socket under hyper, with a JSON refusal and a soft close
-//! * `exchange`: one request and its answer
-//! * `routes`: which path goes where
-//! * `assets`: the live page, answered from memory
-//! * `headers`: what is dropped and what is added on the way
-//! * `upstream`: the servers behind, and what can go wrong with them
-//! * `refusal`: what the front refuses, and how it says so
+//! * `client_stream`: the client's socket below hyper
+//! * `service`: one request and its response
+//! * `routes`: destinations of paths
+//! * `assets`: files of the live page
+//! * `headers`: header fields that are removed and added
+//! * `upstream`: client for the servers behind the front
+//! * `rejection`: error responses
 //!
 //! ```no_run
 //! use std::time::Duration;
@@ -33,20 +33,18 @@
 //! ```
 
 mod assets;
-mod bare_refusal;
 mod client_stream;
 mod config;
 mod connection;
-mod exchange;
 mod headers;
-mod refusal;
+mod rejection;
 mod routes;
 mod server;
-mod stop;
+mod service;
 mod upstream;
 
 pub use config::{Asset, Config, Limits, Target, Timeouts, Upstream};
 pub use server::{BindError, Bound, Running, bind, spawn};
 
-/// The body of every request to a server and of every answer to a client.
+/// Body of every request to a server and of every response to a client.
 type Body = http_body_util::combinators::UnsyncBoxBody<bytes::Bytes, tower::BoxError>;

@@ -1,26 +1,26 @@
-//! Which path goes where. Paths are compared as they were sent: nothing is decoded or normalised.
+//! Destinations of paths. Paths are compared as they were sent, without decoding or normalization.
 
 use http::Uri;
 use http::uri::{InvalidUri, PathAndQuery};
 
 use super::config::{Asset, Config, Upstream};
 
-/// Where a request goes.
+/// Destination of a request.
 #[derive(Debug)]
 pub(super) enum Destination<'a> {
     /// A file of the live page.
     Asset(&'a Asset),
-    /// A server, with the path that it is to see.
+    /// A server, with the path that is sent to it.
     Server(&'a Upstream, Result<PathAndQuery, InvalidUri>),
-    /// A server's events.
+    /// A server's event stream.
     Threads(&'a Upstream),
-    /// The same with a slash at the end.
-    Slash(String),
-    /// There is no such path.
-    Nowhere,
+    /// A redirect to the same path with a trailing slash.
+    Redirect(String),
+    /// No such path.
+    NotFound,
 }
 
-/// Where a request for `uri` goes.
+/// Returns the destination of a request for `uri`.
 pub(super) fn find<'a>(config: &'a Config, uri: &Uri) -> Destination<'a> {
     let path = uri.path();
     if let Some(asset) = config.assets.iter().find(|asset| asset.path == path) {
@@ -28,29 +28,29 @@ pub(super) fn find<'a>(config: &'a Config, uri: &Uri) -> Destination<'a> {
     }
     if let Some(name) = path.strip_prefix("/live/") {
         let upstream = config.upstreams.iter().find(|u| u.name == name);
-        return upstream.map_or(Destination::Nowhere, Destination::Threads);
+        return upstream.map_or(Destination::NotFound, Destination::Threads);
     }
     config
         .upstreams
         .iter()
         .find_map(|upstream| under(upstream, uri))
-        .unwrap_or(Destination::Nowhere)
+        .unwrap_or(Destination::NotFound)
 }
 
-/// All that there is, in words.
-pub(super) fn all(config: &Config) -> String {
+/// Lists all paths, for an error response.
+pub(super) fn list(config: &Config) -> String {
     let names = config.upstreams.iter().map(|upstream| upstream.name);
     let paths = names.map(|name| format!(", /{name}/, /live/{name}"));
     format!("/{}", paths.collect::<String>())
 }
 
-/// Where `uri` goes if it lies under the server's name.
+/// Returns the destination of `uri` if its first segment is the server's name.
 fn under<'a>(upstream: &'a Upstream, uri: &Uri) -> Option<Destination<'a>> {
     let whole = uri.path_and_query()?.as_str();
     let rest = whole.strip_prefix('/')?.strip_prefix(upstream.name)?;
     match rest.bytes().next() {
         Some(b'/') => Some(Destination::Server(upstream, PathAndQuery::try_from(rest))),
-        None | Some(b'?') => Some(Destination::Slash(format!("/{}/{rest}", upstream.name))),
+        None | Some(b'?') => Some(Destination::Redirect(format!("/{}/{rest}", upstream.name))),
         Some(_) => None,
     }
 }
@@ -81,13 +81,13 @@ mod tests {
             Destination::Asset(asset) => format!("asset {}", asset.path),
             Destination::Server(upstream, path) => format!("{} {}", upstream.name, path.unwrap()),
             Destination::Threads(upstream) => format!("threads {}", upstream.name),
-            Destination::Slash(location) => format!("slash {location}"),
-            Destination::Nowhere => "nowhere".into(),
+            Destination::Redirect(location) => format!("redirect {location}"),
+            Destination::NotFound => "not found".into(),
         }
     }
 
     #[test]
-    fn removes_the_prefix_and_nothing_else() {
+    fn only_the_prefix_is_removed() {
         assert_eq!(destination("/sync/"), "sync /");
         assert_eq!(destination("/sync/?seconds=2"), "sync /?seconds=2");
         assert_eq!(
@@ -98,13 +98,13 @@ mod tests {
     }
 
     #[test]
-    fn adds_the_slash() {
-        assert_eq!(destination("/sync"), "slash /sync/");
-        assert_eq!(destination("/sync?seconds=2"), "slash /sync/?seconds=2");
+    fn a_missing_trailing_slash_is_added_by_redirect() {
+        assert_eq!(destination("/sync"), "redirect /sync/");
+        assert_eq!(destination("/sync?seconds=2"), "redirect /sync/?seconds=2");
     }
 
     #[test]
-    fn knows_the_page_and_the_events() {
+    fn page_and_event_streams_have_their_paths() {
         assert_eq!(destination("/"), "asset /");
         assert_eq!(destination("/?x"), "asset /");
         assert_eq!(destination("/live/sync"), "threads sync");
@@ -112,7 +112,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_else_is_reachable() {
+    fn other_paths_are_not_found() {
         for path in [
             "/syncs",
             "//sync/",
@@ -123,8 +123,8 @@ mod tests {
             "/metrics",
             "*",
         ] {
-            assert_eq!(destination(path), "nowhere", "{path}");
+            assert_eq!(destination(path), "not found", "{path}");
         }
-        assert_eq!(all(&config()), "/, /sync/, /live/sync");
+        assert_eq!(list(&config()), "/, /sync/, /live/sync");
     }
 }

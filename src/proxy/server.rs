@@ -1,38 +1,36 @@
 //! The front's thread: one event loop that accepts connections and serves them.
 
+use std::convert::Infallible;
 use std::io;
 use std::net::{SocketAddr, TcpListener as StdListener};
-use std::pin::pin;
-use std::sync::{Arc, mpsc};
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::thread;
 use std::time::Duration;
 
 use socket2::{Domain, Socket, Type};
 use tokio::net::TcpListener;
-use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
 use super::config::Config;
 use super::connection::Connections;
-use super::stop::{self, Stop, Stopping};
+use crate::wire;
 
-/// How many connections may wait to be accepted: a burst of thousands is part of the lab.
+/// Connections that may wait to be accepted. The experiments open thousands at once.
 const BACKLOG: i32 = 4096;
 
-/// How long the front waits after the kernel refused it a connection, for instance because it has
-/// no file descriptor left: those in use need time to be given back.
-const PAUSE: Duration = Duration::from_millis(100);
-
-/// The front's address can't be had.
+/// Error of a front that cannot listen on its address.
 #[derive(Debug, thiserror::Error)]
-#[error("the front can't listen on {address}")]
+#[error("the front cannot listen on {address}")]
 pub struct BindError {
-    /// The address that was asked for.
+    /// Address that was requested.
     pub address: SocketAddr,
-    /// What the kernel said.
+    /// Cause; [`io::ErrorKind::AddrInUse`] if the port is taken.
     pub source: io::Error,
 }
 
-/// The front's socket. Clients can connect already; they are answered once [`spawn`] was called.
+/// The front's listening socket. Clients can connect to it already; they are served after [`spawn`].
 #[derive(Debug)]
 pub struct Bound {
     listener: StdListener,
@@ -40,26 +38,28 @@ pub struct Bound {
 }
 
 impl Bound {
-    /// The address that clients connect to; its port is never 0.
+    /// Address that clients connect to; its port is never 0.
     #[must_use]
     pub fn local_addr(&self) -> SocketAddr {
         self.address
     }
 }
 
-/// Takes the front's address. Port 0 lets the kernel choose one.
+/// Binds the front's address; port 0 chooses a free port.
 ///
 /// # Errors
 ///
-/// If the address can't be had, for instance because another process has the port.
+/// If the front cannot listen on the address, e.g. because its port is taken.
 pub fn bind(address: SocketAddr) -> Result<Bound, BindError> {
     listen(address).map_err(|source| BindError { address, source })
 }
 
 fn listen(address: SocketAddr) -> io::Result<Bound> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
-    // A port whose last connections are still being closed is free.
+    // A front can be restarted while connections of the previous one are in TIME_WAIT.
     socket.set_reuse_address(true)?;
+    // On Linux, accepted connections inherit it.
+    socket.set_tcp_nodelay(true)?;
     socket.bind(&address.into())?;
     socket.listen(BACKLOG)?;
     socket.set_nonblocking(true)?;
@@ -68,89 +68,91 @@ fn listen(address: SocketAddr) -> io::Result<Bound> {
     Ok(Bound { listener, address })
 }
 
-/// The running front. Dropped, it shuts down without anyone waiting for the end.
+/// Handle to the running front. Dropping it shuts the front down without waiting.
 #[derive(Debug)]
 pub struct Running {
     address: SocketAddr,
-    stop: Stop,
-    ended: mpsc::Receiver<()>,
+    shutdown: CancellationToken,
+    /// Disconnected when the thread has ended: it holds the sender, and never sends.
+    ended: Receiver<Infallible>,
 }
 
 impl Running {
-    /// The address that clients connect to; its port is never 0.
+    /// Address that clients connect to; its port is never 0.
     #[must_use]
     pub fn local_addr(&self) -> SocketAddr {
         self.address
     }
 
-    /// Accepts nothing more. Idle connections and event streams end at once, requests in flight
-    /// are finished.
+    /// Stops accepting, closes idle connections and event streams, and lets requests in flight
+    /// finish.
     pub fn shutdown(&self) {
-        self.stop.give();
+        self.shutdown.cancel();
     }
 
-    /// Waits up to `deadline` for the end of what was in flight, and says whether all has ended.
-    /// If not, the thread goes on until the process ends.
+    /// Waits until the front has ended, at most for `timeout`, and returns whether it has. If not,
+    /// its thread continues until the process ends.
     #[must_use]
-    pub fn join(self, deadline: Duration) -> bool {
-        let ended = self.ended.recv_timeout(deadline);
-        // The thread never sends: it hangs up when it ends.
-        matches!(ended, Err(mpsc::RecvTimeoutError::Disconnected))
+    pub fn join(self, timeout: Duration) -> bool {
+        matches!(
+            self.ended.recv_timeout(timeout),
+            Err(RecvTimeoutError::Disconnected)
+        )
     }
 }
 
-/// Serves on a thread named `front`.
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.shutdown.cancel();
+    }
+}
+
+/// Starts the front on a thread named `front`.
 ///
 /// # Errors
 ///
-/// If the kernel refuses the thread or its event loop.
+/// If the kernel provides no thread or no event loop.
 pub fn spawn(bound: Bound, config: Config) -> io::Result<Running> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
     let listener = {
-        let _inside = runtime.enter();
+        let _entered = runtime.enter();
         TcpListener::from_std(bound.listener)?
     };
-    let (stop, stopping) = stop::channel();
-    let (ending, ended) = mpsc::channel();
+    let shutdown = CancellationToken::new();
+    let serving = serve(listener, config, shutdown.clone());
+    let (alive, ended) = channel();
     thread::Builder::new().name("front".into()).spawn(move || {
-        runtime.block_on(serve(listener, config, stopping));
+        let _alive = alive;
+        runtime.block_on(serving);
         drop(runtime);
-        drop::<mpsc::Sender<()>>(ending);
     })?;
     Ok(Running {
         address: bound.address,
-        stop,
+        shutdown,
         ended,
     })
 }
 
-/// Accepts until the word to stop, then waits for the connections to end.
-async fn serve(listener: TcpListener, config: Config, stopping: Stopping) {
-    let connections = Arc::new(Connections::new(config, stopping.clone()));
-    // Each connection holds a receiver: the channel is closed when the last one has ended.
-    let (open, _) = watch::channel(());
-    let mut stop = pin!(stopping.wait());
+/// Accepts connections until the shutdown, then waits until they have ended.
+async fn serve(listener: TcpListener, config: Config, shutdown: CancellationToken) {
+    let connections = Arc::new(Connections::new(config, shutdown.clone()));
+    let open = TaskTracker::new();
     loop {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
-            () = &mut stop => break,
+            () = shutdown.cancelled() => break,
         };
         match accepted {
-            Ok((stream, client)) => {
-                let (connections, open) = (Arc::clone(&connections), open.subscribe());
-                tokio::spawn(async move {
-                    connections.serve(stream, client.ip()).await;
-                    drop(open);
-                });
+            Ok((socket, client)) => {
+                let connections = Arc::clone(&connections);
+                open.spawn(async move { connections.serve(socket, client.ip()).await });
             }
-            Err(error) => {
-                tracing::warn!(%error, "the front can't accept a connection");
-                tokio::time::sleep(PAUSE).await;
-            }
+            Err(error) => tokio::time::sleep(wire::backoff(&error)).await,
         }
     }
     drop(listener);
-    open.closed().await;
+    open.close();
+    open.wait().await;
 }

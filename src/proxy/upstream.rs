@@ -1,4 +1,4 @@
-//! The servers behind the front.
+//! Client for the servers behind the front.
 
 use std::error::Error;
 use std::net::SocketAddr;
@@ -12,21 +12,21 @@ use hyper_util::rt::{TokioExecutor, TokioTimer};
 
 use super::Body;
 use super::config::Config;
-use super::refusal::Refusal;
+use super::rejection::Rejection;
 
-/// How long an idle connection is kept for the next request: shorter than the servers keep it
-/// (75 s), so that a request seldom meets a connection that the server is closing.
-const KEPT_IDLE: Duration = Duration::from_secs(60);
-/// How many idle connections are kept to a server.
-const KEPT_CONNECTIONS: usize = 256;
+/// Time for which an idle connection is kept for the next request. Shorter than the 75 s of the
+/// servers, so that the front rarely sends a request on a connection that the server is closing.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(60);
+/// Most idle connections to one server.
+const MAX_IDLE: usize = 256;
 
 /// Sends requests to the servers.
 #[derive(Debug)]
 pub(super) struct Upstreams {
-    /// Keeps each connection for the next request, unless the request says `Connection: close`.
+    /// Keeps each connection for the next request, unless the request has `Connection: close`.
     client: Client<HttpConnector, Body>,
     timeout: Duration,
-    largest_body: usize,
+    max_body: usize,
 }
 
 impl Upstreams {
@@ -37,32 +37,35 @@ impl Upstreams {
         let client = Client::builder(TokioExecutor::new())
             .timer(TokioTimer::new())
             .pool_timer(TokioTimer::new())
-            .pool_idle_timeout(KEPT_IDLE)
-            .pool_max_idle_per_host(KEPT_CONNECTIONS)
+            .pool_idle_timeout(IDLE_TIMEOUT)
+            .pool_max_idle_per_host(MAX_IDLE)
             .build(connector);
         Self {
             client,
             timeout: config.timeouts.upstream,
-            largest_body: config.limits.body,
+            max_body: config.limits.body,
         }
     }
 
-    /// Sends a request to the server of this name and waits for its answer to begin. Dropped
-    /// before that, it closes the connection: so the server learns that the client went away.
+    /// Sends a request to the server of this name and waits for the head of its response. If the
+    /// future is dropped before that, the connection closes, which is how the server learns that the
+    /// client has gone.
     pub(super) async fn send(
         &self,
         name: &'static str,
         request: Request<Body>,
-    ) -> Result<Response<Incoming>, Refusal> {
-        let answer = tokio::time::timeout(self.timeout, self.client.request(request)).await;
-        answer.map_err(|_| Refusal::Slow(name))?.map_err(|error| {
-            tracing::debug!(server = name, error = &error as &dyn Error, "no answer");
-            Refusal::of(&error, name, self.largest_body)
-        })
+    ) -> Result<Response<Incoming>, Rejection> {
+        let response = tokio::time::timeout(self.timeout, self.client.request(request)).await;
+        response
+            .map_err(|_| Rejection::Slow(name))?
+            .map_err(|error| {
+                tracing::debug!(server = name, error = &error as &dyn Error, "no response");
+                Rejection::of(&error, name, self.max_body)
+            })
     }
 }
 
-/// The URI of `path` on `server`.
+/// Builds the URI of `path` on `server`.
 pub(super) fn uri(server: SocketAddr, path: PathAndQuery) -> Result<Uri, http::Error> {
     Uri::builder()
         .scheme(Scheme::HTTP)

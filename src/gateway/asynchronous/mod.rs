@@ -122,7 +122,7 @@ async fn serve_connection<A: App>(
         biased;
         result = &mut connection => result,
         () = worker.shutdown.cancelled() => {
-            Pin::new(&mut connection).graceful_shutdown();
+            std::pin::Pin::new(&mut connection).graceful_shutdown();
             (&mut connection).await
         }
     };

@@ -1,6 +1,5 @@
-//! What the front refuses or cannot do, and how it says so.
+//! Error responses of the front.
 
-use std::error::Error;
 use std::io;
 
 use http::header::{ALLOW, HeaderValue};
@@ -11,38 +10,39 @@ use tower::BoxError;
 use tower_http::timeout::TimeoutError;
 
 use super::Body;
+use crate::wire::find_cause;
 use thread_states::problem::Problem;
 
-/// Why the front answers in the place of a server. The text is the answer's `detail`.
+/// Reason for which the front responds in place of a server. Its text is the response's `detail`.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum Refusal {
-    #[error("an HTTP/1.1 request needs one Host field")]
+pub(super) enum Rejection {
+    #[error("an HTTP/1.1 request needs exactly one Host field")]
     Host,
-    #[error("the request's target is no URI")]
+    #[error("the request's target is not a valid URI")]
     Target,
-    #[error("nothing is here; the front serves {0}")]
+    #[error("there is no such path; the front serves {0}")]
     NotFound(String),
     #[error("the method is not allowed here; GET and HEAD are")]
     Method,
-    #[error("the request's target is too long; up to {0} bytes are allowed")]
+    #[error("the request's target is too long; at most {0} bytes are allowed")]
     LongTarget(usize),
-    #[error("the request's body is too large; up to {0} bytes are allowed")]
+    #[error("the request's body is too large; at most {0} bytes are allowed")]
     LargeBody(usize),
     #[error("the request's body did not arrive in time")]
     SlowBody,
     #[error("the request's body is malformed or incomplete")]
     BrokenBody,
-    #[error("the {0} server can't be reached, or its answer is no HTTP")]
+    #[error("the {0} server cannot be reached, or its response is not valid HTTP")]
     Unreachable(&'static str),
-    #[error("the {0} server did not answer in time")]
+    #[error("the {0} server did not respond in time")]
     Slow(&'static str),
 }
 
-impl Refusal {
-    /// Why the request to the server of this name has failed.
-    pub(super) fn of(error: &legacy::Error, name: &'static str, largest_body: usize) -> Self {
-        match cause::<BodyError>(error) {
-            Some(BodyError::TooLarge) => Self::LargeBody(largest_body),
+impl Rejection {
+    /// Returns the reason for which a request to the server of this name failed.
+    pub(super) fn of(error: &legacy::Error, name: &'static str, max_body: usize) -> Self {
+        match find_cause::<BodyError>(error) {
+            Some(BodyError::TooLarge) => Self::LargeBody(max_body),
             Some(BodyError::TooSlow) => Self::SlowBody,
             Some(BodyError::Broken) => Self::BrokenBody,
             None if timed_out(error) => Self::Slow(name),
@@ -50,7 +50,7 @@ impl Refusal {
         }
     }
 
-    /// The status that says it.
+    /// Status of the response.
     pub(super) fn status(&self) -> StatusCode {
         match self {
             Self::Host | Self::Target | Self::BrokenBody => StatusCode::BAD_REQUEST,
@@ -64,7 +64,7 @@ impl Refusal {
         }
     }
 
-    /// The answer.
+    /// Builds the response.
     pub(super) fn into_response(self) -> Response<Body> {
         let mut response = Problem::new(self.status(), self.to_string())
             .into_response::<Full<_>>()
@@ -77,7 +77,7 @@ impl Refusal {
     }
 }
 
-/// What can be wrong with the body of a client's request.
+/// Error of the body of a client's request.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum BodyError {
     #[error("the body is too large")]
@@ -90,9 +90,9 @@ pub(super) enum BodyError {
 
 impl From<BoxError> for BodyError {
     fn from(error: BoxError) -> Self {
-        if cause::<LengthLimitError>(&*error).is_some() {
+        if find_cause::<LengthLimitError>(&*error).is_some() {
             Self::TooLarge
-        } else if cause::<TimeoutError>(&*error).is_some() {
+        } else if find_cause::<TimeoutError>(&*error).is_some() {
             Self::TooSlow
         } else {
             Self::Broken
@@ -100,19 +100,7 @@ impl From<BoxError> for BodyError {
     }
 }
 
-/// Whether the connection to a server was not made in time.
+/// Returns whether the connection to a server was not established in time.
 fn timed_out(error: &legacy::Error) -> bool {
-    cause::<io::Error>(error).is_some_and(|error| error.kind() == io::ErrorKind::TimedOut)
-}
-
-/// The first error of type `E` among the error and its sources.
-fn cause<'a, E: Error + 'static>(error: &'a (dyn Error + 'static)) -> Option<&'a E> {
-    let mut next = Some(error);
-    while let Some(error) = next {
-        if let Some(found) = error.downcast_ref::<E>() {
-            return Some(found);
-        }
-        next = error.source();
-    }
-    None
+    find_cause::<io::Error>(error).is_some_and(|error| error.kind() == io::ErrorKind::TimedOut)
 }

@@ -1,4 +1,4 @@
-//! One request and its answer.
+//! One request through the front, and its response.
 
 use std::net::IpAddr;
 
@@ -8,52 +8,52 @@ use http::uri::PathAndQuery;
 use http::{Method, Request, Response, StatusCode, Version};
 use http_body_util::{BodyExt, BodyStream, Limited, StreamBody};
 use hyper::body::{Body as _, Incoming};
+use tokio_util::sync::CancellationToken;
 use tower_http::timeout::TimeoutBody;
 
 use super::config::{Config, Upstream};
-use super::refusal::{BodyError, Refusal};
+use super::rejection::{BodyError, Rejection};
 use super::routes::{self, Destination};
-use super::stop::Stopping;
 use super::upstream::{self, Upstreams};
 use super::{Body, assets, headers};
 
-/// Answers requests: what all connections of the front share.
+/// Responds to requests; all connections share it.
 #[derive(Debug)]
-pub(super) struct Exchanges {
+pub(super) struct ProxyService {
     config: Config,
     upstreams: Upstreams,
-    stopping: Stopping,
+    shutdown: CancellationToken,
 }
 
-impl Exchanges {
-    pub(super) fn new(config: Config, stopping: Stopping) -> Self {
+impl ProxyService {
+    pub(super) fn new(config: Config, shutdown: CancellationToken) -> Self {
         let upstreams = Upstreams::new(&config);
         Self {
             config,
             upstreams,
-            stopping,
+            shutdown,
         }
     }
 
-    /// Answers one request, whatever is wrong with it.
-    pub(super) async fn answer(
+    /// Responds to one request, with an error response if it cannot be forwarded.
+    pub(super) async fn respond(
         &self,
         client: IpAddr,
         mut request: Request<Incoming>,
     ) -> Response<Body> {
         let id = headers::request_id(request.headers());
         let fields = request.headers_mut();
-        // Before anything is added, so that Connection can't name it.
-        headers::drop_hop_by_hop(fields);
+        // Before any field is added, so that the client's Connection field cannot remove it.
+        headers::remove_hop_by_hop(fields);
         fields.insert(headers::REQUEST_ID, id.clone());
-        let answer = self.dispatch(client, request).await;
-        let mut response = answer.unwrap_or_else(|refusal| {
-            if refusal.status().is_server_error() {
-                tracing::warn!(request_id = ?id, "{refusal}");
+        let result = self.dispatch(client, request).await;
+        let mut response = result.unwrap_or_else(|rejection| {
+            if rejection.status().is_server_error() {
+                tracing::warn!(request_id = ?id, "{rejection}");
             } else {
-                tracing::debug!(request_id = ?id, "{refusal}");
+                tracing::debug!(request_id = ?id, "{rejection}");
             }
-            refusal.into_response()
+            rejection.into_response()
         });
         response.headers_mut().insert(headers::REQUEST_ID, id);
         response
@@ -63,42 +63,42 @@ impl Exchanges {
         &self,
         client: IpAddr,
         request: Request<Incoming>,
-    ) -> Result<Response<Body>, Refusal> {
+    ) -> Result<Response<Body>, Rejection> {
         self.check(&request)?;
         match routes::find(&self.config, request.uri()) {
             Destination::Asset(asset) => match *request.method() {
-                Method::GET | Method::HEAD => Ok(assets::answer(asset, request.headers())),
-                _ => Err(Refusal::Method),
+                Method::GET | Method::HEAD => Ok(assets::respond(asset, request.headers())),
+                _ => Err(Rejection::Method),
             },
             Destination::Server(upstream, path) => {
-                let path = path.map_err(|_| Refusal::Target)?;
+                let path = path.map_err(|_| Rejection::Target)?;
                 self.to_server(upstream, path, client, request).await
             }
             Destination::Threads(upstream) => self.to_threads(upstream, client, request).await,
-            Destination::Slash(location) => redirect(&location),
-            Destination::Nowhere => Err(Refusal::NotFound(routes::all(&self.config))),
+            Destination::Redirect(location) => redirect(&location),
+            Destination::NotFound => Err(Rejection::NotFound(routes::list(&self.config))),
         }
     }
 
-    /// What holds for every request, wherever it goes.
-    fn check(&self, request: &Request<Incoming>) -> Result<(), Refusal> {
+    /// Checks that apply to every request, whatever its path.
+    fn check(&self, request: &Request<Incoming>) -> Result<(), Rejection> {
         let hosts = request.headers().get_all(HOST).iter().count();
         if hosts > 1 || (hosts == 0 && request.version() == Version::HTTP_11) {
-            return Err(Refusal::Host);
+            return Err(Rejection::Host);
         }
         if matches!(*request.method(), Method::CONNECT | Method::TRACE) {
-            return Err(Refusal::Method);
+            return Err(Rejection::Method);
         }
         let target = request
             .uri()
             .path_and_query()
             .map_or("", PathAndQuery::as_str);
         if target.len() > self.config.limits.target {
-            return Err(Refusal::LongTarget(self.config.limits.target));
+            return Err(Rejection::LongTarget(self.config.limits.target));
         }
         let largest = self.config.limits.body;
         if request.body().size_hint().lower() > largest as u64 {
-            return Err(Refusal::LargeBody(largest));
+            return Err(Rejection::LargeBody(largest));
         }
         Ok(())
     }
@@ -109,34 +109,34 @@ impl Exchanges {
         path: PathAndQuery,
         client: IpAddr,
         mut request: Request<Incoming>,
-    ) -> Result<Response<Body>, Refusal> {
-        *request.uri_mut() = upstream::uri(upstream.server, path).map_err(|_| Refusal::Target)?;
+    ) -> Result<Response<Body>, Rejection> {
+        *request.uri_mut() = upstream::uri(upstream.server, path).map_err(|_| Rejection::Target)?;
         let prefix = HeaderValue::try_from(format!("/{}", upstream.name)).ok();
         let request = self.outbound(request, client, prefix, upstream.keep_alive);
         let response = self.upstreams.send(upstream.name, request).await?;
         Ok(self.inbound(response))
     }
 
-    /// Events end when the front stops: their stream has no end of its own to wait for.
+    /// Forwards an event stream. It has no end to wait for, so a shutdown ends it.
     async fn to_threads(
         &self,
         upstream: &Upstream,
         client: IpAddr,
         mut request: Request<Incoming>,
-    ) -> Result<Response<Body>, Refusal> {
+    ) -> Result<Response<Body>, Rejection> {
         let target = &upstream.threads;
         *request.uri_mut() =
-            upstream::uri(target.server, target.path.clone()).map_err(|_| Refusal::Target)?;
+            upstream::uri(target.server, target.path.clone()).map_err(|_| Rejection::Target)?;
         let request = self.outbound(request, client, None, false);
         let response = self.upstreams.send(upstream.name, request).await?;
-        let stop = self.stopping.clone().wait();
+        let shutdown = self.shutdown.clone().cancelled_owned();
         Ok(self.inbound(response).map(|body| {
-            let frames = BodyStream::new(body).take_until(Box::pin(stop));
+            let frames = BodyStream::new(body).take_until(Box::pin(shutdown));
             BodyExt::boxed_unsync(StreamBody::new(frames))
         }))
     }
 
-    /// The request as the server is to see it.
+    /// Returns the request as it is sent to the server.
     fn outbound(
         &self,
         mut request: Request<Incoming>,
@@ -147,9 +147,9 @@ impl Exchanges {
         *request.version_mut() = Version::HTTP_11;
         let length = request.body().size_hint().exact();
         let fields = request.headers_mut();
-        headers::tell_origin(fields, client, prefix);
-        headers::tell_start(fields);
-        // Said here, because hyper takes a GET that says nothing for one without a body.
+        headers::set_origin(fields, client, prefix);
+        headers::set_start(fields);
+        // Set here, because hyper assumes that a GET without either field has no body.
         match length {
             Some(0) => {}
             Some(length) => drop(fields.insert(CONTENT_LENGTH, length.into())),
@@ -174,9 +174,9 @@ impl Exchanges {
             .boxed_unsync()
     }
 
-    /// The answer as the client is to see it.
+    /// Returns the response as it is sent to the client.
     fn inbound(&self, mut response: Response<Incoming>) -> Response<Body> {
-        headers::drop_hop_by_hop(response.headers_mut());
+        headers::remove_hop_by_hop(response.headers_mut());
         *response.version_mut() = Version::HTTP_11;
         response.map(|body| match body.is_end_stream() {
             true => Body::default(),
@@ -185,10 +185,10 @@ impl Exchanges {
     }
 }
 
-/// Temporary, because browsers keep a permanent one, and the next program on the port has other
-/// paths.
-fn redirect(location: &str) -> Result<Response<Body>, Refusal> {
-    let location = HeaderValue::try_from(location).map_err(|_| Refusal::Target)?;
+/// Returns a redirect. It is temporary, because browsers cache a permanent one, and the next program
+/// that listens on the port has other paths.
+fn redirect(location: &str) -> Result<Response<Body>, Rejection> {
+    let location = HeaderValue::try_from(location).map_err(|_| Rejection::Target)?;
     let mut response = Response::new(Body::default());
     *response.status_mut() = StatusCode::TEMPORARY_REDIRECT;
     response.headers_mut().insert(LOCATION, location);
