@@ -1,4 +1,4 @@
-//! The command `threadlab`.
+//! The `threadlab` command.
 
 use std::io::Write;
 use std::process::ExitCode;
@@ -13,11 +13,11 @@ fn main() -> ExitCode {
 
 #[cfg(not(unix))]
 fn main() -> ExitCode {
-    fail("the lab needs a Unix; its containers run here: docker compose up --build --wait")
+    fail("the lab needs Linux or macOS; here its containers run: docker compose up --build --wait")
 }
 
 fn fail(why: &str) -> ExitCode {
-    // With stderr gone there is nobody to tell.
+    // Without stderr there is nowhere left to report to.
     let _ = writeln!(std::io::stderr(), "threadlab: {why}");
     ExitCode::FAILURE
 }

@@ -1,4 +1,4 @@
-//! The app by itself, without a gateway: every endpoint and every refusal.
+//! The app without a gateway: every endpoint and every error response.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -14,12 +14,12 @@ use axum::middleware::{self, Next};
 use axum::response::IntoResponse;
 use futures_util::{FutureExt, future, stream};
 use serde_json::{Value, json};
-use threadlab::app::{Limits, ROUTES, router};
+use threadlab::app::{BodyLimit, ROUTES, router};
 use tokio::net::TcpListener;
 use tower::ServiceExt;
 
-/// A small limit, so that no test has to send a megabyte.
-const LIMITS: Limits = Limits { max_body: 1000 };
+/// Small limit, so that no test has to send a megabyte.
+const LIMIT: BodyLimit = BodyLimit(1000);
 
 struct Answer {
     status: StatusCode,
@@ -32,7 +32,7 @@ impl Answer {
         serde_json::from_slice(&self.body).unwrap()
     }
 
-    /// Asserts that this is a refusal in the one shape, and returns it.
+    /// Asserts that this is a problem with this status, and returns it.
     #[track_caller]
     fn problem(&self, status: StatusCode) -> Value {
         assert_eq!(self.status, status);
@@ -56,7 +56,7 @@ async fn send(app: axum::Router, request: Request<Body>) -> Answer {
 
 async fn ask(method: Method, uri: &str, body: Body) -> Answer {
     let request = Request::builder().method(method).uri(uri).body(body);
-    send(router(LIMITS), request.unwrap()).await
+    send(router(LIMIT), request.unwrap()).await
 }
 
 async fn fetch(uri: &str) -> Answer {
@@ -67,12 +67,12 @@ async fn post(body: Body) -> Answer {
     ask(Method::POST, "/dummy", body).await
 }
 
-fn body_that_breaks(error: io::Error) -> Body {
+fn body_with_error(error: io::Error) -> Body {
     Body::from_stream(stream::iter([Ok(Bytes::from_static(b"begun")), Err(error)]))
 }
 
 #[tokio::test]
-async fn each_endpoint_says_what_it_did_and_for_how_long() {
+async fn each_endpoint_returns_its_action_and_duration() {
     let endpoints = [
         ("/", "awaited a timer"),
         ("/blocking", "blocked the thread"),
@@ -90,13 +90,14 @@ async fn each_endpoint_says_what_it_did_and_for_how_long() {
 }
 
 #[tokio::test]
-async fn dummy_answers_at_once() {
+async fn dummy_responds_at_once() {
     let answer = fetch("/dummy").now_or_never().unwrap();
     assert_eq!(answer.status, StatusCode::OK);
     assert_eq!(answer.json(), json!({"message": "nothing to wait for"}));
 }
 
-/// Which of the two is answered first, when `path` is asked for first, on one thread.
+/// Returns whether a request for `/dummy` gets its response before an earlier one for `path`, on one
+/// thread.
 async fn overtakes(path: &str) -> bool {
     let slow = Box::pin(fetch(path));
     let dummy = Box::pin(fetch("/dummy"));
@@ -107,7 +108,7 @@ async fn overtakes(path: &str) -> bool {
 }
 
 #[tokio::test]
-async fn only_what_holds_the_thread_delays_dummy() {
+async fn only_endpoints_that_occupy_the_thread_delay_dummy() {
     assert!(overtakes("/?seconds=0.1").await);
     assert!(overtakes("/offloaded?seconds=0.1").await);
     assert!(!overtakes("/blocking?seconds=0.1").await);
@@ -128,7 +129,7 @@ async fn seconds_is_20_by_default() {
 }
 
 #[tokio::test]
-async fn a_bad_seconds_is_named_with_its_value_and_the_rule() {
+async fn the_error_for_an_invalid_seconds_has_its_value_and_the_rule() {
     for path in ["/", "/blocking", "/offloaded", "/cpu"] {
         for (sent, value) in [
             ("301", "301"),
@@ -147,7 +148,7 @@ async fn a_bad_seconds_is_named_with_its_value_and_the_rule() {
 }
 
 #[tokio::test]
-async fn seconds_is_given_at_most_once() {
+async fn seconds_may_be_given_only_once() {
     let answer = fetch("/?seconds=0&x=1&seconds=1").await;
     let problem = answer.problem(StatusCode::UNPROCESSABLE_ENTITY);
     assert_eq!(
@@ -184,18 +185,18 @@ async fn unknown_paths_and_files_are_not_found() {
         "//",
     ] {
         let problem = fetch(path).await.problem(StatusCode::NOT_FOUND);
-        assert_eq!(problem["detail"], format!("there is nothing at {path}"));
+        assert_eq!(problem["detail"], format!("no resource at {path}"));
     }
 }
 
 #[tokio::test]
-async fn a_path_that_is_no_text_is_a_bad_request() {
+async fn a_path_that_is_not_utf_8_is_a_bad_request() {
     let problem = fetch("/docs/%ff").await.problem(StatusCode::BAD_REQUEST);
     assert!(problem["detail"].as_str().unwrap().contains("UTF-8"));
 }
 
 #[tokio::test]
-async fn wrong_methods_are_told_the_right_ones() {
+async fn wrong_methods_get_405_with_the_allowed_ones() {
     for path in ["/", "/dummy", "/docs", "/openapi.json"] {
         for method in [Method::POST, Method::DELETE, Method::OPTIONS] {
             let answer = ask(method, path, Body::empty()).await;
@@ -208,12 +209,12 @@ async fn wrong_methods_are_told_the_right_ones() {
 #[tokio::test]
 async fn a_body_within_the_limit_is_read_and_ignored() {
     let request = Request::get("/dummy").body(Body::from(vec![0; 1000]));
-    let answer = send(router(LIMITS), request.unwrap()).await;
+    let answer = send(router(LIMIT), request.unwrap()).await;
     assert_eq!(answer.status, StatusCode::OK);
 }
 
 #[tokio::test]
-async fn a_body_of_a_known_length_over_the_limit_is_refused_unread() {
+async fn a_body_of_known_length_over_the_limit_is_rejected_unread() {
     struct Unread;
     impl http_body::Body for Unread {
         type Data = Bytes;
@@ -234,40 +235,40 @@ async fn a_body_of_a_known_length_over_the_limit_is_refused_unread() {
     let problem = problem.problem(StatusCode::PAYLOAD_TOO_LARGE);
     assert_eq!(
         problem["detail"],
-        "the request's body is larger than 1000 bytes"
+        "the request body is larger than 1000 bytes"
     );
 }
 
 #[tokio::test]
-async fn a_body_of_unknown_length_is_refused_when_it_passes_the_limit() {
+async fn a_body_of_unknown_length_is_rejected_when_it_exceeds_the_limit() {
     let chunks = [0; 3].map(|_| Ok::<_, io::Error>(Bytes::from_static(&[0; 400])));
     let answer = post(Body::from_stream(stream::iter(chunks))).await;
     answer.problem(StatusCode::PAYLOAD_TOO_LARGE);
 }
 
 #[tokio::test]
-async fn a_body_that_comes_too_slowly_is_a_timeout() {
-    let answer = post(body_that_breaks(io::ErrorKind::TimedOut.into())).await;
+async fn a_body_that_is_sent_too_slowly_gets_408() {
+    let answer = post(body_with_error(io::ErrorKind::TimedOut.into())).await;
     answer.problem(StatusCode::REQUEST_TIMEOUT);
 }
 
 #[tokio::test]
-async fn a_body_that_breaks_off_is_a_bad_request() {
-    let answer = post(body_that_breaks(io::ErrorKind::UnexpectedEof.into())).await;
+async fn an_incomplete_body_is_a_bad_request() {
+    let answer = post(body_with_error(io::ErrorKind::UnexpectedEof.into())).await;
     answer.problem(StatusCode::BAD_REQUEST);
 }
 
-/// The routes as a layer around the app sees them.
+/// Routes as a layer around the app sees them.
 #[tokio::test]
-async fn the_list_of_routes_has_the_patterns_that_requests_match() {
-    let tell_route = |route: MatchedPath, request, next: Next| async move {
+async fn the_list_of_routes_has_the_patterns_of_matched_paths() {
+    let report_route = |route: MatchedPath, request, next: Next| async move {
         (
             [("x-route", route.as_str().to_owned())],
             next.run(request).await,
         )
             .into_response()
     };
-    let app = router(LIMITS).layer(middleware::from_fn(tell_route));
+    let app = router(LIMIT).layer(middleware::from_fn(report_route));
     for route in ROUTES {
         let path = route.replace("{*file}", "swagger-ui.css");
         let request = Request::get(path + "?seconds=0").body(Body::empty());
@@ -278,7 +279,7 @@ async fn the_list_of_routes_has_the_patterns_that_requests_match() {
 }
 
 #[tokio::test]
-async fn docs_leads_to_its_page_whatever_the_prefix() {
+async fn docs_redirects_to_its_page_under_any_prefix() {
     let answer = fetch("/docs").await;
     assert_eq!(answer.status, StatusCode::PERMANENT_REDIRECT);
     assert_eq!(answer.headers[LOCATION], "docs/");
@@ -290,10 +291,10 @@ async fn docs_leads_to_its_page_whatever_the_prefix() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
-async fn a_client_that_expects_100_continue_gets_it_only_if_its_body_is_wanted() {
+async fn a_client_gets_100_continue_only_if_its_body_is_small_enough() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
-    let server = tokio::spawn(axum::serve(listener, router(LIMITS)).into_future());
+    let server = tokio::spawn(axum::serve(listener, router(LIMIT)).into_future());
     for (length, expected) in [(1000, "HTTP/1.1 100 "), (1001, "HTTP/1.1 413 ")] {
         let mut client = TcpStream::connect(address).unwrap();
         write!(

@@ -1,4 +1,4 @@
-//! The program as a process: what it prints, how it ends, what it refuses.
+//! The program as a process: its output, its exit status, the arguments it rejects.
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
@@ -24,11 +24,28 @@ fn stderr(output: &Output) -> String {
     String::from_utf8_lossy(&output.stderr).into_owned()
 }
 
-/// Both signals that a person or an orchestrator sends.
+/// Waits until this many requests are in flight on the servers behind a metrics port.
+fn wait_for_requests(metrics: &str, count: u64) {
+    let deadline = Instant::now() + Duration::from_secs(10);
+    let in_flight = || -> u64 {
+        let servers = get(metrics, "/threads").json();
+        let active = |server: &serde_json::Value| server["active_requests"].as_u64().unwrap();
+        servers.as_array().unwrap().iter().map(active).sum()
+    };
+    while in_flight() < count {
+        assert!(
+            Instant::now() < deadline,
+            "{count} requests never in flight"
+        );
+        thread::sleep(Duration::from_millis(10));
+    }
+}
+
+/// Both signals that a user or an orchestrator sends, with the exit status of a second one.
 const SIGNALS: [(&str, i32); 2] = [("TERM", 143), ("INT", 130)];
 
 #[test]
-fn it_starts_within_seconds_and_answers_at_once() {
+fn the_lab_starts_within_seconds_and_responds_at_once() {
     let started = Instant::now();
     let lab = Lab::start(&[]);
     assert_eq!(get(&lab.front, "/async/dummy").status, 200);
@@ -42,7 +59,7 @@ fn it_starts_within_seconds_and_answers_at_once() {
 }
 
 #[test]
-fn a_signal_lets_requests_finish_and_ends_with_0() {
+fn after_a_signal_requests_finish_and_the_exit_status_is_0() {
     for (signal, _) in SIGNALS {
         let mut lab = Lab::start(&[]);
         let (front, metrics) = (lab.front.clone(), lab.metrics.clone());
@@ -51,22 +68,23 @@ fn a_signal_lets_requests_finish_and_ends_with_0() {
                 let front = &front;
                 scope.spawn(move || get(front, path))
             };
-            let waiting = [ask("/sync/?seconds=2"), ask("/async/?seconds=2")];
-            thread::sleep(Duration::from_millis(500));
+            let waiting = [ask("/sync/?seconds=1.5"), ask("/async/?seconds=1.5")];
+            wait_for_requests(&metrics, 2);
+            assert_eq!(get(&metrics, "/readyz").status, 200);
             lab.process.signal(signal);
-            thread::sleep(Duration::from_millis(300));
-            assert_eq!(
-                get(&metrics, "/readyz").status,
-                503,
-                "it is not ready while it ends"
-            );
-            assert_eq!(get(&metrics, "/healthz").status, 200, "but it lives");
-            assert!(
-                try_get(&front, "/async/dummy").is_none(),
-                "nothing new is accepted"
-            );
-            for answer in waiting {
-                assert_eq!(answer.join().unwrap().status, 200);
+            let deadline = Instant::now() + Duration::from_secs(1);
+            while get(&metrics, "/readyz").status != 503 {
+                assert!(Instant::now() < deadline, "still ready after the signal");
+                thread::sleep(Duration::from_millis(10));
+            }
+            assert_eq!(get(&metrics, "/healthz").status, 200, "still alive");
+            // The front closes its listener just after readiness changes.
+            while try_get(&front, "/async/dummy").is_some() {
+                assert!(Instant::now() < deadline, "still accepts new requests");
+                thread::sleep(Duration::from_millis(10));
+            }
+            for response in waiting {
+                assert_eq!(response.join().unwrap().status, 200);
             }
         });
         assert_eq!(
@@ -78,17 +96,17 @@ fn a_signal_lets_requests_finish_and_ends_with_0() {
 }
 
 #[test]
-fn a_second_signal_ends_at_once() {
+fn a_second_signal_ends_the_process_at_once() {
     for (signal, code) in SIGNALS {
         let mut server = Server::start("sync", &[]);
         let http = server.http.clone();
         let waiting = thread::spawn(move || try_get(&http, "/?seconds=60"));
-        thread::sleep(Duration::from_millis(500));
+        wait_for_requests(&server.metrics, 1);
         server.process.signal(signal);
         assert_eq!(
-            server.process.exit_code(Duration::from_secs(1)),
+            server.process.exit_code(Duration::from_millis(500)),
             None,
-            "one request waits"
+            "a request is in flight"
         );
         server.process.signal(signal);
         assert_eq!(server.process.exit_code(Duration::from_secs(2)), Some(code));
@@ -97,12 +115,12 @@ fn a_second_signal_ends_at_once() {
 }
 
 #[test]
-fn requests_that_outlast_the_grace_time_are_said() {
+fn requests_that_outlast_the_grace_period_make_the_exit_status_1() {
     for kind in ["sync", "async"] {
         let mut server = Server::start(kind, &["--grace", "0.5"]);
         let http = server.http.clone();
         let waiting = thread::spawn(move || try_get(&http, "/?seconds=60"));
-        thread::sleep(Duration::from_millis(500));
+        wait_for_requests(&server.metrics, 1);
         server.process.signal("TERM");
         assert_eq!(
             server.process.exit_code(Duration::from_secs(5)),
@@ -114,7 +132,7 @@ fn requests_that_outlast_the_grace_time_are_said() {
 }
 
 #[test]
-fn a_taken_port_is_named_with_its_flag() {
+fn the_error_for_a_taken_port_names_address_and_flag() {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap().to_string();
     let free = "127.0.0.1:0";
@@ -154,8 +172,8 @@ fn a_taken_port_is_named_with_its_flag() {
 }
 
 #[test]
-fn a_system_that_gives_too_few_descriptors_is_a_plain_error() {
-    // With fewer than these the runtime itself cannot begin.
+fn too_few_file_descriptors_are_a_plain_error() {
+    // With fewer than 10 the runtime itself cannot start.
     for limit in 10..40 {
         let ports = "--front 127.0.0.1:0 --sync 127.0.0.1:0 --async 127.0.0.1:0";
         let command = format!(
@@ -170,7 +188,7 @@ fn a_system_that_gives_too_few_descriptors_is_a_plain_error() {
 }
 
 #[test]
-fn nobody_has_to_read_what_it_prints_and_a_signal_may_come_early() {
+fn a_full_stdout_or_an_early_signal_does_no_harm() {
     let full = std::fs::File::options()
         .write(true)
         .open("/dev/full")
@@ -188,7 +206,7 @@ fn nobody_has_to_read_what_it_prints_and_a_signal_may_come_early() {
     };
     let deadline = Instant::now() + Duration::from_secs(5);
     while !catches_term() {
-        assert!(Instant::now() < deadline, "it never catches SIGTERM");
+        assert!(Instant::now() < deadline, "SIGTERM is never caught");
         thread::sleep(Duration::from_micros(100));
     }
     let pid = child.id().to_string();
@@ -203,7 +221,22 @@ fn nobody_has_to_read_what_it_prints_and_a_signal_may_come_early() {
 }
 
 #[test]
-fn bad_flags_and_variables_are_refused_with_what_is_allowed() {
+fn a_reader_that_stops_early_is_not_an_error() {
+    for arguments in [["experiment", "list"], ["serve", "--help"]] {
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let output = Command::new(env!("CARGO_BIN_EXE_threadlab"))
+            .args(arguments)
+            .stdout(writer)
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "{}", stderr(&output));
+        assert_eq!(stderr(&output), "");
+    }
+}
+
+#[test]
+fn errors_for_invalid_flags_and_variables_say_what_is_allowed() {
     let output = threadlab(&["serve", "sync", "--threads", "0"]);
     let said = stderr(&output);
     assert_eq!(output.status.code(), Some(2));
@@ -233,7 +266,7 @@ fn variables_set_the_flags_of_every_command() {
         .env("THREADLAB_THREADS", "2")
         .output()
         .unwrap();
-    // An address that is not this machine's: the variable was read, and is named.
+    // The address belongs to no machine, so the error names the variable that was read.
     let said = stderr(&output);
     assert!(
         said.contains("203.0.113.1:1") && said.contains("THREADLAB_LISTEN"),
@@ -242,14 +275,14 @@ fn variables_set_the_flags_of_every_command() {
 }
 
 #[test]
-fn health_tells_by_its_exit_status() {
+fn health_returns_its_result_as_exit_status() {
     let server = Server::start("async", &[]);
     let url = |address: &str, path: &str| format!("http://{address}{path}");
     let healthy = threadlab(&["health", &url(&server.metrics, "/readyz")]);
     assert_eq!(healthy.status.code(), Some(0));
     for (bad, word) in [
         (url(&server.metrics, "/nowhere"), "404"),
-        (url("127.0.0.1:1", "/"), "cannot be reached"),
+        (url("127.0.0.1:1", "/"), "cannot reach"),
         ("https://127.0.0.1/".to_owned(), "http://"),
     ] {
         let output = threadlab(&["health", &bad]);
@@ -260,27 +293,27 @@ fn health_tells_by_its_exit_status() {
 }
 
 #[test]
-fn requests_beyond_the_bound_are_told_to_come_back() {
+fn requests_beyond_the_limit_get_503_with_retry_after() {
     let server = Server::start("async", &["--max-in-flight", "2"]);
     thread::scope(|scope| {
         for _ in 0..2 {
-            scope.spawn(|| assert_eq!(get(&server.http, "/?seconds=2").status, 200));
+            scope.spawn(|| assert_eq!(get(&server.http, "/?seconds=1").status, 200));
         }
-        thread::sleep(Duration::from_millis(700));
-        let refused = get(&server.http, "/dummy");
-        assert_eq!(refused.status, 503);
+        wait_for_requests(&server.metrics, 2);
+        let rejected = get(&server.http, "/dummy");
+        assert_eq!(rejected.status, 503);
         assert_eq!(
-            refused.header("content-type"),
+            rejected.header("content-type"),
             Some("application/problem+json")
         );
-        assert_eq!(refused.header("retry-after"), Some("1"));
-        assert!(refused.json()["detail"].as_str().unwrap().contains('2'));
+        assert_eq!(rejected.header("retry-after"), Some("1"));
+        assert!(rejected.json()["detail"].as_str().unwrap().contains('2'));
     });
     assert_eq!(get(&server.http, "/dummy").status, 200);
 }
 
 #[test]
-fn the_metrics_port_tells_what_the_threads_do() {
+fn the_metrics_port_serves_the_thread_states() {
     let lab = Lab::start(&["--threads", "2"]);
     let servers = get(&lab.metrics, "/threads").json();
     let names: Vec<_> = servers
@@ -305,10 +338,10 @@ fn the_metrics_port_tells_what_the_threads_do() {
         ("/threads?server=sync&server=async", 400),
         ("/nowhere", 404),
     ] {
-        let refused = get(&lab.metrics, path);
-        assert_eq!(refused.status, status, "{path}");
+        let rejected = get(&lab.metrics, path);
+        assert_eq!(rejected.status, status, "{path}");
         assert_eq!(
-            refused.header("content-type"),
+            rejected.header("content-type"),
             Some("application/problem+json"),
             "{path}"
         );
@@ -316,11 +349,11 @@ fn the_metrics_port_tells_what_the_threads_do() {
 }
 
 #[test]
-fn server_timing_tells_waiting_with_a_thread_from_waiting_without() {
+fn server_timing_tells_blocking_from_awaiting() {
     let lab = Lab::start(&[]);
     for (server, waits) in [("sync", "block"), ("async", "await")] {
-        let answer = get(&lab.front, &format!("/{server}/?seconds=0.5"));
-        let header = answer.header("server-timing").unwrap();
+        let response = get(&lab.front, &format!("/{server}/?seconds=0.5"));
+        let header = response.header("server-timing").unwrap();
         let milliseconds = |name: &str| -> f64 {
             let mut parts = header
                 .split(", ")
@@ -344,7 +377,7 @@ fn server_timing_tells_waiting_with_a_thread_from_waiting_without() {
             );
         }
         assert_eq!(
-            answer
+            response
                 .head
                 .to_ascii_lowercase()
                 .matches("x-request-id:")
@@ -355,7 +388,7 @@ fn server_timing_tells_waiting_with_a_thread_from_waiting_without() {
 }
 
 #[test]
-fn threads_bear_the_names_of_the_metrics() {
+fn threads_have_the_names_used_in_metrics() {
     let lab = Lab::start(&["--threads", "2"]);
     let names = || -> Vec<String> {
         let tasks = std::fs::read_dir(format!("/proc/{}/task", lab.process.pid())).unwrap();

@@ -13,6 +13,7 @@ use http::Request;
 use thread_states::Metrics;
 use thread_states::{self, InFlight, Registry};
 use threadlab::flavor::Flavor;
+use threadlab::serve::ServerConfig;
 use threadlab::{app, serve};
 use tower::ServiceExt;
 
@@ -66,10 +67,10 @@ pub(crate) fn measure(turns: usize, out: &mut dyn Write) -> anyhow::Result<()> {
 
 /// From less to more.
 fn apps(registry: &Registry, metrics: &Metrics) -> [(&'static str, Router); 5] {
-    let settings = server::settings();
+    let settings = ServerConfig::default();
     let stack = |requests| serve::stack(Flavor::Async, requests, registry, &settings);
     let layer = || serve::request_layer(Flavor::Async, metrics);
-    let app = app::router(app::Limits::default());
+    let app = app::router(app::BodyLimit::default());
     [
         (
             "axum: an app of one route",

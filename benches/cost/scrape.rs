@@ -101,7 +101,7 @@ impl Scrape {
         all_wait.wait();
         let metrics = metrics::registry([Metrics::of(registry.clone())?])?;
         let routes = exporter::routes(metrics).merge(live::routes(
-            vec![live::Server::new(registry, None)],
+            vec![live::WatchedServer::new(registry, None)],
             &[],
             None,
         ));

@@ -4,10 +4,8 @@
 use std::convert::Infallible;
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::num::NonZeroUsize;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
-use std::time::Duration;
 
 use anyhow::Context;
 use axum::routing::get;
@@ -24,7 +22,7 @@ use thread_states::Metrics;
 use thread_states::Registry;
 use threadlab::flavor::Flavor;
 use threadlab::gateway::{asynchronous, synchronous};
-use threadlab::serve::Settings;
+use threadlab::serve::ServerConfig;
 use threadlab::{app, gateway, serve};
 
 use crate::cpu::{Cpus, Thread};
@@ -49,19 +47,6 @@ pub(crate) enum Accounting {
     Requests,
 }
 
-/// As `threadlab serve` has them by default.
-pub(crate) fn settings() -> Settings {
-    Settings {
-        threads: NonZeroUsize::MIN,
-        backlog: 1024,
-        max_in_flight: 20_000,
-        limits: gateway::Limits::default(),
-        max_body_bytes: app::Limits::default().max_body,
-        links: Vec::new(),
-        grace: Duration::ZERO,
-    }
-}
-
 /// The lab's own server, just as it is run, with that much accounting.
 pub(crate) fn gateway(
     flavor: Flavor,
@@ -78,7 +63,7 @@ pub(crate) fn gateway(
     let metrics = Metrics::of(registry.clone())?;
     let requests =
         (accounting == Accounting::Requests).then(|| serve::request_layer(flavor, &metrics));
-    let app = serve::stack(flavor, requests, &registry, &settings());
+    let app = serve::stack(flavor, requests, &registry, &ServerConfig::default());
     let config = gateway::Config::new(([127, 0, 0, 1], 0).into());
     let accounted = (accounting != Accounting::Off).then_some(registry);
     let thread = unique_name();
@@ -97,7 +82,7 @@ pub(crate) fn gateway(
 pub(crate) fn axum_with_the_app(cpus: &Cpus) -> anyhow::Result<Server> {
     axum_serve(
         "axum::serve, the same app",
-        app::router(app::Limits::default()),
+        app::router(app::BodyLimit::default()),
         cpus,
     )
 }

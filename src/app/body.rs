@@ -1,5 +1,5 @@
-//! What becomes of a request's body: no endpoint takes one, so it is read to its end and
-//! dropped, in order that the connection can go on to the next request.
+//! Discards request bodies. No endpoint uses one, so it is read to the end and dropped; the next
+//! request on the connection starts after it.
 
 use std::error::Error;
 use std::io;
@@ -9,44 +9,44 @@ use axum::extract::Request;
 use axum::http::StatusCode;
 use http_body_util::BodyExt;
 
-use super::Limits;
+use super::BodyLimit;
 use thread_states::problem::Problem;
 
-/// Why a body was not read to its end.
+/// Error while reading a body to its end.
 #[derive(Debug, thiserror::Error)]
-enum BodyError {
-    #[error("the request's body is larger than {max} bytes")]
+enum DiscardError {
+    #[error("the request body is larger than {max} bytes")]
     TooLarge { max: u64 },
-    #[error("the request's body came too slowly")]
+    #[error("the request body was not sent in time")]
     TimedOut,
-    #[error("the request's body is malformed or broke off")]
+    #[error("the request body is malformed or incomplete")]
     Broken,
 }
 
-/// Reads the request's body to its end and drops it. Returns the request without.
-pub(super) async fn discard(request: Request, limits: Limits) -> Result<Request, Problem> {
+/// Reads the request body to its end and drops it. Returns the request with an empty body.
+pub(super) async fn discard(request: Request, limit: BodyLimit) -> Result<Request, Problem> {
     let (parts, body) = request.into_parts();
-    read_to_end(body, limits.max_body).await?;
+    read_to_end(body, limit.0).await?;
     Ok(Request::from_parts(parts, Body::empty()))
 }
 
-async fn read_to_end(mut body: Body, max: u64) -> Result<(), BodyError> {
-    // A body with a Content-Length tells its size before it is read: then a client that waits
-    // for `100 Continue` is spared the sending.
+async fn read_to_end(mut body: Body, max: u64) -> Result<(), DiscardError> {
+    // With a Content-Length the size is known before the body is read. Rejecting it here means that a
+    // client with `Expect: 100-continue` never sends it (RFC 9110, section 10.1.1).
     if body.size_hint().lower() > max {
-        return Err(BodyError::TooLarge { max });
+        return Err(DiscardError::TooLarge { max });
     }
     let mut left = max;
     while let Some(frame) = body.frame().await {
         let length = frame?.data_ref().map_or(0, |data| data.len() as u64);
         left = left
             .checked_sub(length)
-            .ok_or(BodyError::TooLarge { max })?;
+            .ok_or(DiscardError::TooLarge { max })?;
     }
     Ok(())
 }
 
-impl From<axum::Error> for BodyError {
+impl From<axum::Error> for DiscardError {
     fn from(error: axum::Error) -> Self {
         if is_timeout(&error) {
             Self::TimedOut
@@ -56,8 +56,8 @@ impl From<axum::Error> for BodyError {
     }
 }
 
-/// Whether anything in the chain of causes is an I/O error of the kind `TimedOut`: so says a
-/// gateway that has waited long enough.
+/// Returns whether the error was caused by an I/O error of the kind `TimedOut`, which a gateway
+/// returns when its read deadline has passed.
 fn is_timeout(error: &(dyn Error + 'static)) -> bool {
     let mut causes = std::iter::successors(Some(error), |&cause| cause.source());
     causes.any(|cause| {
@@ -67,12 +67,12 @@ fn is_timeout(error: &(dyn Error + 'static)) -> bool {
     })
 }
 
-impl From<BodyError> for Problem {
-    fn from(error: BodyError) -> Self {
+impl From<DiscardError> for Problem {
+    fn from(error: DiscardError) -> Self {
         let status = match error {
-            BodyError::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
-            BodyError::TimedOut => StatusCode::REQUEST_TIMEOUT,
-            BodyError::Broken => StatusCode::BAD_REQUEST,
+            DiscardError::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
+            DiscardError::TimedOut => StatusCode::REQUEST_TIMEOUT,
+            DiscardError::Broken => StatusCode::BAD_REQUEST,
         };
         Problem::new(status, error.to_string())
     }

@@ -1,13 +1,13 @@
-//! Computing for a given time, as the CPU's clock counts it.
+//! Computation that uses a given amount of CPU time.
 
 use std::hint::black_box;
 use std::time::Duration;
 
-/// Rounds of arithmetic between two looks at the clock: about 0.1 ms in a release build, so
-/// that the clock's own half a microsecond does not count.
+/// Rounds of arithmetic between two clock reads: about 0.1 ms in a release build, so that the 0.5 µs
+/// of a clock read are negligible.
 const ROUNDS: u32 = 100_000;
 
-/// Computes until the calling thread has used `time` of CPU time. Waiting for a CPU does not
+/// Computes until the calling thread has used `time` of CPU time. Time in the run queue does not
 /// count.
 pub(super) fn compute(time: Duration) {
     let start = cpu_time();
@@ -19,15 +19,15 @@ pub(super) fn compute(time: Duration) {
     }
 }
 
-/// One step of a linear congruential generator (Knuth's MMIX constants): each depends on the
-/// one before, so that no compiler and no CPU can take several at once.
+/// One step of a linear congruential generator (Knuth's MMIX constants). Each step depends on the
+/// previous one, so neither compiler nor CPU can run several at once.
 fn step(state: u64) -> u64 {
     state
         .wrapping_mul(6_364_136_223_846_793_005)
         .wrapping_add(1_442_695_040_888_963_407)
 }
 
-/// The CPU time that the calling thread has used so far.
+/// Returns the CPU time that the calling thread has used.
 #[cfg(target_os = "linux")]
 fn cpu_time() -> Duration {
     use rustix::time::{ClockId, clock_gettime};
@@ -35,7 +35,7 @@ fn cpu_time() -> Duration {
     Duration::try_from(clock_gettime(ClockId::ThreadCPUTime)).unwrap_or_default()
 }
 
-/// Wall time in place of CPU time: elsewhere the endpoint only has to work.
+/// Returns wall-clock time. Other systems than Linux only need a working endpoint.
 #[cfg(not(target_os = "linux"))]
 fn cpu_time() -> Duration {
     use std::sync::LazyLock;
@@ -49,7 +49,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn uses_the_cpu_time_that_was_asked_for() {
+    fn uses_the_requested_cpu_time() {
         let time = Duration::from_millis(100);
         let before = cpu_time();
         compute(time);

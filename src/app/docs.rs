@@ -1,7 +1,6 @@
 //! The OpenAPI document, and Swagger UI to browse and try it.
 //!
-//! A front serves the app under a prefix that the app does not know, so every link here is
-//! relative.
+//! All links are relative: a front serves the app under a prefix that the app does not know.
 
 use std::sync::Arc;
 
@@ -15,16 +14,16 @@ use axum::routing::get;
 use utoipa::openapi::OpenApi;
 use utoipa_swagger_ui::Config;
 
-/// The path of the document.
+/// Path of the document.
 pub(super) const OPENAPI: &str = "/openapi.json";
-/// The path that people type; leads to [`PAGE`].
+/// Path that users type; redirects to [`PAGE`].
 pub(super) const DOCS: &str = "/docs";
-/// The path of Swagger UI's page.
+/// Path of Swagger UI's page.
 pub(super) const PAGE: &str = "/docs/";
-/// The paths of the files that the page loads.
+/// Paths of the files that the page loads.
 pub(super) const FILE: &str = "/docs/{*file}";
 
-/// The document and its pages.
+/// Returns the routes of the document and its pages.
 pub(super) fn router(api: OpenApi) -> Router {
     let api = Arc::new(api);
     let document = || async move { Json(&*api).into_response() };
@@ -36,8 +35,8 @@ pub(super) fn router(api: OpenApi) -> Router {
         .with_state(Arc::new(config()))
 }
 
-/// Swagger UI's settings. It must not ask its makers' validator, or any other host, about the
-/// document.
+/// Returns Swagger UI's settings. By default it would send the document to an online validator; it
+/// must not contact other hosts.
 fn config() -> Config<'static> {
     Config::from("../openapi.json")
         .use_base_layout()

@@ -1,5 +1,5 @@
-//! The endpoints: five ways of spending a while, of which the caller sees no difference and
-//! the server's thread a great one.
+//! The endpoints: five ways to spend time that look the same to the caller but treat the server's
+//! thread very differently.
 
 use std::thread;
 
@@ -13,11 +13,11 @@ use utoipa_axum::routes;
 
 use super::cpu;
 use super::problem_schema;
-use super::refusal::Refusals;
-use super::seconds::{Seconds, SecondsRefused};
+use super::rejection::Rejections;
+use super::seconds::{Seconds, SecondsRejected};
 use thread_states::problem::Problem;
 
-/// The endpoints together with the document that describes them.
+/// Returns the endpoints together with the document that describes them.
 pub(super) fn router() -> OpenApiRouter {
     OpenApiRouter::with_openapi(Description::openapi())
         .routes(routes!(awaiting))
@@ -27,34 +27,33 @@ pub(super) fn router() -> OpenApiRouter {
         .routes(routes!(cpu))
 }
 
-/// What the document says beyond the endpoints. Its server is relative, because a front serves
+/// Parts of the document beyond the endpoints. The server's URL is relative, because a front serves
 /// the app under a prefix that the app does not know.
 #[derive(OpenApi)]
 #[openapi(
     info(
         title = "threadlab",
-        description = "Five ways of spending a while. The same application is served by a \
-            synchronous and by an asynchronous server; what differs is what a request does to \
-            the thread that serves it."
+        description = "Five ways to spend time. A synchronous and an asynchronous server serve the \
+            same application; they differ in what a request does to the thread that handles it."
     ),
-    servers((url = "./", description = "the server that this document came from")),
+    servers((url = "./", description = "the server of this document")),
     components(schemas(problem_schema::Problem))
 )]
 struct Description;
 
-/// A good answer.
+/// Response of an endpoint that succeeded.
 #[derive(Debug, Serialize, ToSchema)]
-struct Answer {
-    /// What was done.
+struct Outcome {
+    /// The action of the handler.
     #[schema(example = "awaited a timer")]
     message: &'static str,
-    /// For how long, as asked for.
+    /// Its duration, as requested.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(example = 20.0, nullable = false)]
     seconds: Option<f64>,
 }
 
-impl Answer {
+impl Outcome {
     fn after(seconds: Seconds, message: &'static str) -> Json<Self> {
         Json(Self {
             message,
@@ -65,29 +64,29 @@ impl Answer {
 
 /// Await a timer
 ///
-/// Waits without need of a thread. The asynchronous server does other work meanwhile; the
-/// synchronous one's thread waits along.
+/// Waits without needing a thread. The thread of the asynchronous server handles other requests
+/// meanwhile; the thread of the synchronous server waits with the request.
 #[utoipa::path(
     get,
     path = "/",
     params(Seconds),
-    responses((status = 200, description = "The time is over.", body = Answer), SecondsRefused, Refusals)
+    responses((status = 200, description = "The time has passed.", body = Outcome), SecondsRejected, Rejections)
 )]
-async fn awaiting(seconds: Seconds) -> Json<Answer> {
+async fn awaiting(seconds: Seconds) -> Json<Outcome> {
     tokio::time::sleep(seconds.get()).await;
-    Answer::after(seconds, "awaited a timer")
+    Outcome::after(seconds, "awaited a timer")
 }
 
-/// Answer at once
+/// Respond at once
 ///
-/// Does nothing, so any wait for the answer is a wait for a thread.
+/// Does nothing: all the time until the response is time in the queue for a thread.
 #[utoipa::path(
     get,
     path = "/dummy",
-    responses((status = 200, description = "The answer.", body = Answer), Refusals)
+    responses((status = 200, description = "Success.", body = Outcome), Rejections)
 )]
-async fn dummy() -> Json<Answer> {
-    Json(Answer {
+async fn dummy() -> Json<Outcome> {
+    Json(Outcome {
         message: "nothing to wait for",
         seconds: None,
     })
@@ -95,51 +94,51 @@ async fn dummy() -> Json<Answer> {
 
 /// Block the thread
 ///
-/// The mistake: the call holds its thread while it waits, and with it the whole event loop of
-/// the asynchronous server.
+/// The mistake: a blocking call occupies its thread while it waits, and on the asynchronous server
+/// the thread's whole event loop.
 #[utoipa::path(
     get,
     path = "/blocking",
     params(Seconds),
-    responses((status = 200, description = "The time is over.", body = Answer), SecondsRefused, Refusals)
+    responses((status = 200, description = "The time has passed.", body = Outcome), SecondsRejected, Rejections)
 )]
-async fn blocking(seconds: Seconds) -> Json<Answer> {
-    // A blocking call in an async function, on purpose.
+async fn blocking(seconds: Seconds) -> Json<Outcome> {
+    // A blocking call in an async function, on purpose: this is the mistake to show.
     thread::sleep(seconds.get());
-    Answer::after(seconds, "blocked the thread")
+    Outcome::after(seconds, "blocked the thread")
 }
 
 /// Block another thread
 ///
-/// The remedy: the same blocking call, on a thread that is kept for such calls.
+/// The remedy: the same blocking call on a thread of the pool for blocking calls.
 #[utoipa::path(
     get,
     path = "/offloaded",
     params(Seconds),
-    responses((status = 200, description = "The time is over.", body = Answer), SecondsRefused, Refusals)
+    responses((status = 200, description = "The time has passed.", body = Outcome), SecondsRejected, Rejections)
 )]
-async fn offloaded(seconds: Seconds) -> Result<Json<Answer>, Problem> {
+async fn offloaded(seconds: Seconds) -> Result<Json<Outcome>, Problem> {
     task::spawn_blocking(move || thread::sleep(seconds.get()))
         .await
         .map_err(|_| {
             Problem::new(
                 StatusCode::INTERNAL_SERVER_ERROR,
-                "the blocking call did not come to its end",
+                "the blocking call was cancelled or panicked",
             )
         })?;
-    Ok(Answer::after(seconds, "blocked another thread"))
+    Ok(Outcome::after(seconds, "blocked another thread"))
 }
 
 /// Compute
 ///
-/// Uses `seconds` of CPU time. Neither server can do other work on the thread meanwhile.
+/// Uses `seconds` of CPU time. On both servers the thread can do nothing else meanwhile.
 #[utoipa::path(
     get,
     path = "/cpu",
     params(Seconds),
-    responses((status = 200, description = "The CPU time is used up.", body = Answer), SecondsRefused, Refusals)
+    responses((status = 200, description = "The CPU time has been used.", body = Outcome), SecondsRejected, Rejections)
 )]
-async fn cpu(seconds: Seconds) -> Json<Answer> {
+async fn cpu(seconds: Seconds) -> Json<Outcome> {
     cpu::compute(seconds.get());
-    Answer::after(seconds, "computed")
+    Outcome::after(seconds, "computed")
 }

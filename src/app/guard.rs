@@ -1,7 +1,8 @@
-//! What is the same for every route: the request's body is discarded, a panic becomes an answer,
-//! and refusals get their one shape.
+//! The service around every route: it discards the request body, turns a panic into a response, and
+//! gives all error responses one form.
 //!
-//! One service does all three, because axum boxes each layer's future and clones what is below it.
+//! One service does all three, because axum boxes the future of each layer and clones the services
+//! below it.
 
 use std::convert::Infallible;
 use std::panic::AssertUnwindSafe;
@@ -14,13 +15,13 @@ use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, Either};
 use tower::{Service, ServiceExt};
 
-use super::{Limits, body, refusal};
+use super::{BodyLimit, body, rejection};
 
-/// The service around every route.
+/// The service around a route.
 #[derive(Debug, Clone)]
 pub struct Guard<S> {
     pub(super) inner: S,
-    pub(super) limits: Limits,
+    pub(super) limit: BodyLimit,
 }
 
 impl<S> Service<Request> for Guard<S>
@@ -38,27 +39,31 @@ where
 
     fn call(&mut self, request: Request) -> Self::Future {
         let (method, uri) = (request.method().clone(), request.uri().clone());
-        let answer = if request.body().is_end_stream() {
+        let handler = if request.body().is_end_stream() {
             Either::Left(self.inner.call(request))
         } else {
-            Either::Right(without_body(self.inner.clone(), request, self.limits))
+            Either::Right(without_body(self.inner.clone(), request, self.limit))
         };
         Box::pin(async move {
-            let response = match AssertUnwindSafe(answer).catch_unwind().await {
+            let response = match AssertUnwindSafe(handler).catch_unwind().await {
                 Ok(response) => response?,
-                Err(_) => refusal::after_panic(),
+                Err(_) => rejection::after_panic(),
             };
-            Ok(refusal::in_one_shape(&method, &uri, response).await)
+            Ok(rejection::as_problem(&method, &uri, response).await)
         })
     }
 }
 
-/// Reads the request's body to its end and drops it, then lets the request go on without.
-async fn without_body<S>(inner: S, request: Request, limits: Limits) -> Result<Response, Infallible>
+/// Discards the request body, then calls the inner service with an empty one.
+async fn without_body<S>(
+    inner: S,
+    request: Request,
+    limit: BodyLimit,
+) -> Result<Response, Infallible>
 where
     S: Service<Request, Response = Response, Error = Infallible>,
 {
-    match body::discard(request, limits).await {
+    match body::discard(request, limit).await {
         Ok(request) => inner.oneshot(request).await,
         Err(problem) => Ok(problem.into_response()),
     }

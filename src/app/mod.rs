@@ -1,13 +1,13 @@
-//! The framework layer: one `Router` under both gateways, as one WSGI or ASGI application is
-//! under any server. It knows nothing about threads, sockets or metrics.
+//! The application: one `Router` that both gateways serve, as any server serves a WSGI or ASGI
+//! application. It knows nothing about threads, sockets or metrics.
 //!
-//! * `endpoints`: the handlers, each another way of spending a while
-//! * `seconds`: their one parameter
-//! * `cpu`: what `/cpu` computes
+//! * `endpoints`: the handlers, each with another way to wait or work
+//! * `seconds`: their only parameter
+//! * `cpu`: the computation of `/cpu`
 //! * `docs`: the OpenAPI document and its pages
-//! * `guard`: what is the same for every route
-//! * `body`: what becomes of a request's body
-//! * `refusal`: every error answer
+//! * `guard`: the service around every route
+//! * `body`: discards request bodies
+//! * `rejection`: the common form of all error responses
 
 mod body;
 mod cpu;
@@ -15,7 +15,7 @@ mod docs;
 mod endpoints;
 mod guard;
 mod problem_schema;
-mod refusal;
+mod rejection;
 mod seconds;
 
 use std::convert::Infallible;
@@ -31,8 +31,8 @@ use tower::{Layer, Service};
 pub use guard::Guard;
 pub use seconds::{MAX_SECONDS, Seconds, SecondsError};
 
-/// Every route pattern of [`router`], as axum's `MatchedPath` tells it: so that a metric with
-/// the route as its label can have all its series from the start.
+/// Route patterns of [`router`] in the form of axum's `MatchedPath`. With them a metric with a route
+/// label has all its series from the start.
 pub const ROUTES: &[&str] = &[
     "/",
     "/dummy",
@@ -45,29 +45,27 @@ pub const ROUTES: &[&str] = &[
     docs::FILE,
 ];
 
-/// What the app accepts.
+/// Maximum size of a request body in bytes; a larger one gets a 413. Default: 1 MiB.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Limits {
-    /// The longest request body in bytes; a longer one is answered with 413. Default 1 MiB.
-    pub max_body: u64,
-}
+pub struct BodyLimit(pub u64);
 
-impl Default for Limits {
+impl Default for BodyLimit {
     fn default() -> Self {
-        Self { max_body: 1 << 20 }
+        Self(1 << 20)
     }
 }
 
-/// The application. Its answers are JSON; its error answers have the one shape of
+/// Returns the application. Its responses are JSON; all error responses are a
 /// [`Problem`](thread_states::problem::Problem).
-pub fn router(limits: Limits) -> Router {
-    router_within(limits, Identity::new())
+pub fn router(limit: BodyLimit) -> Router {
+    router_within(limit, Identity::new())
 }
 
-/// The application within `layers`, which see the route that was matched. The same as
-/// [`Router::layer`] would make of it, but cheaper by one box for each of a request's service,
-/// future and answer.
-pub fn router_within<L>(limits: Limits, layers: L) -> Router
+/// Returns the application within `layers`, which see the matched route.
+///
+/// [`Router::layer`] has the same effect, but would box each request's service, future and response
+/// once more.
+pub fn router_within<L>(limit: BodyLimit, layers: L) -> Router
 where
     L: Layer<Guard<Route>> + Clone + Send + Sync + 'static,
     L::Service: Service<Request, Error = Infallible> + Clone + Send + Sync + 'static,
@@ -75,7 +73,7 @@ where
     <L::Service as Service<Request>>::Future: Send + 'static,
 {
     let (endpoints, api) = endpoints::router().split_for_parts();
-    let guard = layer_fn(move |inner| Guard { inner, limits });
+    let guard = layer_fn(move |inner| Guard { inner, limit });
     endpoints.merge(docs::router(api)).layer((layers, guard))
 }
 
@@ -84,7 +82,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn routes_are_those_of_the_openapi_document_and_its_pages() {
+    fn routes_are_those_in_the_openapi_document_and_its_pages() {
         let api = endpoints::router().into_openapi();
         let mut expected: Vec<&str> = api.paths.paths.keys().map(String::as_str).collect();
         expected.extend([docs::OPENAPI, docs::DOCS, docs::PAGE, docs::FILE]);

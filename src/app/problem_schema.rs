@@ -1,4 +1,4 @@
-//! OpenAPI schema of [`thread_states::problem::Problem`], which the library has no use for.
+//! OpenAPI schema of [`thread_states::problem::Problem`]; the library itself does not depend on utoipa.
 //!
 //! The types here mirror the library's, field by field; only their schemas are used. A test compares
 //! them with a serialised problem.
@@ -7,8 +7,8 @@
 
 use utoipa::ToSchema;
 
-/// An error answer (RFC 9457, section 3.1). Its `type` is `about:blank` and left out, as the
-/// section allows: the status says what kind of problem it is.
+/// An error response (RFC 9457, section 3.1). Its `type` is `about:blank` and therefore omitted, as
+/// section 3.1.1 allows: the status is the type of the problem.
 #[derive(ToSchema)]
 pub(super) struct Problem {
     /// The reason phrase of the status, e.g. `Not Found`.
@@ -16,21 +16,21 @@ pub(super) struct Problem {
     /// The HTTP status code, 400 to 599.
     #[schema(minimum = 400, maximum = 599)]
     status: u16,
-    /// One sentence: what was wrong, and what is allowed.
+    /// One sentence with the cause and what is allowed.
     detail: String,
-    /// Extension member: the request parameter that was refused, if it was one.
+    /// Extension member: the request parameter that was rejected, if there was one.
     #[schema(nullable = false)]
     parameter: Option<Parameter>,
 }
 
-/// A refused parameter of a request.
+/// A rejected parameter of a request.
 #[derive(ToSchema)]
 struct Parameter {
-    /// Its name, e.g. `seconds`.
+    /// Name, e.g. `seconds`.
     name: &'static str,
-    /// The value as it was sent.
+    /// Value as it was sent.
     value: String,
-    /// What is allowed, e.g. `a number from 0 to 300`.
+    /// Allowed values, e.g. `a number from 0 to 300`.
     rule: String,
 }
 

@@ -1,4 +1,4 @@
-//! The parameter `seconds`: how long a request is to take.
+//! The parameter `seconds`: the duration of a request.
 
 use std::collections::BTreeMap;
 use std::str::FromStr;
@@ -12,20 +12,20 @@ use utoipa::openapi::schema::{KnownFormat, ObjectBuilder, SchemaFormat, Type};
 use utoipa::openapi::{RefOr, Required, Response};
 use utoipa::{IntoParams, IntoResponses};
 
-use super::refusal;
+use super::rejection;
 use thread_states::problem::{Parameter, Problem};
 
 const NAME: &str = "seconds";
 
-/// The largest value of [`Seconds`].
+/// Maximum of [`Seconds`].
 pub const MAX_SECONDS: f64 = 300.0;
 
-/// How long a request is to take: 0 to 300 s, 20 s (the article's) by default.
+/// Duration of a request: 0 to 300 s. Default: 20 s, as in the article.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Seconds(Duration);
 
 impl Seconds {
-    /// The time.
+    /// Returns the duration.
     #[must_use]
     pub fn get(self) -> Duration {
         self.0
@@ -38,13 +38,13 @@ impl Default for Seconds {
     }
 }
 
-/// Why a request's `seconds` was refused; each variant holds what was sent.
+/// Error of a request's `seconds`; each variant holds the value as it was sent.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum SecondsError {
     /// Not a finite decimal number, or not within the bounds.
     #[error("{NAME} must be a number from 0 to {MAX_SECONDS}")]
     OutOfRange(String),
-    /// Given more than once: the values, with commas between.
+    /// Given more than once: the values, separated by commas.
     #[error("{NAME} must be given at most once")]
     Repeated(String),
 }
@@ -65,8 +65,8 @@ impl FromStr for Seconds {
 impl<S: Sync> FromRequestParts<S> for Seconds {
     type Rejection = Problem;
 
-    /// Takes `seconds` from the query and ignores the others: they mean nothing here, and load
-    /// generators like to add some.
+    /// Takes `seconds` from the query. Other parameters are ignored, because load generators add some
+    /// to defeat caches.
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
         let Query(pairs) = Query::<Vec<(String, String)>>::try_from_uri(&parts.uri)
             .map_err(|error| Problem::new(StatusCode::BAD_REQUEST, error.to_string()))?;
@@ -112,7 +112,7 @@ impl IntoParams for Seconds {
                 .parameter_in(ParameterIn::Query)
                 .required(Required::False)
                 .description(Some(format!(
-                    "How long it is to take, in seconds, 0 to {MAX_SECONDS}."
+                    "Duration of the request in seconds, 0 to {MAX_SECONDS}."
                 )))
                 .schema(Some(schema))
                 .build(),
@@ -120,14 +120,14 @@ impl IntoParams for Seconds {
     }
 }
 
-/// The answer to a bad `seconds`, for the API's document.
-pub(super) struct SecondsRefused;
+/// The response to an invalid `seconds`, for the OpenAPI document.
+pub(super) struct SecondsRejected;
 
-impl IntoResponses for SecondsRefused {
+impl IntoResponses for SecondsRejected {
     fn responses() -> BTreeMap<String, RefOr<Response>> {
-        refusal::described([(
+        rejection::described([(
             "422",
-            "`seconds` is not a number, out of its bounds, or given twice.",
+            "`seconds` is not a number, out of range, or given more than once.",
         )])
     }
 }
@@ -137,7 +137,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn takes_finite_numbers_within_the_bounds() {
+    fn accepts_finite_numbers_in_the_range() {
         for (text, millis) in [("0", 0), ("-0", 0), ("0.25", 250), ("1e1", 10_000)] {
             let seconds: Seconds = text.parse().unwrap();
             assert_eq!(seconds.get(), Duration::from_millis(millis), "{text}");
@@ -147,7 +147,7 @@ mod tests {
     }
 
     #[test]
-    fn refuses_all_else() {
+    fn rejects_everything_else() {
         for text in [
             "", " ", "abc", "1s", "0x10", "1,5", "NaN", "inf", "-inf", "1e400", "-0.001",
             "300.001", "301", "٣",

@@ -9,9 +9,12 @@ use std::time::Duration;
 use anyhow::Context;
 use clap::{Args, ValueEnum, builder::PossibleValuesParser};
 
-use super::{Servers, host_and_port, in_colour, raise_file_limit};
+use super::output::{in_color, print};
+use super::up::Servers;
+use super::value::host_and_port;
 use crate::experiment::report::{Report, Verdict};
 use crate::experiment::{self, ALL, Settings, Target, reporter};
+use crate::serve::raise_file_limit;
 
 #[derive(Debug, Clone, Args)]
 pub(super) struct Experiment {
@@ -103,11 +106,7 @@ pub(super) fn run(arguments: Experiment) -> anyhow::Result<ExitCode> {
         wait: arguments.seconds,
     };
     let ended = experiment::run(&settings, &chosen.collect::<Vec<_>>())?;
-    reporter::write(
-        &ended.report,
-        arguments.format.into(),
-        &mut io::stdout().lock(),
-    )?;
+    print(|stdout| reporter::write(&ended.report, arguments.format.into(), stdout))?;
     if let Some(directory) = &arguments.out {
         save(&ended.report, directory).with_context(|| {
             format!(
@@ -126,7 +125,7 @@ impl From<Format> for reporter::Format {
     fn from(format: Format) -> Self {
         match format {
             Format::Table => Self::Table {
-                colour: in_colour(&io::stdout()),
+                colour: in_color(&io::stdout()),
             },
             Format::Json => Self::Json,
             Format::Markdown => Self::Markdown,
@@ -165,9 +164,10 @@ fn status(report: &Report) -> ExitCode {
 }
 
 fn list() -> anyhow::Result<ExitCode> {
-    let mut stdout = io::stdout().lock();
-    for experiment in ALL {
-        writeln!(stdout, "{:<12} {}", experiment.name, experiment.question)?;
-    }
+    print(|stdout| {
+        ALL.iter().try_for_each(|experiment| {
+            writeln!(stdout, "{:<12} {}", experiment.name, experiment.question)
+        })
+    })?;
     Ok(ExitCode::SUCCESS)
 }

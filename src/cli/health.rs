@@ -1,4 +1,4 @@
-//! `threadlab health`: whether a URL answers 200.
+//! `threadlab health`: a health check of a URL.
 
 use std::process::ExitCode;
 use std::time::Duration;
@@ -12,28 +12,29 @@ use hyper_util::rt::TokioExecutor;
 use tokio::runtime;
 use tokio::time::timeout;
 
-/// A health check that takes longer has failed.
+/// Time after which a health check has failed.
 const DEADLINE: Duration = Duration::from_secs(5);
 
 pub(super) fn check(url: Uri) -> anyhow::Result<ExitCode> {
     if url.scheme_str() != Some("http") {
-        bail!("{url} is no URL of the form http://HOST[:PORT]/PATH");
+        bail!("invalid URL {url}: expected http://HOST[:PORT]/PATH");
     }
     let runtime = runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
     let status = runtime.block_on(async {
         let client = Client::builder(TokioExecutor::new()).build_http::<Empty<Bytes>>();
-        let answer = timeout(DEADLINE, client.get(url.clone())).await;
-        let answer = answer.with_context(|| format!("{url} did not answer within {DEADLINE:?}"))?;
+        let response = timeout(DEADLINE, client.get(url.clone())).await;
+        let response =
+            response.with_context(|| format!("no response from {url} within {DEADLINE:?}"))?;
         anyhow::Ok(
-            answer
-                .with_context(|| format!("{url} cannot be reached"))?
+            response
+                .with_context(|| format!("cannot reach {url}"))?
                 .status(),
         )
     })?;
     if status != StatusCode::OK {
-        bail!("{url} answered {status}, not 200");
+        bail!("{url} returned {status}, not 200");
     }
     Ok(ExitCode::SUCCESS)
 }

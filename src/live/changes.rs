@@ -12,7 +12,7 @@ use serde::Serialize;
 
 use super::links::Link;
 use super::look::Look;
-use super::server::Server;
+use super::watched_server::WatchedServer;
 use crate::metrics::AcceptQueue;
 use thread_states::{Registry, Routes, Seen, State, ThreadReading};
 
@@ -114,7 +114,7 @@ struct End {
 /// A viewer: what it was told last.
 #[derive(Debug)]
 pub(super) struct Viewer {
-    server: Server,
+    server: WatchedServer,
     links: Arc<[Link]>,
     /// When it was told last, in microseconds of the server's clock; `None` before the first event.
     told_at: Option<u64>,
@@ -135,7 +135,7 @@ struct Told {
 }
 
 impl Viewer {
-    pub(super) fn new(server: Server, links: Arc<[Link]>) -> Self {
+    pub(super) fn new(server: WatchedServer, links: Arc<[Link]>) -> Self {
         Self {
             server,
             links,
@@ -148,7 +148,7 @@ impl Viewer {
     }
 
     /// The server that it watches.
-    pub(super) fn server(&self) -> &Server {
+    pub(super) fn server(&self) -> &WatchedServer {
         &self.server
     }
 
@@ -366,7 +366,7 @@ mod tests {
             .begin(thread_states::now(), 0, 2_000_000, 0xab)
             .unwrap();
 
-        let mut viewer = Viewer::new(Server::new(registry.clone(), None), Arc::default());
+        let mut viewer = Viewer::new(WatchedServer::new(registry.clone(), None), Arc::default());
         let first = next(&mut viewer);
         assert_eq!(first["server"], "sync");
         assert_eq!(first["active_requests"], 1);
@@ -399,7 +399,7 @@ mod tests {
         assert_eq!(third["requests"][0]["route"], Value::Null, "{third}");
         // Who comes later is told all of it.
         let late = next(&mut Viewer::new(
-            Server::new(registry, None),
+            WatchedServer::new(registry, None),
             Arc::default(),
         ));
         assert_eq!(late["requests"][0]["status"], 200);
@@ -411,7 +411,7 @@ mod tests {
         let registry = Registry::new("sync", ["/".to_owned()]);
         let in_flight = InFlight::new();
         let _registration = registry.register(0, Arc::clone(&in_flight));
-        let mut viewer = Viewer::new(Server::new(registry.clone(), None), Arc::default());
+        let mut viewer = Viewer::new(WatchedServer::new(registry.clone(), None), Arc::default());
         let mut reckoning = Reckoning::default();
         let mut silent = 0;
         for turn in 0..60 {
@@ -444,7 +444,10 @@ mod tests {
 
     #[test]
     fn the_number_of_replicas_is_told_when_it_is_another() {
-        let mut viewer = Viewer::new(Server::new(Registry::new("sync", []), None), Arc::default());
+        let mut viewer = Viewer::new(
+            WatchedServer::new(Registry::new("sync", []), None),
+            Arc::default(),
+        );
         let look = Look::at(viewer.server());
         let told = [None, Some(1), Some(1), Some(3), None, Some(3)]
             .map(|replicas| viewer.next(&look, replicas).replicas);
@@ -469,7 +472,8 @@ mod tests {
             ready.wait();
             // Until the last of them waits.
             thread::sleep(Duration::from_millis(300));
-            let mut viewer = Viewer::new(Server::new(registry.clone(), None), Arc::default());
+            let mut viewer =
+                Viewer::new(WatchedServer::new(registry.clone(), None), Arc::default());
             next(&mut viewer);
             thread::sleep(Duration::from_millis(100));
             let event = next(&mut viewer).to_string();

@@ -20,7 +20,7 @@ use super::changes::Viewer;
 use super::links::Link;
 use super::look::Looks;
 use super::replicas::Replicas;
-use super::server::Server;
+use super::watched_server::WatchedServer;
 use crate::metrics::{AcceptQueue, Probe};
 use thread_states::problem::{Parameter, Problem};
 use thread_states::{ThreadReading, Times};
@@ -74,7 +74,7 @@ impl From<&Times> for Seconds {
 }
 
 impl ServerStates {
-    fn read(server: &Server) -> Self {
+    fn read(server: &WatchedServer) -> Self {
         let registry = &server.registry;
         let states = registry.states();
         let thread = |thread: ThreadReading| Thread {
@@ -94,7 +94,7 @@ impl ServerStates {
 /// `/threads`, a list of the servers of this process, and `/threads/stream`, the changes of the
 /// first of them as server-sent events. `?server=NAME` chooses one. A viewer is told of `links` at first,
 /// and how many addresses `name` (`HOST:PORT`) has, if replicas of the server share one.
-pub fn routes(servers: Vec<Server>, links: &[Link], name: Option<&str>) -> Router {
+pub fn routes(servers: Vec<WatchedServer>, links: &[Link], name: Option<&str>) -> Router {
     Router::new()
         .route("/threads", get(threads))
         .route("/threads/stream", get(threads_stream))
@@ -110,7 +110,7 @@ pub fn routes(servers: Vec<Server>, links: &[Link], name: Option<&str>) -> Route
 /// What the routes tell of.
 #[derive(Debug, Clone)]
 struct Lab {
-    servers: Arc<[Server]>,
+    servers: Arc<[WatchedServer]>,
     links: Arc<[Link]>,
     name: Option<Arc<str>>,
     /// For viewers.
@@ -162,15 +162,15 @@ fn viewer(
 }
 
 fn choose(
-    servers: &[Server],
+    servers: &[WatchedServer],
     choice: Result<Query<Choice>, QueryRejection>,
-) -> Result<Vec<Server>, Problem> {
+) -> Result<Vec<WatchedServer>, Problem> {
     let Query(choice) =
         choice.map_err(|rejection| Problem::new(StatusCode::BAD_REQUEST, rejection.body_text()))?;
     let Some(name) = choice.server else {
         return Ok(servers.to_vec());
     };
-    let known = |server: &Server| server.name().to_owned();
+    let known = |server: &WatchedServer| server.name().to_owned();
     match servers.iter().find(|server| known(server) == name) {
         Some(server) => Ok(vec![server.clone()]),
         None => {
@@ -227,7 +227,7 @@ mod tests {
     #[tokio::test]
     async fn a_viewer_too_many_is_refused_until_another_leaves() {
         let routes = routes(
-            vec![Server::new(Registry::new("sync", []), None)],
+            vec![WatchedServer::new(Registry::new("sync", []), None)],
             &[],
             None,
         );

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use thread_states::{State, ThreadReading};
 
-use super::server::Server;
+use super::watched_server::WatchedServer;
 use crate::metrics::{AcceptQueue, Probe};
 
 /// How old a look may be that is shared, in nanoseconds: half the time between two events, so that
@@ -25,7 +25,7 @@ pub(super) struct Look {
 }
 
 impl Look {
-    pub(super) fn at(server: &Server) -> Self {
+    pub(super) fn at(server: &WatchedServer) -> Self {
         let states = server.registry.states();
         let threads = server.registry.read().threads;
         Self {
@@ -48,7 +48,7 @@ pub(super) struct Looks(Mutex<HashMap<String, Arc<Look>>>);
 
 impl Looks {
     /// A look that is fresh enough.
-    pub(super) fn at(&self, server: &Server) -> Arc<Look> {
+    pub(super) fn at(&self, server: &WatchedServer) -> Arc<Look> {
         let mut latest = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(look) = latest.get(server.name())
             && look.is_fresh()
@@ -70,8 +70,8 @@ mod tests {
 
     use super::*;
 
-    fn named(name: &str) -> Server {
-        Server::new(Registry::new(name, []), None)
+    fn named(name: &str) -> WatchedServer {
+        WatchedServer::new(Registry::new(name, []), None)
     }
 
     #[test]

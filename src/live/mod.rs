@@ -7,9 +7,9 @@ mod links;
 mod look;
 mod page;
 mod replicas;
-mod server;
+mod watched_server;
 
 pub use events::routes;
 pub use links::{Link, NoLink};
 pub use page::{File, PAGE};
-pub use server::Server;
+pub use watched_server::WatchedServer;

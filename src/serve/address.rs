@@ -1,29 +1,29 @@
-//! Where to listen, as a person writes it.
+//! Listening on an address from the command line.
 
 use std::io;
 use std::net::{SocketAddr, ToSocketAddrs};
 
 use anyhow::anyhow;
 
-/// An address, and how a person sets it, for an error that says what to do.
+/// An address with the flag and the variable that set it, which error messages name.
 #[derive(Debug, Clone)]
 pub struct Address {
-    /// `HOST:PORT`, where HOST is an IP address or a name. Of a name's addresses, the first that
-    /// is this machine's is taken: so replicas that share a name can each listen on their own.
+    /// `HOST:PORT`, where HOST is an IP address or a name. A name stands for the first of its
+    /// addresses that belongs to this machine, so that replicas can share a name.
     pub text: String,
-    /// The flag that sets it.
+    /// Flag that sets the address.
     pub flag: &'static str,
-    /// The environment variable that sets it.
+    /// Environment variable that sets the address.
     pub variable: &'static str,
 }
 
 impl Address {
-    /// Listens on it by `bind`.
+    /// Listens on the address by calling `bind`.
     ///
     /// # Errors
     ///
-    /// When the name has no address, none of them is this machine's, or the port is taken; for a
-    /// person, with what to do.
+    /// When the name has no address, none of its addresses belongs to this machine, or the port is
+    /// taken. The message names the flag and the variable.
     pub(super) fn listen<T>(
         &self,
         bind: impl Fn(SocketAddr) -> io::Result<T>,
@@ -41,7 +41,7 @@ impl Address {
     }
 
     fn try_listen<T>(&self, bind: impl Fn(SocketAddr) -> io::Result<T>) -> io::Result<T> {
-        let mut last = io::Error::other("this name has no address");
+        let mut last = io::Error::other("the name has no address");
         for address in self.text.to_socket_addrs()? {
             match bind(address) {
                 Err(error) if error.kind() == io::ErrorKind::AddrNotAvailable => last = error,
@@ -67,7 +67,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_is_as_good_as_an_address() {
+    fn names_and_addresses_can_be_listened_on() {
         for text in ["localhost:0", "127.0.0.1:0"] {
             let listener = address(text).listen(TcpListener::bind).unwrap();
             assert!(listener.local_addr().unwrap().ip().is_loopback());
@@ -75,7 +75,7 @@ mod tests {
     }
 
     #[test]
-    fn an_address_of_another_machine_is_passed_over() {
+    fn addresses_of_other_machines_are_skipped() {
         let bind = |address: SocketAddr| match address.ip().is_loopback() {
             true => Err(io::ErrorKind::AddrNotAvailable.into()),
             false => Ok(address),

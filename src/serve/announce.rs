@@ -1,15 +1,15 @@
-//! What a person is told at the start: where everything is, and what to paste.
+//! The text printed at the start: all addresses, and commands to paste.
 
 use std::fmt;
 use std::io::{self, Write};
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
 
-use super::reachable;
+use super::process::reachable;
 use crate::flavor::Flavor;
 
-/// Where the lab in one process listens.
-pub(super) struct Lab {
+/// Addresses of the lab in one process.
+pub(super) struct Endpoints {
     pub(super) front: SocketAddr,
     pub(super) sync: SocketAddr,
     pub(super) r#async: SocketAddr,
@@ -17,28 +17,28 @@ pub(super) struct Lab {
     pub(super) threads: NonZeroUsize,
 }
 
-/// Tells where the lab is.
-pub(super) fn lab(lab: &Lab) {
-    let front = reachable(lab.front);
+/// Prints the addresses of the lab and the article's experiment as commands.
+pub(super) fn lab(endpoints: &Endpoints) {
+    let front = reachable(endpoints.front);
     let (sync, r#async, metrics) = (
-        reachable(lab.sync),
-        reachable(lab.r#async),
-        reachable(lab.metrics),
+        reachable(endpoints.sync),
+        reachable(endpoints.r#async),
+        reachable(endpoints.metrics),
     );
-    let threads = match lab.threads.get() {
+    let threads = match endpoints.threads.get() {
         1 => "1 thread".to_owned(),
         threads => format!("{threads} threads"),
     };
-    tell(format_args!(
+    print(format_args!(
         "\
-threadlab {version}: a synchronous and an asynchronous server, {threads} each
+threadlab {version}: a synchronous and an asynchronous server with {threads} each
 
-  http://{front}/              the live page
-  http://{front}/sync/docs     the synchronous server through the front, directly at http://{sync}
-  http://{front}/async/docs    the asynchronous one through the front, directly at http://{async}
-  http://{metrics}/metrics       what their threads do, for Prometheus
+  http://{front}/              live page
+  http://{front}/sync/docs     synchronous server, through the front; directly at http://{sync}
+  http://{front}/async/docs    asynchronous server, through the front; directly at http://{async}
+  http://{metrics}/metrics       metrics of both, for Prometheus
 
-The experiment. GET / waits 20 s, GET /dummy answers at once; ask for both. Paste two lines at a time:
+The experiment: GET / waits 20 s, GET /dummy responds at once. Request both. Paste two lines at a time:
 
   curl -so /dev/null -w '%{{url_effective}} %{{time_total}} s\\n' http://{front}/async/ &
   sleep 0.5; curl -so /dev/null -w '%{{url_effective}} %{{time_total}} s\\n' http://{front}/async/dummy; wait
@@ -46,23 +46,23 @@ The experiment. GET / waits 20 s, GET /dummy answers at once; ask for both. Past
   curl -so /dev/null -w '%{{url_effective}} %{{time_total}} s\\n' http://{front}/sync/ &
   sleep 0.5; curl -so /dev/null -w '%{{url_effective}} %{{time_total}} s\\n' http://{front}/sync/dummy; wait
 
-Ctrl-C ends it.
+Press Ctrl-C to stop.
 ",
         version = env!("CARGO_PKG_VERSION"),
     ));
 }
 
-/// Tells where one server is.
+/// Prints the addresses of one server.
 pub(super) fn server(flavor: Flavor, server: SocketAddr, metrics: SocketAddr) {
-    let name = flavor.as_str();
-    tell(format_args!(
-        "threadlab: {name} on http://{server}, metrics on http://{metrics}/metrics\n"
+    print(format_args!(
+        "threadlab: {flavor} on http://{server}, metrics on http://{metrics}/metrics\n"
     ));
 }
 
-/// A reader who leaves early (`threadlab | head -1`) or a full disk ends no server.
-fn tell(text: fmt::Arguments<'_>) {
+/// Prints to stdout. A reader that stops early (`threadlab | head -1`) or a full disk does not end
+/// the servers.
+fn print(text: fmt::Arguments<'_>) {
     if let Err(error) = io::stdout().write_fmt(text) {
-        tracing::warn!(%error, "stdout did not take where everything is");
+        tracing::warn!(%error, "could not print addresses to stdout");
     }
 }

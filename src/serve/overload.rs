@@ -1,4 +1,4 @@
-//! The bound on requests in flight.
+//! Limit on requests in flight.
 
 use std::task::{Context, Poll};
 
@@ -12,7 +12,8 @@ use tower::{Layer, Service};
 use thread_states::Registry;
 use thread_states::problem::Problem;
 
-/// Answers 503 to requests beyond `max` in flight on the server whose threads `registry` holds.
+/// Returns a layer that responds with 503 while more than `max` requests are in flight on the server
+/// of `registry`.
 pub(super) fn layer<S>(
     registry: Registry,
     max: u64,
@@ -24,7 +25,7 @@ pub(super) fn layer<S>(
     })
 }
 
-/// Refuses requests beyond a bound.
+/// Service that rejects requests beyond a limit.
 #[derive(Debug, Clone)]
 pub(super) struct Overload<S> {
     inner: S,
@@ -49,13 +50,14 @@ where
         if self.registry.requests_in_flight() <= self.max {
             Either::Left(self.inner.call(request))
         } else {
-            Either::Right(std::future::ready(Ok(refusal(self.max))))
+            Either::Right(std::future::ready(Ok(rejection(self.max))))
         }
     }
 }
 
-fn refusal(max: u64) -> Response<Body> {
-    let detail = format!("{max} requests are in flight, which is the most that this server takes");
+fn rejection(max: u64) -> Response<Body> {
+    let detail =
+        format!("{max} requests are in flight, the maximum of this server; try again later");
     let mut response: Response<Body> =
         Problem::new(StatusCode::SERVICE_UNAVAILABLE, detail).into_response();
     response

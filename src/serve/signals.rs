@@ -8,8 +8,8 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 
 /// SIGTERM and SIGINT, caught.
 ///
-/// The handlers are our own, so that this works as PID 1, too, for which the kernel has no
-/// default ones.
+/// The process installs its own handlers, because the kernel has no default action for PID 1, as
+/// which it runs in a container (signal(7), kill(2)).
 pub(super) struct Signals {
     runtime: Runtime,
     terminate: Signal,
@@ -17,11 +17,12 @@ pub(super) struct Signals {
 }
 
 impl Signals {
-    /// From now on neither signal ends the process by itself, but [`Signals::wait`] hears of it.
+    /// Catches both signals: from now on they no longer end the process, but make [`Signals::wait`]
+    /// return.
     ///
     /// # Errors
     ///
-    /// When the system gives no file descriptors for it.
+    /// When the process has no file descriptors left.
     pub(super) fn catch() -> io::Result<Self> {
         let runtime = runtime::Builder::new_current_thread().enable_io().build()?;
         let context = runtime.enter();
@@ -35,12 +36,12 @@ impl Signals {
         })
     }
 
-    /// Waits for the first SIGTERM or SIGINT; from then on, a second one ends the process at once,
-    /// with the status that a shell would show.
+    /// Waits for the first SIGTERM or SIGINT. After that a second one ends the process at once with
+    /// the exit status 128 plus the signal's number, as a shell reports it.
     ///
     /// # Errors
     ///
-    /// When the system has no thread to give, on which to wait for the second.
+    /// When the thread that waits for the second signal cannot be started.
     pub(super) fn wait(mut self) -> io::Result<()> {
         self.next();
         thread::Builder::new()

@@ -6,13 +6,13 @@ use crate::metrics::Probe;
 
 /// A server of this process: its threads and requests, and its accept queue.
 #[derive(Debug, Clone)]
-pub struct Server {
+pub struct WatchedServer {
     pub(super) registry: Registry,
     /// `None` if the server has no queue that can be read.
     pub(super) accept_queue: Option<Probe>,
 }
 
-impl Server {
+impl WatchedServer {
     /// A server whose threads are those of `registry`.
     #[must_use]
     pub fn new(registry: Registry, accept_queue: Option<Probe>) -> Self {

@@ -1,4 +1,4 @@
-//! Refusals: whoever makes one, it reaches the client as a [`Problem`].
+//! Error responses: each reaches the client as a [`Problem`], even those that axum makes.
 
 use std::collections::BTreeMap;
 
@@ -11,24 +11,24 @@ use utoipa::openapi::{ContentBuilder, Ref, RefOr, Response as ApiResponse, Respo
 
 use thread_states::problem::{MEDIA_TYPE, Problem};
 
-/// The most bytes of a foreign refusal's text that are passed on.
+/// Maximum number of bytes of a foreign error's text that become the detail.
 const MAX_TEXT: usize = 1024;
 
-/// Gives the one shape to refusals that were not made here, but by axum and others, with their
-/// status, their headers and, where they have one, their text.
-pub(super) async fn in_one_shape(method: &Method, uri: &Uri, response: Response) -> Response {
-    if !is_foreign_refusal(&response) {
+/// Turns an error response of axum or another library into a problem. Its status and headers stay,
+/// and its text becomes the detail.
+pub(super) async fn as_problem(method: &Method, uri: &Uri, response: Response) -> Response {
+    if !is_foreign_error(&response) {
         return response;
     }
     let (mut parts, body) = response.into_parts();
     let text = to_bytes(body, MAX_TEXT).await.unwrap_or_default();
     let detail = match parts.status {
         _ if !text.is_empty() => String::from_utf8_lossy(&text).into_owned(),
-        StatusCode::NOT_FOUND => format!("there is nothing at {}", uri.path()),
+        StatusCode::NOT_FOUND => format!("no resource at {}", uri.path()),
         StatusCode::METHOD_NOT_ALLOWED => {
-            format!("{method} is not allowed here, only what the header Allow names")
+            format!("method {method} is not allowed; see the Allow header")
         }
-        _ => "the request was refused without a reason".to_owned(),
+        _ => "the request was rejected without a reason".to_owned(),
     };
     let (problem, body) = Problem::new(parts.status, detail)
         .into_response::<Body>()
@@ -37,45 +37,45 @@ pub(super) async fn in_one_shape(method: &Method, uri: &Uri, response: Response)
     Response::from_parts(parts, body)
 }
 
-fn is_foreign_refusal(response: &Response) -> bool {
+fn is_foreign_error(response: &Response) -> bool {
     let status = response.status();
     (status.is_client_error() || status.is_server_error())
         && response.headers().get(CONTENT_TYPE) != Some(&MEDIA_TYPE)
 }
 
-/// The answer in place of a handler that panicked. What it said is for the log, not for the
-/// client.
+/// Returns the response in place of a handler that panicked. The panic's message goes to the log, not
+/// to the client.
 pub(super) fn after_panic() -> Response {
     Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "the handler panicked").into_response()
 }
 
-/// The refusals that any endpoint may answer with, for the API's document.
-pub(super) struct Refusals;
+/// The error responses that all endpoints have in common, for the OpenAPI document.
+pub(super) struct Rejections;
 
-impl IntoResponses for Refusals {
+impl IntoResponses for Rejections {
     fn responses() -> BTreeMap<String, RefOr<ApiResponse>> {
         described([
             ("400", "The request or its body is malformed."),
-            ("408", "The request's body came too slowly."),
-            ("413", "The request's body is too large."),
+            ("408", "The request body was not sent in time."),
+            ("413", "The request body is too large."),
             ("500", "The handler failed."),
             (
                 "default",
-                "Any other refusal: 404 for an unknown path, 405 for a wrong method, 431 for \
-                 headers that are too large, 502 to 504 for a server that is down, full or slow.",
+                "Any other error: 404 for an unknown path, 405 for a wrong method, 431 for \
+                 headers that are too large, 502 to 504 for a server that is down, overloaded or slow.",
             ),
         ])
     }
 }
 
-/// Documents a problem for each of these pairs of status and description.
+/// Documents a problem for each pair of status and description.
 pub(super) fn described<const N: usize>(
-    refusals: [(&str, &str); N],
+    responses: [(&str, &str); N],
 ) -> BTreeMap<String, RefOr<ApiResponse>> {
     let content = ContentBuilder::new()
         .schema(Some(Ref::from_schema_name("Problem")))
         .build();
-    refusals
+    responses
         .map(|(status, description)| {
             let response = ResponseBuilder::new()
                 .description(description)
@@ -99,10 +99,10 @@ mod tests {
     use axum::response::IntoResponse;
 
     use super::*;
-    use crate::app::{Guard, Limits};
+    use crate::app::{BodyLimit, Guard};
 
-    /// The whole answer to a request whose handler does this.
-    async fn answer<F, R>(handler: F) -> (Response<()>, Value)
+    /// Returns the response to a request with this handler.
+    async fn respond<F, R>(handler: F) -> (Response<()>, Value)
     where
         F: Fn() -> R + Clone + Send + Sync + 'static,
         R: IntoResponse + 'static,
@@ -110,7 +110,7 @@ mod tests {
         let routes = Router::new().route("/", get(move || async move { handler() }));
         let app = routes.layer(layer_fn(|inner| Guard {
             inner,
-            limits: Limits::default(),
+            limit: BodyLimit::default(),
         }));
         let response = app.oneshot(Request::new(Body::empty())).await.unwrap();
         let (parts, body) = response.into_parts();
@@ -122,9 +122,9 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_foreign_refusal_keeps_its_status_headers_and_text() {
-        let refuse = || (StatusCode::IM_A_TEAPOT, [(RETRY_AFTER, "9")], "no coffee");
-        let (response, problem) = answer(refuse).await;
+    async fn foreign_errors_keep_status_headers_and_text() {
+        let reject = || (StatusCode::IM_A_TEAPOT, [(RETRY_AFTER, "9")], "no coffee");
+        let (response, problem) = respond(reject).await;
         assert_eq!(response.status(), StatusCode::IM_A_TEAPOT);
         assert_eq!(response.headers()[RETRY_AFTER], "9");
         assert_eq!(
@@ -134,23 +134,23 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_foreign_refusal_without_text_or_with_a_very_long_one_still_has_a_detail() {
+    async fn foreign_errors_with_no_text_or_a_long_one_have_a_detail() {
         let too_long = "x".repeat(MAX_TEXT + 1);
         for text in [String::new(), too_long] {
-            let refuse = move || (StatusCode::BAD_GATEWAY, text.clone());
-            let (response, problem) = answer(refuse).await;
+            let reject = move || (StatusCode::BAD_GATEWAY, text.clone());
+            let (response, problem) = respond(reject).await;
             assert_eq!(response.status(), StatusCode::BAD_GATEWAY);
             assert_eq!(
                 problem["detail"],
-                "the request was refused without a reason"
+                "the request was rejected without a reason"
             );
         }
     }
 
     #[tokio::test]
-    async fn a_panic_is_answered_and_not_told() {
+    async fn a_panic_gets_a_500_without_its_message() {
         let fail = || -> StatusCode { panic!("the secret") };
-        let (response, problem) = answer(fail).await;
+        let (response, problem) = respond(fail).await;
         assert_eq!(response.status(), StatusCode::INTERNAL_SERVER_ERROR);
         assert_eq!(problem["detail"], "the handler panicked");
     }

@@ -1,0 +1,175 @@
+//! `threadlab serve`: one server. Its flags but for `--listen` are those of `up`, too.
+
+use std::num::NonZeroUsize;
+use std::process::ExitCode;
+
+use clap::Args;
+
+use super::value::{Seconds, grace, host_and_port, threads, timeout};
+use crate::app::BodyLimit;
+use crate::flavor::Flavor;
+use crate::gateway::Limits;
+use crate::live::Link;
+use crate::serve::{self, Address, ServerConfig};
+
+#[derive(Debug, Clone, Args)]
+pub(super) struct Serve {
+    /// Execution model of the server
+    flavor: Flavor,
+    /// Address of the server
+    #[arg(
+        long,
+        env = "THREADLAB_LISTEN",
+        default_value = "127.0.0.1:8000",
+        value_name = "HOST:PORT",
+        value_parser = host_and_port
+    )]
+    listen: String,
+    #[command(flatten)]
+    common: ServerArgs,
+}
+
+impl Serve {
+    pub(super) fn run(self) -> anyhow::Result<ExitCode> {
+        let listen = address(self.listen, "--listen", "THREADLAB_LISTEN");
+        let (metrics, config) = (self.common.metrics(), self.common.config());
+        serve::serve(self.flavor, &listen, &metrics, &config)
+    }
+}
+
+/// Flags of every command that starts servers.
+#[derive(Debug, Clone, Args)]
+pub(super) struct ServerArgs {
+    /// Address of the metrics port: /metrics, /healthz, /readyz, /threads, /threads/stream, and
+    /// POST /experiments/NAME, by which `experiment` announces its runs
+    #[arg(
+        long,
+        env = "THREADLAB_METRICS",
+        default_value = "127.0.0.1:9100",
+        value_name = "HOST:PORT",
+        value_parser = host_and_port
+    )]
+    metrics: String,
+    /// Number of threads of each server
+    #[arg(
+        long,
+        env = "THREADLAB_THREADS",
+        default_value_t = ServerConfig::default().threads,
+        value_name = "N",
+        value_parser = threads
+    )]
+    threads: NonZeroUsize,
+    /// Number of connections that the kernel queues for each listening socket until a thread
+    /// accepts them
+    #[arg(
+        long,
+        env = "THREADLAB_BACKLOG",
+        default_value_t = ServerConfig::default().backlog,
+        value_name = "N",
+        value_parser = clap::value_parser!(u16).range(1..)
+    )]
+    backlog: u16,
+    /// Maximum number of requests in flight on the asynchronous server; further requests get a 503
+    #[arg(
+        long,
+        env = "THREADLAB_MAX_IN_FLIGHT",
+        default_value_t = ServerConfig::default().max_in_flight,
+        value_name = "N",
+        value_parser = clap::value_parser!(u64).range(1..=1_000_000)
+    )]
+    max_in_flight: u64,
+    /// Maximum size of a request's first line and headers; a larger head gets a 431
+    #[arg(
+        long,
+        env = "THREADLAB_MAX_HEAD_BYTES",
+        default_value_t = ServerConfig::default().limits.max_head_bytes as u32,
+        value_name = "BYTES",
+        value_parser = clap::value_parser!(u32).range(8192..=1_048_576)
+    )]
+    max_head_bytes: u32,
+    /// Maximum size of a request's body; a larger body gets a 413
+    #[arg(
+        long,
+        env = "THREADLAB_MAX_BODY_BYTES",
+        default_value_t = BodyLimit::default().0,
+        value_name = "BYTES"
+    )]
+    max_body_bytes: u64,
+    /// Time for a client to send the head of a request, and again for its body; a slower one gets a
+    /// 408
+    #[arg(
+        long,
+        env = "THREADLAB_READ_TIMEOUT",
+        default_value_t = Seconds(ServerConfig::default().limits.read_timeout),
+        value_name = "SECONDS",
+        value_parser = timeout
+    )]
+    read_timeout: Seconds,
+    /// Time for a client to read data that is ready to be sent; after that its connection is closed
+    #[arg(
+        long,
+        env = "THREADLAB_WRITE_TIMEOUT",
+        default_value_t = Seconds(ServerConfig::default().limits.write_timeout),
+        value_name = "SECONDS",
+        value_parser = timeout
+    )]
+    write_timeout: Seconds,
+    /// Time for which the asynchronous server keeps an idle connection open
+    #[arg(
+        long,
+        env = "THREADLAB_IDLE_TIMEOUT",
+        default_value_t = Seconds(ServerConfig::default().limits.idle_timeout),
+        value_name = "SECONDS",
+        value_parser = timeout
+    )]
+    idle_timeout: Seconds,
+    /// Links from the live page to other pages, separated by commas
+    #[arg(
+        long,
+        env = "THREADLAB_LINKS",
+        value_name = "NAME=URL",
+        value_delimiter = ','
+    )]
+    links: Vec<Link>,
+    /// Time for requests in flight to finish after SIGTERM or Ctrl-C
+    #[arg(
+        long,
+        env = "THREADLAB_GRACE",
+        default_value_t = Seconds(ServerConfig::default().grace),
+        value_name = "SECONDS",
+        value_parser = grace
+    )]
+    grace: Seconds,
+}
+
+impl ServerArgs {
+    pub(super) fn metrics(&self) -> Address {
+        address(self.metrics.clone(), "--metrics", "THREADLAB_METRICS")
+    }
+
+    pub(super) fn config(&self) -> ServerConfig {
+        ServerConfig {
+            threads: self.threads,
+            backlog: self.backlog,
+            max_in_flight: self.max_in_flight,
+            limits: Limits {
+                max_head_bytes: self.max_head_bytes as usize,
+                read_timeout: self.read_timeout.0,
+                write_timeout: self.write_timeout.0,
+                idle_timeout: self.idle_timeout.0,
+            },
+            body_limit: BodyLimit(self.max_body_bytes),
+            links: self.links.clone(),
+            grace: self.grace.0,
+        }
+    }
+}
+
+/// Returns an address together with the flag and the variable that set it.
+pub(super) fn address(text: String, flag: &'static str, variable: &'static str) -> Address {
+    Address {
+        text,
+        flag,
+        variable,
+    }
+}

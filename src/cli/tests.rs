@@ -1,0 +1,116 @@
+use clap::{Command, CommandFactory};
+
+use super::*;
+
+#[test]
+fn flags_do_not_contradict_each_other() {
+    Cli::command().debug_assert();
+}
+
+#[test]
+fn every_flag_has_its_environment_variable() {
+    let command = Cli::command();
+    let commands = command.get_subcommands().chain([&command]);
+    for argument in commands.flat_map(|command| command.get_arguments()) {
+        let Some(flag) = argument
+            .get_long()
+            .filter(|long| !["help", "version"].contains(long))
+        else {
+            continue;
+        };
+        let variable = format!("THREADLAB_{}", flag.to_uppercase().replace('-', "_"));
+        assert_eq!(argument.get_env(), Some(variable.as_ref()), "--{flag}");
+    }
+}
+
+#[test]
+fn values_out_of_range_are_rejected() {
+    for bad in [
+        "--threads=0",
+        "--threads=4097",
+        "--backlog=0",
+        "--grace=-1",
+        "--read-timeout=0",
+        "--read-timeout=NaN",
+        "--max-in-flight=0",
+        "--max-head-bytes=10",
+        "--front=nowhere",
+        "--front=:80",
+        "--front=127.0.0.1:65536",
+        "--log=threadlab=loud",
+    ] {
+        assert!(Cli::try_parse_from(["threadlab", bad]).is_err(), "{bad}");
+    }
+    assert!(
+        Cli::try_parse_from(["threadlab", "serve", "sync", "--grace=0", "--threads=4096"]).is_ok()
+    );
+}
+
+/// Returns the flags of a README table row and their defaults, one for each.
+fn flags_and_defaults(row: &str) -> Vec<(String, String)> {
+    let mut cells = row.trim_matches('|').split('|').map(str::trim);
+    let mut list = || -> Vec<String> {
+        let cell = cells.next().unwrap_or_default();
+        let parts = cell.split(", ").map(|part| part.replace('`', ""));
+        parts.collect()
+    };
+    let (flags, mut defaults) = (list(), list());
+    let first = defaults[0].clone();
+    defaults.resize(flags.len(), first);
+    flags.into_iter().zip(defaults).collect()
+}
+
+/// Returns a default as `--help` shows it: no unit, bytes and seconds in full.
+fn plain(default: &str) -> String {
+    let (number, unit) = default.split_once(' ').unwrap_or((default, ""));
+    let factor = match unit {
+        "KiB" => 1 << 10,
+        "MiB" => 1 << 20,
+        _ => 1,
+    };
+    match number.replace(',', "").parse::<u64>() {
+        Ok(number) => (number * factor).to_string(),
+        Err(_) if default == "none" => String::new(),
+        Err(_) => default.to_owned(),
+    }
+}
+
+fn default_of(command: &Command, flag: &str) -> String {
+    let arguments = command.get_arguments();
+    let argument = arguments
+        .into_iter()
+        .find(|argument| argument.get_long() == Some(flag.trim_start_matches('-')));
+    let argument = argument.unwrap_or_else(|| panic!("{} has no {flag}", command.get_name()));
+    let values = argument.get_default_values().iter();
+    values.map(|value| value.to_str().unwrap()).collect()
+}
+
+#[test]
+fn defaults_in_the_readme_are_those_of_the_flags() {
+    let cli = Cli::command();
+    let command = |name| cli.find_subcommand(name).unwrap();
+    let mut checked = 0;
+    let mut is_of_experiment = false;
+    let readme = include_str!("../../README.md");
+    for row in readme.lines().filter(|line| line.starts_with("| `--")) {
+        // The second table has the flags of `experiment`.
+        is_of_experiment |= row.starts_with("| `--url`");
+        for (flag, default) in flags_and_defaults(row) {
+            let command = match flag.as_str() {
+                _ if is_of_experiment => command("experiment"),
+                "--listen" => command("serve"),
+                "--log" => &cli,
+                _ => command("up"),
+            };
+            let (actual, documented) = (default_of(command, &flag), plain(&default));
+            // Of a second address on the same host only the port is written.
+            assert!(
+                actual == documented
+                    || documented.starts_with(':') && actual.ends_with(&documented),
+                "{flag}: README says {default:?}, the default is {actual:?}"
+            );
+            checked += 1;
+        }
+    }
+    assert!(checked >= 20, "only {checked} flags found in README.md");
+}

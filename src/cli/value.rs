@@ -1,0 +1,66 @@
+//! Parsers of flag values. Their errors say what is allowed.
+
+use std::fmt;
+use std::num::NonZeroUsize;
+use std::time::Duration;
+
+use tracing_subscriber::EnvFilter;
+
+const MAX_THREADS: usize = 4096;
+const MAX_SECONDS: f64 = 86_400.0;
+
+/// A duration that the command line writes in seconds.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Seconds(pub(super) Duration);
+
+impl fmt::Display for Seconds {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{}", self.0.as_secs_f64())
+    }
+}
+
+/// Parses a log filter. `EnvFilter`'s `FromStr` ignores directives that it does not understand.
+pub(super) fn log_filter(text: &str) -> Result<EnvFilter, String> {
+    EnvFilter::builder()
+        .parse(text)
+        .map_err(|error| error.to_string())
+}
+
+/// Checks that a text is `HOST:PORT`. The name is looked up when it is used.
+pub(super) fn host_and_port(text: &str) -> Result<String, String> {
+    let port = text
+        .rsplit_once(':')
+        .and_then(|(host, port)| (!host.is_empty()).then_some(port));
+    match port.map(str::parse::<u16>) {
+        Some(Ok(_)) => Ok(text.to_owned()),
+        _ => Err("expected HOST:PORT, e.g. 127.0.0.1:8000, with a port from 0 to 65535".into()),
+    }
+}
+
+/// Parses a number of threads.
+pub(super) fn threads(text: &str) -> Result<NonZeroUsize, String> {
+    let threads = text
+        .parse()
+        .ok()
+        .filter(|threads: &NonZeroUsize| threads.get() <= MAX_THREADS);
+    threads.ok_or_else(|| format!("expected a whole number from 1 to {MAX_THREADS}"))
+}
+
+/// Parses a timeout.
+pub(super) fn timeout(text: &str) -> Result<Seconds, String> {
+    let seconds = text
+        .parse()
+        .ok()
+        .filter(|seconds| (0.001..=MAX_SECONDS).contains(seconds));
+    seconds
+        .map(|seconds| Seconds(Duration::from_secs_f64(seconds)))
+        .ok_or_else(|| format!("expected seconds from 0.001 to {MAX_SECONDS}"))
+}
+
+/// Parses a grace period: a timeout, or 0 to end at once.
+pub(super) fn grace(text: &str) -> Result<Seconds, String> {
+    if text.parse() == Ok(0.0) {
+        return Ok(Seconds(Duration::ZERO));
+    }
+    timeout(text).map_err(|_| format!("expected 0, or seconds from 0.001 to {MAX_SECONDS}"))
+}

@@ -1,0 +1,43 @@
+//! The middleware around the app.
+
+use axum::Router;
+use thread_states::metrics::{RequestLayer, Waits};
+use thread_states::{Metrics, Registry};
+use tower::ServiceBuilder;
+use tower::util::option_layer;
+use tower_http::request_id::PropagateRequestIdLayer;
+
+use super::{ServerConfig, overload};
+use crate::app;
+use crate::flavor::Flavor;
+
+/// Returns the layer that measures the requests of a server.
+#[must_use]
+pub fn request_layer(flavor: Flavor, metrics: &Metrics) -> RequestLayer {
+    let waits = match flavor {
+        Flavor::Sync => Waits::WithThread,
+        Flavor::Async => Waits::WithoutThread,
+    };
+    // The gateways count a request in flight already before its head is complete.
+    let layer = metrics.layer().waits(waits).in_flight_elsewhere();
+    layer.server_timing(true)
+}
+
+/// Returns the app within its layers; a request passes them from the first to the last. Without
+/// `requests`, requests are not measured.
+pub fn stack(
+    flavor: Flavor,
+    requests: Option<RequestLayer>,
+    threads: &Registry,
+    config: &ServerConfig,
+) -> Router {
+    // The threads of the synchronous server are its limit.
+    let overload =
+        (flavor == Flavor::Async).then(|| overload::layer(threads.clone(), config.max_in_flight));
+    let layers = ServiceBuilder::new()
+        .option_layer(requests)
+        .layer(PropagateRequestIdLayer::x_request_id())
+        .layer(option_layer(overload));
+    // `with_state` joins handlers and layers here; otherwise axum would do it for every request.
+    app::router_within(config.body_limit, layers).with_state(())
+}

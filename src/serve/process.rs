@@ -1,0 +1,236 @@
+//! One process: its servers, their exporter, and the front if it has one.
+
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+use anyhow::Context;
+use prometheus::{IntGaugeVec, Opts};
+use thread_states::metrics::exporter::{self, Readiness};
+use thread_states::metrics::list::{Metric, UNMATCHED};
+use thread_states::{Metrics, Registry, metrics};
+
+use super::signals::Signals;
+use super::{Address, ServerConfig, request_layer, stack};
+use crate::flavor::Flavor;
+use crate::gateway::{self, asynchronous, synchronous};
+use crate::metrics::list::BLOCKING_POOL_LIMIT;
+use crate::metrics::{AcceptQueue, AcceptQueues, Experiments, Probe};
+use crate::{app, experiment, live, proxy};
+
+/// Everything that runs in this process.
+pub(super) struct Process {
+    metrics_listener: TcpListener,
+    readiness: Readiness,
+    pools: IntGaugeVec,
+    metrics: Vec<Metrics>,
+    queues: Vec<(String, Probe)>,
+    watched: Vec<live::WatchedServer>,
+    servers: Vec<gateway::Running>,
+    front: Option<proxy::Running>,
+}
+
+impl Process {
+    /// Creates a process without servers that listens on `metrics`.
+    pub(super) fn new(metrics: &Address) -> anyhow::Result<Self> {
+        Ok(Self {
+            metrics_listener: metrics.listen(TcpListener::bind)?,
+            readiness: Readiness::default(),
+            pools: pools()?,
+            metrics: Vec::new(),
+            queues: Vec::new(),
+            watched: Vec::new(),
+            servers: Vec::new(),
+            front: None,
+        })
+    }
+
+    /// Starts a server on its bound address.
+    pub(super) fn start_server(
+        &mut self,
+        flavor: Flavor,
+        bound: gateway::Bound,
+        config: &ServerConfig,
+    ) -> anyhow::Result<SocketAddr> {
+        let routes = app::ROUTES
+            .iter()
+            .copied()
+            .chain([UNMATCHED])
+            .map(str::to_owned);
+        let registry = Registry::new(flavor.as_str(), routes);
+        let metrics = Metrics::of(registry.clone())?;
+        let requests = request_layer(flavor, &metrics);
+        let app = stack(flavor, Some(requests), &registry, config);
+        let spawn = match flavor {
+            Flavor::Sync => synchronous::spawn,
+            Flavor::Async => asynchronous::spawn,
+        };
+        let server = spawn(bound, app, registry.clone(), flavor.as_str())
+            .with_context(|| format!("cannot start the threads of the {flavor} server"))?;
+        let address = server.local_addr();
+        let queue = accept_queue(&server);
+        self.watched
+            .push(live::WatchedServer::new(registry, Some(queue.clone())));
+        self.queues.push((flavor.as_str().to_owned(), queue));
+        let pool = config.threads.get() * gateway::POOL_THREADS;
+        self.pools
+            .with_label_values(&[flavor.as_str()])
+            .set(pool as i64);
+        self.metrics.push(metrics);
+        self.servers.push(server);
+        Ok(address)
+    }
+
+    /// Starts the exporter for the servers that were started. `shared_name` is the `HOST:PORT` that
+    /// the server may share with replicas.
+    pub(super) fn start_exporter(
+        &self,
+        links: &[live::Link],
+        shared_name: Option<&str>,
+    ) -> anyhow::Result<SocketAddr> {
+        let registry = metrics::registry(self.metrics.clone())?;
+        let experiments = Experiments::new(experiment::ALL.iter().map(|one| one.name))?;
+        registry.register(Box::new(experiments.clone()))?;
+        registry.register(Box::new(self.pools.clone()))?;
+        registry.register(Box::new(AcceptQueues::new(self.queues.clone())?))?;
+        let routes = exporter::routes(registry)
+            .merge(exporter::readiness_route(self.readiness.clone()))
+            .merge(experiments.routes())
+            .merge(live::routes(self.watched.clone(), links, shared_name));
+        exporter::spawn(self.metrics_listener.try_clone()?, routes)
+            .context("cannot start the exporter")
+    }
+
+    /// Starts the front before these servers.
+    pub(super) fn start_front(
+        &mut self,
+        bound: proxy::Bound,
+        servers: [(Flavor, SocketAddr); 2],
+        metrics: SocketAddr,
+    ) -> anyhow::Result<SocketAddr> {
+        let upstream = |(flavor, server)| proxy::Upstream {
+            name: Flavor::as_str(flavor),
+            server: reachable(server),
+            keep_alive: flavor == Flavor::Async,
+            threads: proxy::Target::new(
+                reachable(metrics),
+                match flavor {
+                    Flavor::Sync => "/threads/stream?server=sync",
+                    Flavor::Async => "/threads/stream?server=async",
+                },
+            ),
+        };
+        let mut config = proxy::Config::new(servers.map(upstream).into());
+        config.assets = live::PAGE.iter().map(asset).collect();
+        let front = proxy::spawn(bound, config).context("cannot start the front")?;
+        let address = front.local_addr();
+        self.front = Some(front);
+        Ok(address)
+    }
+
+    /// Waits for a signal, then lets the requests in flight finish.
+    pub(super) fn run(self, signals: Signals, grace: Duration) -> anyhow::Result<ExitCode> {
+        self.readiness.set(true);
+        signals.wait()?;
+        self.readiness.set(false);
+        tracing::info!(
+            "shutting down: requests in flight may finish; a second signal ends at once"
+        );
+
+        let deadline = Instant::now() + grace;
+        // The front first, so that no new requests arrive; it ends when the servers have responded.
+        if let Some(front) = &self.front {
+            front.shutdown();
+        }
+        for server in &self.servers {
+            server.shutdown();
+        }
+        let left = || deadline.saturating_duration_since(Instant::now());
+        let mut finished = self.front.is_none_or(|front| front.join(left()));
+        for server in &self.servers {
+            finished &= server.join(left());
+        }
+        if finished {
+            return Ok(ExitCode::SUCCESS);
+        }
+        let in_flight = |server: &Metrics| server.threads().requests_in_flight();
+        let requests: u64 = self.metrics.iter().map(in_flight).sum();
+        tracing::warn!(
+            requests,
+            ?grace,
+            "the grace period is over: ended with requests in flight"
+        );
+        Ok(ExitCode::FAILURE)
+    }
+}
+
+/// Binds a server to its address.
+pub(super) fn bind_server(
+    flavor: Flavor,
+    listen: &Address,
+    config: &ServerConfig,
+) -> anyhow::Result<gateway::Bound> {
+    let bind = match flavor {
+        Flavor::Sync => synchronous::bind,
+        Flavor::Async => asynchronous::bind,
+    };
+    listen.listen(|address| {
+        let config = gateway::Config {
+            listen: address,
+            threads: config.threads,
+            backlog: config.backlog,
+            limits: config.limits,
+        };
+        bind(&config).map_err(|error| error.source)
+    })
+}
+
+/// Binds the front to its address.
+pub(super) fn bind_front(listen: &Address) -> anyhow::Result<proxy::Bound> {
+    listen.listen(|address| proxy::bind(address).map_err(|error| error.source))
+}
+
+/// Returns the address at which this machine reaches a server of its own: a server that listens on
+/// all addresses is reached over loopback.
+pub(super) fn reachable(address: SocketAddr) -> SocketAddr {
+    if !address.ip().is_unspecified() {
+        return address;
+    }
+    match address {
+        SocketAddr::V4(_) => (Ipv4Addr::LOCALHOST, address.port()).into(),
+        SocketAddr::V6(_) => (Ipv6Addr::LOCALHOST, address.port()).into(),
+    }
+}
+
+fn accept_queue(server: &gateway::Running) -> Probe {
+    let server = server.clone();
+    Probe::new(move || {
+        let queue = server.accept_queue()?;
+        Ok(AcceptQueue {
+            length: queue.length.into(),
+            limit: queue.limit.into(),
+        })
+    })
+}
+
+/// Metric with the maximum number of threads that each server may have beside its own.
+fn pools() -> prometheus::Result<IntGaugeVec> {
+    let Metric {
+        name, help, labels, ..
+    } = BLOCKING_POOL_LIMIT;
+    IntGaugeVec::new(Opts::new(name, help), labels)
+}
+
+/// Converts a file of the live page to an asset of the front; neither module knows the other.
+fn asset(file: &live::File) -> proxy::Asset {
+    let live::File {
+        path,
+        content_type,
+        bytes,
+    } = *file;
+    proxy::Asset {
+        path,
+        content_type,
+        bytes,
+    }
+}
