@@ -1,5 +1,5 @@
-//! The page "In your own service", taken at its word: its code and the examples in a new project
-//! that depends on the crate as the page says, built and asked.
+//! The page "In your own service": its code and the examples, built in a new project that depends on
+//! the crate as the page says, and their metrics.
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
@@ -15,21 +15,21 @@ const PAGE: &str = include_str!("../docs/in-your-service.md");
 const BLOCKING: &str = include_str!("../crates/thread-states/examples/blocking.rs");
 const SERVICE: &str = include_str!("../crates/thread-states/examples/service.rs");
 
-/// The first box of a language on the page.
-fn boxed(language: &str) -> &'static str {
+/// Returns the first code box of a language on the page.
+fn code_box(language: &str) -> &'static str {
     let (_, rest) = PAGE.split_once(&format!("```{language}\n")).unwrap();
     rest.split_once("```").unwrap().0
 }
 
-/// Where the project's programs are.
+/// Folder of the built programs.
 static PROGRAMS: LazyLock<PathBuf> = LazyLock::new(build);
 
-/// Makes the project, and builds it without a network from the versions that are locked here.
+/// Creates the project, and builds it offline with the dependency versions that are locked here.
 fn build() -> PathBuf {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let project = Path::new(env!("CARGO_TARGET_TMPDIR")).join("shop");
     fs::create_dir_all(project.join("src/bin")).unwrap();
-    let dependencies = boxed("toml").replace("../threadlab", root.to_str().unwrap());
+    let dependencies = code_box("toml").replace("../threadlab", root.to_str().unwrap());
     let package = "[package]\nname = \"shop\"\nedition = \"2024\"\n";
     fs::write(
         project.join("Cargo.toml"),
@@ -37,11 +37,11 @@ fn build() -> PathBuf {
     )
     .unwrap();
     fs::copy(root.join("Cargo.lock"), project.join("Cargo.lock")).unwrap();
-    for (name, text) in [("page", boxed("rust")), ("blocking", BLOCKING)] {
+    for (name, text) in [("page", code_box("rust")), ("blocking", BLOCKING)] {
         let text = text.replace(":3000\"", ":0\"").replace(":9100\"", ":0\"");
         fs::write(project.join(format!("src/bin/{name}.rs")), text).unwrap();
     }
-    // What was built for these tests with the same features need not be built again.
+    // Reuses what was built for these tests with the same features.
     let target = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().unwrap();
     let built = Command::new(env!("CARGO"))
         .args(["build", "--offline", "--target-dir"])
@@ -53,7 +53,7 @@ fn build() -> PathBuf {
     target.join("debug")
 }
 
-/// One of the project's programs, ended when dropped.
+/// One of the project's programs, killed on drop.
 struct Program {
     child: Child,
     stdout: BufReader<ChildStdout>,
@@ -68,9 +68,9 @@ impl Program {
             .spawn()
             .unwrap();
         let mut stdout = BufReader::new(child.stdout.take().unwrap());
-        let [metrics, server] = ["metrics: ", "server: "].map(|what| {
+        let [metrics, server] = ["metrics: ", "server: "].map(|label| {
             let line = line(&mut stdout).unwrap();
-            line.strip_prefix(what).unwrap().to_owned()
+            line.strip_prefix(label).unwrap().to_owned()
         });
         Self {
             child,
@@ -94,11 +94,11 @@ fn line(from: &mut impl BufRead) -> Option<String> {
 }
 
 fn get(url: &str) -> String {
-    let mut answer = ureq::get(url).call().unwrap();
-    answer.body_mut().read_to_string().unwrap()
+    let mut response = ureq::get(url).call().unwrap();
+    response.body_mut().read_to_string().unwrap()
 }
 
-/// The sum of the samples whose series have all these parts.
+/// Returns the sum of the samples whose series contain all these parts.
 fn sum(metrics: &str, parts: &[&str]) -> f64 {
     let samples = metrics.lines().filter(|line| !line.starts_with('#'));
     let chosen = samples.filter(|line| parts.iter().all(|part| line.contains(part)));
@@ -108,19 +108,19 @@ fn sum(metrics: &str, parts: &[&str]) -> f64 {
 }
 
 #[test]
-fn the_page_shows_the_example() {
+fn the_page_contains_the_example() {
     let code = |text: &str| -> Vec<String> {
         let comment = |line: &&str| !line.starts_with("//!") && !line.starts_with("#![");
         let lines = text.lines().filter(comment).map(str::to_owned);
         lines.filter(|line| !line.is_empty()).collect()
     };
-    assert_eq!(code(boxed("rust")), code(SERVICE));
+    assert_eq!(code(code_box("rust")), code(SERVICE));
 }
 
 #[test]
-fn awaits_are_seen_while_they_last() {
+fn metrics_show_an_await_while_it_lasts() {
     let service = Program::start("page");
-    assert_eq!(get(&service.server), "nothing to wait for\n");
+    assert_eq!(get(&service.server), "hello\n");
     let wait = format!("{}wait", service.server);
     let waiting = thread::spawn(move || get(&wait));
     thread::sleep(Duration::from_secs(2));
@@ -139,22 +139,26 @@ fn awaits_are_seen_while_they_last() {
 }
 
 #[test]
-fn the_route_that_blocks_is_named_meanwhile() {
+fn metrics_name_the_blocking_route_while_it_blocks() {
     let mut program = Program::start("blocking");
-    let mut told = String::new();
-    while let Some(line) = line(&mut program.stdout).filter(|line| !line.contains("serves on")) {
-        told += &line;
-        told.push('\n');
+    let mut printed = String::new();
+    while let Some(line) = line(&mut program.stdout).filter(|line| !line.contains("still serving"))
+    {
+        printed += &line;
+        printed.push('\n');
     }
-    let seconds = |what, route, state| {
+    let seconds = |metric, route, state| {
         let route = format!(r#"http_route="{route}""#);
-        sum(&told, &[what, &route, state])
+        sum(&printed, &[metric, &route, state])
     };
     let poll = "http_route_poll_seconds_total";
     let blocked = seconds(poll, "/report", "blocked");
-    assert!((0.5..2.0).contains(&blocked), "{told}");
-    assert!(seconds(poll, "/report/mended", "blocked") < 0.5, "{told}");
+    assert!((0.5..2.0).contains(&blocked), "{printed}");
+    assert!(
+        seconds(poll, "/report/offloaded", "blocked") < 0.5,
+        "{printed}"
+    );
     let awaits = "http_route_await_seconds_total";
-    assert!(seconds(awaits, "/report/mended", "") > 0.5, "{told}");
-    assert_eq!(seconds(awaits, "/report", ""), 0.0, "{told}");
+    assert!(seconds(awaits, "/report/offloaded", "") > 0.5, "{printed}");
+    assert_eq!(seconds(awaits, "/report", ""), 0.0, "{printed}");
 }

@@ -1,14 +1,14 @@
-//! How a blocking call in an asynchronous server is found: a report calls a library that blocks,
-//! and while it does, `/metrics` already says which route has a thread, and that it is of no use
-//! to anyone.
+//! Finds a blocking call in an asynchronous server. A handler calls a library that blocks; while it
+//! does, `/metrics` already names the route that occupies the thread, and shows that the thread is
+//! blocked.
 //!
-//! The server asks itself for its routes, one after the other, and prints what its metrics say in
-//! the middle of each answer. It goes on serving then, for a look at the dashboard, in which the
+//! The server requests its own routes, one after the other, and prints the metrics of each in the
+//! middle of the response. After that it keeps serving, so that you can look at the dashboard: the
 //! panel "which route blocks the threads" shows the same.
 //!
 //!     cargo run --example blocking
 
-#![allow(clippy::print_stdout, reason = "says what it sees")]
+#![allow(clippy::print_stdout, reason = "prints what it measures")]
 
 use std::error::Error;
 use std::io::{Read, Write};
@@ -38,57 +38,57 @@ fn main() -> Result<(), Box<dyn Error>> {
 async fn serve(metrics: &Metrics, exporter: SocketAddr) -> Result<(), Box<dyn Error>> {
     let app = Router::new()
         .route("/report", get(report))
-        .route("/report/mended", get(mended))
+        .route("/report/offloaded", get(offloaded))
         .layer(metrics.layer());
     let listener = TcpListener::bind("127.0.0.1:3000").await?;
     let server = listener.local_addr()?;
     println!("server: http://{server}/");
-    thread::spawn(move || look(server, exporter));
+    thread::spawn(move || measure(server, exporter));
     Ok(axum::serve(listener, app).await?)
 }
 
-/// The mistake: the worker that polls this can do nothing else for two seconds.
+/// The mistake: the worker thread that polls this future can do nothing else for two seconds.
 async fn report() -> String {
     query()
 }
 
-/// The remedy: the call has a thread of the blocking pool, and the worker is free meanwhile.
-async fn mended() -> Result<String, String> {
+/// The fix: the call runs on a thread of the blocking pool, and the worker thread stays free.
+async fn offloaded() -> Result<String, String> {
     let report = spawn_blocking(query).await;
     report.map_err(|error: JoinError| error.to_string())
 }
 
-/// A call into a library that knows nothing of event loops: a database's, say.
+/// Stands for a call into a blocking library, such as a synchronous database client.
 fn query() -> String {
     thread::sleep(Duration::from_secs(2));
     "a report\n".to_owned()
 }
 
-/// Asks for each route, and prints what `/metrics` says of it in the middle of the answer.
-fn look(server: SocketAddr, exporter: SocketAddr) {
-    for route in ["/report", "/report/mended"] {
-        let request = thread::spawn(move || ask(server, route));
+/// Requests each route, and prints its metrics one second later, before the response is complete.
+fn measure(server: SocketAddr, exporter: SocketAddr) {
+    for route in ["/report", "/report/offloaded"] {
+        let request = thread::spawn(move || get_text(server, route));
         thread::sleep(Duration::from_secs(1));
-        println!("\nGET {route}, a second after it began:");
-        let metrics = ask(exporter, "/metrics").unwrap_or_else(|error| error.to_string());
-        let of_route = format!(r#"http_route="{route}""#);
-        let told = metrics
+        println!("\nGET {route}, after 1 s:");
+        let metrics = get_text(exporter, "/metrics").unwrap_or_else(|error| error.to_string());
+        let label = format!(r#"http_route="{route}""#);
+        let samples = metrics
             .lines()
-            .filter(|line| line.starts_with("http_route_") && line.contains(&of_route));
-        told.for_each(|line| println!("  {line}"));
+            .filter(|line| line.starts_with("http_route_") && line.contains(&label));
+        samples.for_each(|line| println!("  {line}"));
         drop(request.join());
     }
-    println!("\nserves on; Ctrl-C ends it");
+    println!("\nstill serving; press Ctrl-C to stop");
 }
 
-/// `GET path`; the answer, head and all.
-fn ask(address: SocketAddr, path: &str) -> std::io::Result<String> {
+/// Sends `GET path` and returns the response with its head.
+fn get_text(address: SocketAddr, path: &str) -> std::io::Result<String> {
     let mut stream = TcpStream::connect(address)?;
     write!(
         stream,
         "GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n"
     )?;
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer)?;
-    Ok(answer)
+    let mut response = String::new();
+    stream.read_to_string(&mut response)?;
+    Ok(response)
 }

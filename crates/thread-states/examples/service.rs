@@ -1,10 +1,10 @@
-//! A plain axum server on tokio's multi-thread runtime that accounts its threads by three lines,
-//! 1 to 3, and serves what they tell on a port and a thread of their own by a fourth.
+//! A plain axum server on tokio's multi-thread runtime. Lines 1 to 3 account its threads; line 4
+//! serves the metrics on a port and a thread of their own.
 //!
 //!     cargo run --example service
 //!     curl http://127.0.0.1:3000/wait & curl http://127.0.0.1:9100/metrics
 
-#![allow(clippy::print_stdout, reason = "says where it listens")]
+#![allow(clippy::print_stdout, reason = "prints the addresses")]
 
 use std::error::Error;
 use std::time::Duration;
@@ -16,19 +16,19 @@ use tokio::net::TcpListener;
 use tokio::runtime::Builder;
 
 fn main() -> Result<(), Box<dyn Error>> {
-    let metrics = Metrics::new("shop")?; // 1: the server's name
+    let metrics = Metrics::new("shop")?; // 1: the name of the server
     let mut builder = Builder::new_multi_thread();
-    metrics.instrument(&mut builder); // 2: what each of its workers does
-    let exporter = metrics.export("127.0.0.1:9100")?; // 4
+    metrics.instrument(&mut builder); // 2: account the worker threads
+    let exporter = metrics.export("127.0.0.1:9100")?; // 4: serve the metrics
     println!("metrics: http://{exporter}/metrics");
     builder.enable_all().build()?.block_on(serve(&metrics))
 }
 
 async fn serve(metrics: &Metrics) -> Result<(), Box<dyn Error>> {
     let app = Router::new()
-        .route("/", get(async || "nothing to wait for\n"))
+        .route("/", get(async || "hello\n"))
         .route("/wait", get(wait))
-        .layer(metrics.layer()); // 3: for which route it does it
+        .layer(metrics.layer()); // 3: measure requests and routes
     let listener = TcpListener::bind("127.0.0.1:3000").await?;
     println!("server: http://{}/", listener.local_addr()?);
     Ok(axum::serve(listener, app).await?)

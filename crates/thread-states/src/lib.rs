@@ -35,3 +35,8 @@ pub use accounting::{
     release_at, seconds, supported, unpark,
 };
 pub use metrics::Metrics;
+
+// Compiles and runs the code of the README.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
