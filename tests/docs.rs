@@ -1,0 +1,216 @@
+//! The Markdown pages: their links, and the files, make targets and tests that they name, exist.
+
+#![allow(clippy::unwrap_used)]
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// A Markdown page of the repository.
+struct Page {
+    /// Path relative to the root.
+    path: PathBuf,
+    text: String,
+}
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// All files of the repository, relative to the root, without build output and `.git`.
+fn files() -> Vec<PathBuf> {
+    let mut files = Vec::new();
+    let mut directories = vec![PathBuf::new()];
+    while let Some(directory) = directories.pop() {
+        for entry in fs::read_dir(root().join(&directory)).unwrap() {
+            let entry = entry.unwrap();
+            let name = entry.file_name();
+            let path = directory.join(&name);
+            if !entry.file_type().unwrap().is_dir() {
+                files.push(path);
+            } else if name != "target" && name != ".git" && name != "node_modules" {
+                directories.push(path);
+            }
+        }
+    }
+    files
+}
+
+fn pages() -> Vec<Page> {
+    let markdown = |path: &PathBuf| path.extension().is_some_and(|extension| extension == "md");
+    let pages = files().into_iter().filter(markdown).map(|path| Page {
+        text: fs::read_to_string(root().join(&path)).unwrap(),
+        path,
+    });
+    pages.collect()
+}
+
+/// Returns the text without its fenced and indented code blocks.
+fn prose(text: &str) -> String {
+    let mut fenced = false;
+    let mut prose = String::new();
+    for line in text.lines() {
+        if line.trim_start().starts_with("```") {
+            fenced = !fenced;
+        } else if !fenced && !line.starts_with("    ") {
+            prose.push_str(line);
+            prose.push('\n');
+        }
+    }
+    prose
+}
+
+/// Returns the texts between pairs of backticks, and the lines of code blocks.
+fn code(text: &str) -> Vec<String> {
+    let prose = prose(text);
+    let spans = prose.split('`').skip(1).step_by(2).map(str::to_owned);
+    let kept: BTreeSet<&str> = prose.lines().collect();
+    let blocks = text.lines().filter(|line| !kept.contains(line));
+    spans
+        .chain(blocks.map(|line| line.trim().to_owned()))
+        .collect()
+}
+
+/// Returns the anchors of a page as GitHub derives them from its headings.
+fn anchors(text: &str) -> BTreeSet<String> {
+    let prose = prose(text);
+    let headings = prose.lines().filter(|line| line.starts_with('#'));
+    let anchor = |heading: &str| {
+        let heading = heading.trim_start_matches('#').trim().to_lowercase();
+        let kept = heading
+            .chars()
+            .filter(|c| c.is_alphanumeric() || " -_".contains(*c));
+        kept.map(|c| if c == ' ' { '-' } else { c }).collect()
+    };
+    headings.map(anchor).collect()
+}
+
+#[test]
+fn links_lead_to_files_and_headings() {
+    let mut broken = Vec::new();
+    let mut links = 0;
+    for Page { path, text } in pages() {
+        let text = prose(&text);
+        for link in text
+            .split("](")
+            .skip(1)
+            .filter_map(|rest| rest.split(')').next())
+        {
+            if link.contains("://") {
+                continue;
+            }
+            links += 1;
+            let (file, anchor) = link.split_once('#').unwrap_or((link, ""));
+            let target = if file.is_empty() {
+                root().join(&path)
+            } else {
+                root().join(&path).with_file_name("").join(file)
+            };
+            let fine = if anchor.is_empty() {
+                target.exists()
+            } else {
+                let target = fs::read_to_string(target).unwrap_or_default();
+                anchors(&target).contains(anchor)
+            };
+            if !fine {
+                broken.push(format!("{}: {link}", path.display()));
+            }
+        }
+    }
+    assert!(links > 30, "only {links} links found");
+    assert!(broken.is_empty(), "broken links: {broken:#?}");
+}
+
+#[test]
+fn named_files_exist() {
+    let files = files();
+    let directories: BTreeSet<&str> = files
+        .iter()
+        .filter(|file| file.components().count() > 1)
+        .filter_map(|file| file.components().next()?.as_os_str().to_str())
+        .collect();
+    let file_names: BTreeSet<&str> = files
+        .iter()
+        .filter_map(|file| file.file_name()?.to_str())
+        .collect();
+    let in_path = |c: char| c.is_ascii_alphanumeric() || "_./-".contains(c);
+    let mut missing = Vec::new();
+    let mut named = 0;
+    for Page { path, text } in pages() {
+        for name in text
+            .split(|c| !in_path(c))
+            .map(|name| name.trim_end_matches('.'))
+        {
+            // A path from the root, or in the page's own crate.
+            let Some((top, _)) = name.split_once('/') else {
+                continue;
+            };
+            if !directories.contains(top) {
+                continue;
+            }
+            named += 1;
+            let beside = root().join(&path).with_file_name(name);
+            if !root().join(name).exists() && !beside.exists() {
+                missing.push(format!("{}: {name}", path.display()));
+            }
+        }
+        for name in code(&text) {
+            let source = [".rs", ".js", ".conf"]
+                .iter()
+                .any(|end| name.ends_with(end));
+            if source && name.chars().all(|c| in_path(c) && c != '/') {
+                named += 1;
+                if !file_names.contains(name.as_str()) {
+                    missing.push(format!("{}: {name}", path.display()));
+                }
+            }
+        }
+    }
+    assert!(named > 50, "only {named} paths found");
+    assert!(missing.is_empty(), "no such files: {missing:#?}");
+}
+
+#[test]
+fn named_make_targets_and_tests_exist() {
+    let makefile = fs::read_to_string(root().join("Makefile")).unwrap();
+    let targets: BTreeSet<&str> = makefile
+        .lines()
+        .filter_map(|line| line.split_once(':'))
+        .map(|(name, _)| name)
+        .collect();
+    let files = files();
+    let tests: BTreeSet<&str> = files
+        .iter()
+        .filter_map(|file| {
+            let directory = file.parent()?;
+            if directory.ends_with("tests") {
+                file.file_stem()?.to_str()
+            } else if file.ends_with("main.rs") && directory.parent()?.ends_with("tests") {
+                directory.file_name()?.to_str()
+            } else {
+                None
+            }
+        })
+        .collect();
+    let mut missing = Vec::new();
+    let mut named = 0;
+    for Page { path, text } in pages() {
+        for line in code(&text) {
+            let words: Vec<&str> = line.split_whitespace().collect();
+            if let ["make", target, ..] = words[..] {
+                named += 1;
+                if !targets.contains(target) {
+                    missing.push(format!("{}: make {target}", path.display()));
+                }
+            }
+            for pair in words.windows(2).filter(|pair| pair[0] == "--test") {
+                named += 1;
+                if !tests.contains(pair[1]) {
+                    missing.push(format!("{}: --test {}", path.display(), pair[1]));
+                }
+            }
+        }
+    }
+    assert!(named > 5, "only {named} names found");
+    assert!(missing.is_empty(), "not there: {missing:#?}");
+}
