@@ -1,5 +1,5 @@
-//! What is counted of requests that are not simply answered with 200: clients that leave, wait for
-//! a thread, or invent methods.
+//! Metrics of requests that do not simply get a 200: the client disconnects, waits for a thread, or uses an unknown
+//! method.
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
@@ -14,7 +14,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use common::lab::{Lab, Scrape, Server, get};
 
-/// Sends a request as it stands, with a line break for each `|`.
+/// Sends a request head as given, with a line break for each `|`.
 fn send(address: &str, head: &str) -> TcpStream {
     let mut stream = TcpStream::connect(address).unwrap();
     let head = head.replace('|', "\r\n") + "\r\n\r\n";
@@ -22,7 +22,7 @@ fn send(address: &str, head: &str) -> TcpStream {
     stream
 }
 
-/// Scrapes until a series has a value, at most 5 s.
+/// Scrapes until a series has a value, for at most 5 s.
 fn wait_for(metrics: &str, series: &str, value: f64) -> Scrape {
     let deadline = Instant::now() + Duration::from_secs(5);
     loop {
@@ -40,17 +40,17 @@ fn wait_for(metrics: &str, series: &str, value: f64) -> Scrape {
 }
 
 #[test]
-fn a_client_that_leaves_an_event_loop_is_a_499_and_waits_no_more() {
+fn a_disconnect_counts_as_499_and_ends_the_await() {
     let server = Server::start("async", &[]);
     let active = r#"http_server_active_requests{server="async"}"#;
-    // One that stays: its wait is over, too.
+    // Another request before it that completes: its await has ended as well.
     assert_eq!(get(&server.http, "/?seconds=0.1").status, 200);
     let client = send(&server.http, "GET /?seconds=60 HTTP/1.1|Host: x");
     wait_for(&server.metrics, active, 1.0);
     drop(client);
 
-    let left = r#"http_server_request_duration_seconds_count{http_request_method="GET",http_response_status_code="499",http_route="/",server="async"}"#;
-    let first = wait_for(&server.metrics, left, 1.0);
+    let disconnected = r#"http_server_request_duration_seconds_count{http_request_method="GET",http_response_status_code="499",http_route="/",server="async"}"#;
+    let first = wait_for(&server.metrics, disconnected, 1.0);
     thread::sleep(Duration::from_secs(1));
     let later = Scrape::of(&server.metrics);
     assert_eq!(later.value(active), 0.0);
@@ -60,7 +60,7 @@ fn a_client_that_leaves_an_event_loop_is_a_499_and_waits_no_more() {
 }
 
 #[test]
-fn connections_that_wait_for_a_thread_are_seen_by_the_kernel_and_by_the_front() {
+fn connections_that_wait_for_a_thread_show_in_the_accept_queue_and_in_the_queue_time() {
     let lab = Lab::start(&[]);
     let started = Instant::now();
     thread::scope(|scope| {
@@ -88,16 +88,16 @@ fn connections_that_wait_for_a_thread_are_seen_by_the_kernel_and_by_the_front() 
 }
 
 #[test]
-fn an_invented_method_makes_no_series_of_its_own() {
+fn an_unknown_method_creates_no_series() {
     let server = Server::start("async", &[]);
-    let mut answer = String::new();
+    let mut response = String::new();
     send(
         &server.http,
         "BREW /dummy HTTP/1.1|Host: x|Connection: close",
     )
-    .read_to_string(&mut answer)
+    .read_to_string(&mut response)
     .unwrap();
-    assert!(answer.starts_with("HTTP/1.1 405 "), "{answer}");
+    assert!(response.starts_with("HTTP/1.1 405 "), "{response}");
     let scrape = Scrape::of(&server.metrics);
     let counts: Vec<_> = scrape
         .samples
@@ -111,27 +111,27 @@ fn an_invented_method_makes_no_series_of_its_own() {
 }
 
 #[test]
-fn a_start_that_cannot_be_is_no_wait() {
+fn an_impossible_request_start_counts_as_no_queue_time() {
     let server = Server::start("sync", &[]);
-    let ahead = SystemTime::now() + Duration::from_secs(3_600);
-    let ahead = ahead.duration_since(SystemTime::UNIX_EPOCH).unwrap();
+    let in_an_hour = SystemTime::now() + Duration::from_secs(3_600);
+    let in_an_hour = in_an_hour.duration_since(SystemTime::UNIX_EPOCH).unwrap();
     let since_1970 = "t=0";
     for start in [
-        &format!("t={}.000", ahead.as_secs()),
+        &format!("t={}.000", in_an_hour.as_secs()),
         since_1970,
         "t=NaN",
         "yesterday",
     ] {
         let head = format!("GET /dummy HTTP/1.1|Host: x|X-Request-Start: {start}");
-        let mut answer = String::new();
+        let mut response = String::new();
         send(&server.http, &head)
-            .read_to_string(&mut answer)
+            .read_to_string(&mut response)
             .unwrap();
-        assert!(answer.starts_with("HTTP/1.1 200 "), "{start}: {answer}");
+        assert!(response.starts_with("HTTP/1.1 200 "), "{start}: {response}");
     }
     let scrape = Scrape::of(&server.metrics);
-    let good = r#"http_server_request_duration_seconds_count{http_request_method="GET",http_response_status_code="200",http_route="/dummy",server="sync"}"#;
-    assert_eq!(scrape.value(good), 4.0);
+    let served = r#"http_server_request_duration_seconds_count{http_request_method="GET",http_response_status_code="200",http_route="/dummy",server="sync"}"#;
+    assert_eq!(scrape.value(served), 4.0);
     for (end, value) in [("sum", 0.0), ("count", 1.0)] {
         let series = format!(r#"http_server_request_queue_seconds_{end}{{server="sync"}}"#);
         assert_eq!(scrape.value(&series), value, "{series}");

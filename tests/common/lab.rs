@@ -1,24 +1,26 @@
-//! A lab or a server as a process of its own, ended when dropped, and what it answers.
+//! A lab or a server as a process, killed when dropped, and its responses and metrics.
 
 // Each test binary uses a part of this.
 #![allow(dead_code, unreachable_pub)]
 
 use std::collections::BTreeMap;
-use std::io::{BufRead, BufReader, Read, Write};
-use std::net::TcpStream;
+use std::io::{BufRead, BufReader};
 use std::process::{Child, ChildStdout, Command, Stdio};
 use std::time::{Duration, Instant};
 
-/// The program as a process.
+use ureq::Agent;
+use ureq::http::HeaderMap;
+
+/// The program as a child process.
 pub struct Process {
     child: Child,
-    /// The addresses that it announced, in their order.
+    /// The addresses that it printed, in order.
     addresses: Vec<String>,
     _stdout: BufReader<ChildStdout>,
 }
 
 impl Process {
-    /// Starts the program and waits until it has announced `addresses` addresses.
+    /// Starts the program and waits until it has printed this many addresses.
     pub fn start(arguments: &[&str], addresses: usize) -> Self {
         let mut child = Command::new(env!("CARGO_BIN_EXE_threadlab"))
             .args(arguments)
@@ -32,7 +34,7 @@ impl Process {
             let read = stdout.read_line(&mut line).unwrap();
             assert!(
                 read > 0,
-                "it ended before it announced {addresses} addresses: {found:?}"
+                "exited before it printed {addresses} addresses: {found:?}"
             );
             found.extend(line.split("http://").skip(1).map(|rest| {
                 let end = rest.find(|c: char| c.is_whitespace() || c == '/' || c == ',');
@@ -46,7 +48,7 @@ impl Process {
         }
     }
 
-    /// Sends a signal to it.
+    /// Sends a signal to the process.
     pub fn signal(&self, name: &str) {
         let pid = self.child.id().to_string();
         let sent = Command::new("kill")
@@ -56,7 +58,7 @@ impl Process {
         assert!(sent.success());
     }
 
-    /// Waits for its end and returns its exit status; `None` if it lives on.
+    /// Waits for the process to exit and returns its exit code, -1 after a signal; `None` if it still runs.
     pub fn exit_code(&mut self, within: Duration) -> Option<i32> {
         let deadline = Instant::now() + within;
         while Instant::now() < deadline {
@@ -68,7 +70,7 @@ impl Process {
         None
     }
 
-    /// Its process number.
+    /// The process ID.
     pub fn pid(&self) -> u32 {
         self.child.id()
     }
@@ -81,7 +83,7 @@ impl Drop for Process {
     }
 }
 
-/// The lab in one process, on free ports.
+/// The whole lab in one process, on free ports.
 pub struct Lab {
     pub process: Process,
     pub front: String,
@@ -99,7 +101,7 @@ impl Lab {
             .collect();
         all.extend(arguments);
         let process = Process::start(&all, 6);
-        // The front stands twice more, before each server.
+        // The front's address is printed again before each server's.
         let [front, _, sync, _, r#async, metrics] =
             <[String; 6]>::try_from(process.addresses.clone()).unwrap();
         Self {
@@ -111,13 +113,13 @@ impl Lab {
         }
     }
 
-    /// What it exports now.
+    /// Scrapes the metrics.
     pub fn scrape(&self) -> Scrape {
         Scrape::of(&self.metrics)
     }
 }
 
-/// One server, on free ports.
+/// One server as a process, on free ports.
 pub struct Server {
     pub process: Process,
     pub http: String,
@@ -145,21 +147,18 @@ impl Server {
     }
 }
 
-/// An answer as text.
+/// A response whose body is text.
 #[derive(Debug)]
-pub struct Answer {
+pub struct Response {
     pub status: u16,
-    pub head: String,
+    pub headers: HeaderMap,
     pub body: String,
 }
 
-impl Answer {
-    /// The value of a header, given in lower case.
+impl Response {
+    /// The value of a header.
     pub fn header(&self, name: &str) -> Option<&str> {
-        let mut lines = self.head.lines().filter_map(|line| line.split_once(':'));
-        lines
-            .find(|(found, _)| found.eq_ignore_ascii_case(name))
-            .map(|(_, value)| value.trim())
+        self.headers.get(name)?.to_str().ok()
     }
 
     pub fn json(&self) -> serde_json::Value {
@@ -167,35 +166,36 @@ impl Answer {
     }
 }
 
-/// `GET path`, on a connection of its own.
-pub fn get(address: &str, path: &str) -> Answer {
-    try_get(address, path).unwrap()
+/// Sends `GET path` on a new connection, and panics if there is no complete response.
+pub fn get(address: &str, path: &str) -> Response {
+    request(address, path).unwrap_or_else(|error| panic!("GET {path} from {address}: {error}"))
 }
 
-/// As [`get`]; `None` if there is no whole answer.
-pub fn try_get(address: &str, path: &str) -> Option<Answer> {
-    let mut stream = TcpStream::connect(address).ok()?;
-    stream
-        .set_read_timeout(Some(Duration::from_secs(60)))
-        .unwrap();
-    // Version 1.0, so that the answer is not chunked and its end is the connection's.
-    write!(stream, "GET {path} HTTP/1.0\r\nHost: {address}\r\n\r\n").ok()?;
-    let mut text = String::new();
-    stream.read_to_string(&mut text).ok()?;
-    let (head, body) = text.split_once("\r\n\r\n")?;
-    let status = head.split(' ').nth(1)?.parse().ok()?;
-    Some(Answer {
-        status,
-        head: head.to_owned(),
-        body: body.to_owned(),
+/// Sends `GET path` on a new connection. Returns `None` if there is no complete response.
+pub fn try_get(address: &str, path: &str) -> Option<Response> {
+    request(address, path).ok()
+}
+
+fn request(address: &str, path: &str) -> Result<Response, ureq::Error> {
+    let agent: Agent = Agent::config_builder()
+        .http_status_as_error(false)
+        .max_redirects(0)
+        .timeout_global(Some(Duration::from_secs(60)))
+        .build()
+        .into();
+    let mut response = agent.get(format!("http://{address}{path}")).call()?;
+    Ok(Response {
+        status: response.status().as_u16(),
+        headers: response.headers().clone(),
+        body: response.body_mut().read_to_string()?,
     })
 }
 
-/// The samples of one scrape, by series as it stands in the text format.
+/// The samples of one scrape, by series as written in the text format.
 #[derive(Debug, Clone)]
 pub struct Scrape {
     pub samples: BTreeMap<String, f64>,
-    /// How long the answer took.
+    /// Duration of the request.
     pub took: Duration,
 }
 
@@ -204,10 +204,10 @@ pub const STATES: [&str; 5] = ["running", "runnable", "blocked", "awaiting", "id
 impl Scrape {
     pub fn of(metrics: &str) -> Self {
         let started = Instant::now();
-        let answer = get(metrics, "/metrics");
+        let response = get(metrics, "/metrics");
         let took = started.elapsed();
-        assert_eq!(answer.status, 200);
-        let lines = answer.body.lines().filter(|line| !line.starts_with('#'));
+        assert_eq!(response.status, 200);
+        let lines = response.body.lines().filter(|line| !line.starts_with('#'));
         let sample = |line: &str| {
             let (series, value) = line.rsplit_once(' ').unwrap();
             (series.to_owned(), value.parse().unwrap())
@@ -225,14 +225,14 @@ impl Scrape {
             .unwrap_or_else(|| panic!("no series {series}"))
     }
 
-    /// Seconds that thread 0 of a server spent in a state.
+    /// Seconds that thread 0 of a server has spent in a state.
     pub fn state(&self, server: &str, state: &str) -> f64 {
         self.value(&format!(
             r#"thread_state_seconds_total{{server="{server}",thread="0",state="{state}"}}"#
         ))
     }
 
-    /// Seconds since thread 0 of a server began.
+    /// Seconds since thread 0 of a server started.
     pub fn wall(&self, server: &str) -> f64 {
         self.value(&format!(
             r#"thread_wall_seconds_total{{server="{server}",thread="0"}}"#

@@ -58,7 +58,11 @@ pub fn becomes_quiet() -> bool {
     let waited_before = fs::metadata(&vain)
         .and_then(|file| file.modified())
         .is_ok_and(|at| at.elapsed().unwrap_or_default() < WAITED_IN_VAIN);
-    let limit = if waited_before { Duration::ZERO } else { LONGEST_WAIT };
+    let limit = if waited_before {
+        Duration::ZERO
+    } else {
+        LONGEST_WAIT
+    };
     loop {
         let others = Others::now();
         thread::sleep(Duration::from_secs(1));
@@ -90,7 +94,10 @@ fn note(what: &str, why: impl Display) {
     // One line each: several processes append to one file.
     let line = format!("{what}: {name}: {why}").replace('\n', " ") + "\n";
     let _ = io::stderr().write_all(line.as_bytes());
-    let file = File::options().append(true).create(true).open(tmp().join("test-notes.log"));
+    let file = File::options()
+        .append(true)
+        .create(true)
+        .open(tmp().join("test-notes.log"));
     if let Err(error) = file.and_then(|mut file| file.write_all(line.as_bytes())) {
         panic!("could not write down that a test was not verified or repeated: {error}");
     }
@@ -137,7 +144,17 @@ fn busy_ticks() -> u64 {
         .map(|field| field.parse().unwrap_or_default())
         .collect();
     match fields[..] {
-        [user, nice, system, _idle, _iowait, _irq, _softirq, steal, ..] => user + nice + system + steal,
+        [
+            user,
+            nice,
+            system,
+            _idle,
+            _iowait,
+            _irq,
+            _softirq,
+            steal,
+            ..,
+        ] => user + nice + system + steal,
         _ => 0,
     }
 }
@@ -191,7 +208,10 @@ impl Process {
         let times = fields.get(11..15)?;
         Some(Self {
             parent: parent.parse().ok()?,
-            ticks: times.iter().filter_map(|time| time.parse::<u64>().ok()).sum(),
+            ticks: times
+                .iter()
+                .filter_map(|time| time.parse::<u64>().ok())
+                .sum(),
         })
     }
 }

@@ -3,17 +3,15 @@
 use std::fs;
 use std::thread;
 
-use super::alone;
 use super::demand::{Check, Row};
 use super::reference::Tracer;
 use super::workloads::{self, TABLE, Workload};
+use super::{alone, no_other_test};
 
 /// Runs a workload on its kinds of threads and asserts what is demanded.
 fn assert_true(workload: &'static Workload) {
-    let _alone = alone();
     for host in workload.hosts {
-        let row = Row::measure(workload, *host, "workload");
-        assert_row(&row);
+        alone(|| assert_row(&Row::measure(workload, *host, "workload")));
     }
 }
 
@@ -96,7 +94,7 @@ fn as_many_parks_as_can_be_are_no_blocking() {
 #[test]
 #[ignore = "needs the machine to itself and, for the scheduler's account, root and bpftrace"]
 fn accuracy() {
-    let _alone = alone();
+    let _alone = no_other_test();
     let tracer = Tracer::start();
     let reference = tracer.is_some();
     let missed = || tracer.as_ref().map_or(0, Tracer::missed);

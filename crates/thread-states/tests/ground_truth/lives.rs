@@ -12,149 +12,155 @@ use super::{SECOND, alone};
 
 #[test]
 fn a_route_is_not_charged_for_what_the_thread_did_before_it() {
-    let _alone = alone();
-    let registry = Registry::new("test", ["/cpu".to_owned()]);
-    let held = thread::scope(|scope| {
-        let worker = scope.spawn(|| {
-            let _registration = registry.register(0, InFlight::new());
-            // A client that is slow to say what it wants.
-            thread::sleep(SECOND / 2);
-            thread_states::hold(0, false);
-            compute(SECOND / 2);
-            thread_states::release(0, false).unwrap()
+    alone(|| {
+        let registry = Registry::new("test", ["/cpu".to_owned()]);
+        let held = thread::scope(|scope| {
+            let worker = scope.spawn(|| {
+                let _registration = registry.register(0, InFlight::new());
+                // A client that is slow to say what it wants.
+                thread::sleep(SECOND / 2);
+                thread_states::hold(0, false);
+                compute(SECOND / 2);
+                thread_states::release(0, false).unwrap()
+            });
+            worker.join().unwrap()
         });
-        worker.join().unwrap()
+        let route = registry.read().routes[0].held;
+        for held in [held, route] {
+            let running = Duration::from_nanos(held.running);
+            assert!(running >= SECOND * 9 / 20, "{held:?}");
+            assert!(held.blocked <= held.running / 5, "{held:?}");
+        }
     });
-    let route = registry.read().routes[0].held;
-    for held in [held, route] {
-        let running = Duration::from_nanos(held.running);
-        assert!(running >= SECOND * 9 / 20, "{held:?}");
-        assert!(held.blocked <= held.running / 5, "{held:?}");
-    }
 }
 
 #[test]
 fn threads_that_come_and_go_add_up_under_their_index() {
-    let _alone = alone();
-    let registry = Registry::new("test", []);
-    let mut before = 0;
-    for _ in 0..100 {
-        thread::scope(|scope| {
-            scope.spawn(|| {
-                let _registration = registry.register(0, InFlight::new());
-                thread::sleep(Duration::from_millis(2));
+    alone(|| {
+        let registry = Registry::new("test", []);
+        let mut before = 0;
+        for _ in 0..100 {
+            thread::scope(|scope| {
+                scope.spawn(|| {
+                    let _registration = registry.register(0, InFlight::new());
+                    thread::sleep(Duration::from_millis(2));
+                });
             });
-        });
-        let thread = registry.read().threads[0];
+            let thread = registry.read().threads[0];
+            assert!(
+                thread.wall >= before + 2_000_000,
+                "{} ns after {before}",
+                thread.wall
+            );
+            assert_eq!(thread.times.total(), thread.wall);
+            before = thread.wall;
+        }
+        let blocked = registry.read().threads[0].times[State::Blocked];
         assert!(
-            thread.wall >= before + 2_000_000,
-            "{} ns after {before}",
-            thread.wall
+            blocked as f64 > 0.5 * before as f64,
+            "{blocked} of {before}"
         );
-        assert_eq!(thread.times.total(), thread.wall);
-        before = thread.wall;
-    }
-    let blocked = registry.read().threads[0].times[State::Blocked];
-    assert!(
-        blocked as f64 > 0.5 * before as f64,
-        "{blocked} of {before}"
-    );
-    // Nothing goes on after the last of them.
-    thread::sleep(Duration::from_millis(20));
-    assert_eq!(registry.read().threads[0].wall, before);
+        // Nothing goes on after the last of them.
+        thread::sleep(Duration::from_millis(20));
+        assert_eq!(registry.read().threads[0].wall, before);
+    });
 }
 
 #[test]
 fn a_thread_that_is_gone_without_a_word_stands_where_it_was_last_seen() {
-    let _alone = alone();
-    let registry = Registry::new("test", []);
-    let (seen, ended) = mpsc::channel::<()>();
-    let worker = thread::spawn({
-        let registry = registry.clone();
-        move || {
-            std::mem::forget(registry.register(0, InFlight::new()));
-            let _ = ended.recv();
-        }
+    alone(|| {
+        let registry = Registry::new("test", []);
+        let (seen, ended) = mpsc::channel::<()>();
+        let worker = thread::spawn({
+            let registry = registry.clone();
+            move || {
+                std::mem::forget(registry.register(0, InFlight::new()));
+                let _ = ended.recv();
+            }
+        });
+        let last_seen = loop {
+            match registry.read().threads.first() {
+                Some(thread) if thread.wall > 10_000_000 => break *thread,
+                _ => thread::sleep(Duration::from_millis(1)),
+            }
+        };
+        drop(seen);
+        worker.join().unwrap();
+        // The kernel forgets the thread a moment after the join.
+        thread::sleep(Duration::from_millis(100));
+        let (gone, later) = (registry.read().threads[0], registry.read().threads[0]);
+        assert!(gone.wall >= last_seen.wall, "{gone:?} after {last_seen:?}");
+        assert_eq!(later, gone);
+        assert_eq!(gone.times.total(), gone.wall);
     });
-    let last_seen = loop {
-        match registry.read().threads.first() {
-            Some(thread) if thread.wall > 10_000_000 => break *thread,
-            _ => thread::sleep(Duration::from_millis(1)),
-        }
-    };
-    drop(seen);
-    worker.join().unwrap();
-    // The kernel forgets the thread a moment after the join.
-    thread::sleep(Duration::from_millis(100));
-    let (gone, later) = (registry.read().threads[0], registry.read().threads[0]);
-    assert!(gone.wall >= last_seen.wall, "{gone:?} after {last_seen:?}");
-    assert_eq!(later, gone);
-    assert_eq!(gone.times.total(), gone.wall);
 }
 
 #[test]
 fn a_route_is_not_charged_for_short_blocking_between_its_holds() {
-    let _alone = alone();
-    let registry = Registry::new("test", ["/cpu".to_owned()]);
-    let part = Duration::from_micros(300);
-    thread::scope(|scope| {
-        scope.spawn(|| {
-            let _registration = registry.register(0, InFlight::new());
-            // Marks are far too many for each to read the counters.
-            for _ in 0..2_000 {
-                thread::sleep(part); // a task of no route
-                thread_states::park();
-                thread_states::unpark();
-                thread_states::hold(0, false);
-                spin(part);
-                thread_states::release(0, false);
-                thread_states::park();
-                thread_states::unpark();
-            }
+    alone(|| {
+        let registry = Registry::new("test", ["/cpu".to_owned()]);
+        let part = Duration::from_micros(300);
+        thread::scope(|scope| {
+            scope.spawn(|| {
+                let _registration = registry.register(0, InFlight::new());
+                // Marks are far too many for each to read the counters.
+                for _ in 0..2_000 {
+                    thread::sleep(part); // a task of no route
+                    thread_states::park();
+                    thread_states::unpark();
+                    thread_states::hold(0, false);
+                    spin(part);
+                    thread_states::release(0, false);
+                    thread_states::park();
+                    thread_states::unpark();
+                }
+            });
         });
+        let route = registry.read().routes[0].held;
+        assert!(route.blocked <= route.running / 5, "{route:?}");
     });
-    let route = registry.read().routes[0].held;
-    assert!(route.blocked <= route.running / 5, "{route:?}");
 }
 
 #[test]
 fn a_thread_that_works_for_a_route_does_not_wait_for_work() {
-    let _alone = alone();
-    let registry = Registry::new("test", ["/".to_owned()]);
-    let _registration = registry.join();
-    thread_states::hold(0, false);
-    let parked = thread_states::parked();
-    thread::sleep(SECOND / 20);
-    let reading = registry.read();
-    drop(parked);
-    let held = thread_states::release(0, false).unwrap();
-    let blocked = [
-        reading.threads[0].times[State::Blocked],
-        reading.routes[0].held.blocked,
-        held.blocked,
-    ];
-    assert!(blocked.iter().all(|ns| *ns >= 45_000_000), "{blocked:?}");
+    alone(|| {
+        let registry = Registry::new("test", ["/".to_owned()]);
+        let _registration = registry.join();
+        thread_states::hold(0, false);
+        let parked = thread_states::parked();
+        thread::sleep(SECOND / 20);
+        let reading = registry.read();
+        drop(parked);
+        let held = thread_states::release(0, false).unwrap();
+        let blocked = [
+            reading.threads[0].times[State::Blocked],
+            reading.routes[0].held.blocked,
+            held.blocked,
+        ];
+        assert!(blocked.iter().all(|ns| *ns >= 45_000_000), "{blocked:?}");
+    });
 }
 
 #[test]
 fn threads_that_come_and_go_unseen_leave_nothing_open() {
-    let _alone = alone();
-    let registry = Registry::new("test", ["/".to_owned()]);
-    let open = || fs::read_dir("/proc/self/fd").unwrap().count();
-    let before = open();
-    for _ in 0..100 {
-        thread::scope(|scope| {
-            scope.spawn(|| {
-                let _registration = registry.register(0, InFlight::new());
-                thread_states::hold(0, false);
-                thread::sleep(Duration::from_millis(1));
-                thread_states::release(0, false);
+    alone(|| {
+        let registry = Registry::new("test", ["/".to_owned()]);
+        let open = || fs::read_dir("/proc/self/fd").unwrap().count();
+        let before = open();
+        for _ in 0..100 {
+            thread::scope(|scope| {
+                scope.spawn(|| {
+                    let _registration = registry.register(0, InFlight::new());
+                    thread_states::hold(0, false);
+                    thread::sleep(Duration::from_millis(1));
+                    thread_states::release(0, false);
+                });
             });
-        });
-    }
-    assert!(open() <= before + 10, "{} after {before}", open());
-    let reading = registry.read();
-    assert!(reading.threads[0].wall >= 100_000_000, "{reading:?}");
-    assert!(reading.routes[0].held.blocked >= 90_000_000, "{reading:?}");
-    assert_eq!(registry.read(), reading);
+        }
+        assert!(open() <= before + 10, "{} after {before}", open());
+        let reading = registry.read();
+        assert!(reading.threads[0].wall >= 100_000_000, "{reading:?}");
+        assert!(reading.routes[0].held.blocked >= 90_000_000, "{reading:?}");
+        assert_eq!(registry.read(), reading);
+    });
 }
