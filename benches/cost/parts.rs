@@ -10,8 +10,7 @@ use axum::Router;
 use axum::body::Body;
 use futures_util::FutureExt;
 use http::Request;
-use thread_states::Metrics;
-use thread_states::{self, InFlight, Registry};
+use thread_states::{HoldEnd, HoldStart, InFlight, Metrics, Registry, Timestamp};
 use threadlab::flavor::Flavor;
 use threadlab::serve::ServerConfig;
 use threadlab::{app, serve};
@@ -39,16 +38,17 @@ pub(crate) fn measure(turns: usize, out: &mut dyn Write) -> anyhow::Result<()> {
         call(&app).context("the app has to answer at once")?;
         row(name, turns, out, || drop(call(&app)))?;
     }
+    let at = Timestamp::from_nanos;
     row("mark: a clock read", turns, out, || {
-        black_box(thread_states::now());
+        black_box(Timestamp::now());
     })?;
     row(
         "marks: hold and release, without their clock reads",
         turns,
         out,
         || {
-            thread_states::hold_at(1, 0, false);
-            thread_states::release_at(2, 0, false);
+            thread_states::hold_at(at(1), 0, HoldStart::New);
+            thread_states::release_at(at(2), 0, HoldEnd::Done);
         },
     )?;
     row("marks: park and unpark", turns, out, || {

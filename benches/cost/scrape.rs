@@ -7,9 +7,8 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, ensure};
-use thread_states::Metrics;
 use thread_states::metrics::{self, exporter};
-use thread_states::{self, InFlight, Registry};
+use thread_states::{InFlight, Metrics, Registry, hold, parked};
 use threadlab::{app, live};
 
 use crate::comparison::quartiles;
@@ -88,10 +87,8 @@ impl Scrape {
             let all_wait = Arc::clone(&all_wait);
             let wait = move || {
                 let _registration = registry.register(index, InFlight::new());
-                match index % 2 {
-                    0 => thread_states::park(),
-                    _ => thread_states::hold(0, false),
-                }
+                let _parked = (index % 2 == 0).then(parked);
+                let _hold = (index % 2 == 1).then(|| hold(0));
                 all_wait.wait();
                 // Nothing is ever sent: it waits for the lock, or for the end.
                 drop(ended.lock().map(|ended| ended.recv()));

@@ -14,11 +14,13 @@ use super::links::Link;
 use super::look::Look;
 use super::watched_server::WatchedServer;
 use crate::metrics::AcceptQueue;
-use thread_states::{Registry, Routes, Seen, State, ThreadReading};
+use thread_states::{
+    Cursor, ENTRIES, Nanos, Registry, RequestRecord, Routes, State, ThreadReading, Timestamp,
+};
 
 /// The stretch of time that the page shows: a new viewer is not told of requests that ended
 /// before, in nanoseconds.
-const WINDOW: u64 = 60_000_000_000;
+const WINDOW: Nanos = Nanos::from_secs(60);
 
 /// How far off a viewer may be with each state of a thread, in microseconds. It is 2 % of the time
 /// between two events: less than the page draws.
@@ -121,7 +123,7 @@ pub(super) struct Viewer {
     /// By thread.
     told: BTreeMap<usize, Told>,
     replicas: Option<usize>,
-    seen: Seen,
+    seen: Cursor,
     /// The numbers of the requests whose begin was told and whose end was not.
     open: BTreeSet<u64>,
 }
@@ -142,7 +144,7 @@ impl Viewer {
             told_at: None,
             told: BTreeMap::new(),
             replicas: None,
-            seen: Seen::default(),
+            seen: Cursor::default(),
             open: BTreeSet::new(),
         }
     }
@@ -156,7 +158,7 @@ impl Viewer {
     /// name of this one, if that is known.
     pub(super) fn next(&mut self, look: &Look, replicas: Option<usize>) -> Changes {
         let now = look.now;
-        let before = self.told_at.replace(now / 1_000);
+        let before = self.told_at.replace(microseconds(now));
         Changes {
             now: milliseconds(now),
             first: before
@@ -165,7 +167,7 @@ impl Viewer {
             active_requests: look.requests_in_flight,
             accept_queue: look.accept_queue,
             replicas: self.replicas(replicas),
-            threads: self.threads(look, now / 1_000 - before.unwrap_or(0)),
+            threads: self.threads(look, microseconds(now) - before.unwrap_or(0)),
             requests: self.requests(now),
         }
     }
@@ -193,22 +195,22 @@ impl Viewer {
         news
     }
 
-    fn requests(&mut self, now: u64) -> Vec<Request> {
+    fn requests(&mut self, now: Timestamp) -> Vec<Request> {
         // A viewer too slow for the journal misses ends. To be told a begin twice harms none.
-        if self.open.len() > 2 * thread_states::PLACES {
+        if self.open.len() > 2 * ENTRIES {
             self.open.clear();
         }
-        let changes = self.server.registry.journal().changes(&mut self.seen);
-        let recent = |request: &thread_states::Request| {
-            let ended = request.ended.map(|(at, _)| at);
-            ended.is_none_or(|at| now.saturating_sub(at) < WINDOW)
+        let changes = self.server.registry.request_log().changes(&mut self.seen);
+        let recent = |request: &RequestRecord| {
+            let end = request.end;
+            end.is_none_or(|end| now.duration_since(end.at) < WINDOW)
         };
         let changes = changes.into_iter().filter(recent);
         changes.map(|request| self.request(&request)).collect()
     }
 
-    fn request(&mut self, request: &thread_states::Request) -> Request {
-        let new = match request.ended {
+    fn request(&mut self, request: &RequestRecord) -> Request {
+        let new = match request.end {
             None => self.open.insert(request.number),
             Some(_) => !self.open.remove(&request.number),
         };
@@ -226,7 +228,7 @@ impl First {
         Self {
             server: registry.server().to_owned(),
             began: milliseconds(registry.began()),
-            most_requests: thread_states::PLACES,
+            most_requests: ENTRIES,
             links: links.to_vec(),
         }
     }
@@ -236,7 +238,7 @@ impl Told {
     fn of(reading: &ThreadReading, state: Option<State>) -> Self {
         Self {
             state,
-            times: State::ALL.map(|state| reading.times[state] / 1_000),
+            times: State::ALL.map(|state| reading.times[state].as_micros()),
         }
     }
 
@@ -278,11 +280,11 @@ impl Thread {
 }
 
 impl Begin {
-    fn of(request: &thread_states::Request, routes: &Routes) -> Self {
+    fn of(request: &RequestRecord, routes: &Routes) -> Self {
         Self {
             route: routes.name(request.route).unwrap_or_default().to_owned(),
             thread: request.thread,
-            mark: (request.mark > 0).then(|| format!("{:016x}", request.mark)),
+            mark: (request.tag > 0).then(|| format!("{:016x}", request.tag)),
             arrived: milliseconds(request.arrived),
             started: milliseconds(request.started),
         }
@@ -290,18 +292,22 @@ impl Begin {
 }
 
 impl End {
-    fn of(request: &thread_states::Request) -> Option<Self> {
-        request.ended.map(|(at, status)| Self {
-            ended: milliseconds(at),
-            status,
-            awaited: milliseconds(request.awaited),
+    fn of(request: &RequestRecord) -> Option<Self> {
+        request.end.map(|end| Self {
+            ended: milliseconds(end.at),
+            status: end.status,
+            awaited: end.awaited.as_micros() as f64 / 1e3,
         })
     }
 }
 
-/// Nanoseconds as milliseconds, to the microsecond.
-fn milliseconds(nanoseconds: u64) -> f64 {
-    (nanoseconds / 1_000) as f64 / 1e3
+/// Milliseconds, to the microsecond.
+fn milliseconds(time: Timestamp) -> f64 {
+    microseconds(time) as f64 / 1e3
+}
+
+fn microseconds(time: Timestamp) -> u64 {
+    time.as_nanos() / 1_000
 }
 
 #[expect(
@@ -321,7 +327,7 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
-    use thread_states::InFlight;
+    use thread_states::{InFlight, NewRequest};
 
     fn next(viewer: &mut Viewer) -> Value {
         let look = Look::at(viewer.server());
@@ -361,10 +367,14 @@ mod tests {
         let _registration = registry.register(0, Arc::clone(&in_flight));
         let _guard = in_flight.enter();
         thread::sleep(Duration::from_millis(50));
-        let entry = registry
-            .journal()
-            .begin(thread_states::now(), 0, 2_000_000, 0xab)
-            .unwrap();
+        let request = NewRequest {
+            thread: thread_states::index(),
+            route: 0,
+            queued: Nanos::from_millis(2),
+            tag: 0xab,
+        };
+        let log = registry.request_log();
+        let entry = log.begin(Timestamp::now(), request).unwrap();
 
         let mut viewer = Viewer::new(WatchedServer::new(registry.clone(), None), Arc::default());
         let first = next(&mut viewer);
@@ -390,9 +400,7 @@ mod tests {
         assert_eq!(second["server"], Value::Null);
         assert_eq!(second["requests"], Value::Null);
 
-        registry
-            .journal()
-            .end(thread_states::now(), entry, 200, 1_500_000);
+        log.end(Timestamp::now(), entry, 200, Nanos::from_micros(1_500));
         let third = next(&mut viewer);
         assert_eq!(third["requests"][0]["status"], 200);
         assert_eq!(third["requests"][0]["awaited"], json!(1.5));
@@ -420,21 +428,23 @@ mod tests {
             reckoning.apply(&event);
             let times = registry.read().threads[0].times;
             for (state, reckoned) in State::ALL.iter().zip(reckoning.times) {
-                let off = (times[*state] / 1_000).abs_diff(u64::try_from(reckoned).unwrap());
+                let off = times[*state]
+                    .as_micros()
+                    .abs_diff(u64::try_from(reckoned).unwrap());
                 // What has passed since the event comes on top.
-                let most = CLOSE + (thread_states::now() / 1_000) - (reckoning.now * 1e3) as u64;
+                let most = CLOSE + microseconds(Timestamp::now()) - (reckoning.now * 1e3) as u64;
                 assert!(
                     off <= most,
                     "turn {turn}, {state:?}: off by {off} µs: {event}"
                 );
             }
             // Waits, work, and work with waits so short that each alone is near enough to none.
-            let until = thread_states::now() + 4_000_000;
+            let until = Timestamp::now() + Nanos::from_millis(4);
             match turn / 20 {
                 0 => thread::sleep(Duration::from_millis(4)),
-                1 => while thread_states::now() < until {},
+                1 => while Timestamp::now() < until {},
                 _ => {
-                    while thread_states::now() < until {}
+                    while Timestamp::now() < until {}
                     thread::sleep(Duration::from_millis(1));
                 }
             }

@@ -76,10 +76,9 @@ impl From<&Times> for Seconds {
 impl ServerStates {
     fn read(server: &WatchedServer) -> Self {
         let registry = &server.registry;
-        let states = registry.states();
         let thread = |thread: ThreadReading| Thread {
             thread: thread.index.to_string(),
-            state: states.get(&thread.index).map(|state| state.as_str()),
+            state: thread.state.map(thread_states::State::as_str),
             seconds: Seconds::from(&thread.times),
         };
         Self {

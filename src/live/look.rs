@@ -4,20 +4,19 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use thread_states::{State, ThreadReading};
+use thread_states::{Nanos, State, ThreadReading, Timestamp};
 
 use super::watched_server::WatchedServer;
 use crate::metrics::{AcceptQueue, Probe};
 
-/// How old a look may be that is shared, in nanoseconds: half the time between two events, so that
+/// How old a look may be that is shared: half the time between two events, so that
 /// each event of a viewer has another.
-const FRESH: u64 = 50_000_000;
+const FRESH: Nanos = Nanos::from_millis(50);
 
 /// A server at one moment.
 #[derive(Debug)]
 pub(super) struct Look {
-    /// In nanoseconds of the server's clock.
-    pub(super) now: u64,
+    pub(super) now: Timestamp,
     pub(super) states: BTreeMap<usize, State>,
     pub(super) threads: Vec<ThreadReading>,
     pub(super) accept_queue: Option<AcceptQueue>,
@@ -26,19 +25,18 @@ pub(super) struct Look {
 
 impl Look {
     pub(super) fn at(server: &WatchedServer) -> Self {
-        let states = server.registry.states();
-        let threads = server.registry.read().threads;
+        let reading = server.registry.read();
         Self {
-            now: thread_states::now(),
-            states,
-            threads,
+            now: Timestamp::now(),
+            states: reading.states(),
+            threads: reading.threads,
             accept_queue: server.accept_queue.as_ref().and_then(Probe::read),
             requests_in_flight: server.registry.requests_in_flight(),
         }
     }
 
     fn is_fresh(&self) -> bool {
-        thread_states::now().saturating_sub(self.now) < FRESH
+        self.now.elapsed() < FRESH
     }
 }
 
@@ -64,8 +62,6 @@ impl Looks {
 #[cfg(test)]
 mod tests {
     use std::thread;
-    use std::time::Duration;
-
     use thread_states::Registry;
 
     use super::*;
@@ -82,7 +78,7 @@ mod tests {
         assert!((0..20).any(|_| is_shared()));
         let first = looks.at(&server);
         assert!(!Arc::ptr_eq(&first, &looks.at(&named("async"))));
-        thread::sleep(Duration::from_nanos(FRESH));
+        thread::sleep(FRESH.into());
         assert!(looks.at(&server).now > first.now);
     }
 }

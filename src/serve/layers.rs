@@ -1,7 +1,7 @@
 //! The middleware around the app.
 
 use axum::Router;
-use thread_states::metrics::{RequestLayer, Waits};
+use thread_states::metrics::{RequestLayer, ThreadModel};
 use thread_states::{Metrics, Registry};
 use tower::ServiceBuilder;
 use tower::util::option_layer;
@@ -14,12 +14,15 @@ use crate::flavor::Flavor;
 /// Returns the layer that measures the requests of a server.
 #[must_use]
 pub fn request_layer(flavor: Flavor, metrics: &Metrics) -> RequestLayer {
-    let waits = match flavor {
-        Flavor::Sync => Waits::WithThread,
-        Flavor::Async => Waits::WithoutThread,
+    let thread_model = match flavor {
+        Flavor::Sync => ThreadModel::ThreadPerRequest,
+        Flavor::Async => ThreadModel::EventLoop,
     };
     // The gateways count a request in flight already before its head is complete.
-    let layer = metrics.layer().waits(waits).in_flight_elsewhere();
+    let layer = metrics
+        .layer()
+        .thread_model(thread_model)
+        .count_in_flight(false);
     layer.server_timing(true)
 }
 

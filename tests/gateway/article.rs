@@ -57,16 +57,16 @@ fn a_blocking_call_keeps_an_asynchronous_thread_from_others() {
 fn a_synchronous_thread_is_busy_from_accept_to_close() {
     let server = Server::start(Gateway::Synchronous);
     eventually("idle", || {
-        server.registry.states() == [(0, State::Idle)].into()
+        server.registry.read().states() == [(0, State::Idle)].into()
     });
     let silent = server.connect();
     eventually("in flight", || server.registry.requests_in_flight() == 1);
     eventually("blocked", || {
-        server.registry.states() == [(0, State::Blocked)].into()
+        server.registry.read().states() == [(0, State::Blocked)].into()
     });
     drop(silent);
     eventually("idle", || {
-        server.registry.states() == [(0, State::Idle)].into()
+        server.registry.read().states() == [(0, State::Idle)].into()
     });
     assert_eq!(server.registry.requests_in_flight(), 0);
 }
@@ -76,16 +76,16 @@ fn an_asynchronous_request_is_in_flight_until_its_response_ends() {
     let server = Server::start(Gateway::Asynchronous);
     let mut client = server.connect();
     eventually("idle", || {
-        server.registry.states() == [(0, State::Idle)].into()
+        server.registry.read().states() == [(0, State::Idle)].into()
     });
     client.get("/sleep?ms=700");
     eventually("awaiting", || {
-        server.registry.states() == [(0, State::Awaiting)].into()
+        server.registry.read().states() == [(0, State::Awaiting)].into()
     });
     assert_eq!(server.registry.requests_in_flight(), 1);
     assert_eq!(client.receive().status, 200);
     eventually("idle", || {
-        server.registry.states() == [(0, State::Idle)].into()
+        server.registry.read().states() == [(0, State::Idle)].into()
     });
 
     // More than the sockets buffer, so it goes on until it is read.

@@ -186,7 +186,7 @@ fn threads_bear_names(gateway: Gateway) {
 fn each_thread_is_registered(gateway: Gateway) {
     let server = Server::with(gateway, |config| config.threads = threads(3));
     let indices = || {
-        let states = server.registry.states();
+        let states = server.registry.read().states();
         states.keys().copied().collect::<Vec<_>>()
     };
     eventually("three threads", || indices() == [0, 1, 2]);

@@ -29,10 +29,10 @@ pub mod metrics;
 pub mod problem;
 
 pub use accounting::{
-    Entry, Held, InFlight, InFlightGuard, Journal, MOST_NEW_ROUTES, OTHER, PLACES, Parked, Reading,
-    Registration, Registry, Request, RouteReading, Routes, Seen, State, ThreadReading, Times,
-    Unsupported, Workers, held, held_at, hold, hold_at, index, now, park, parked, release,
-    release_at, seconds, supported, unpark,
+    Cursor, ENTRIES, Held, HoldEnd, HoldGuard, HoldStart, InFlight, InFlightGuard, MOST_NEW_ROUTES,
+    Nanos, NewRequest, OTHER, OpenEntry, Parked, Reading, Registration, Registry, RequestEnd,
+    RequestLog, RequestRecord, RouteReading, Routes, State, ThreadReading, Times, Timestamp,
+    Unsupported, Workers, held, hold, hold_at, index, park, parked, release_at, supported, unpark,
 };
 pub use metrics::Metrics;
 

@@ -1,4 +1,4 @@
-//! The request layer around somebody else's app.
+//! The request layer around an app that knows nothing of it.
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
@@ -11,9 +11,8 @@ use axum::body::Body;
 use axum::http::{Request, Response};
 use axum::routing::get;
 use prometheus::TextEncoder;
-use thread_states::Metrics;
-use thread_states::metrics::Waits;
-use thread_states::{MOST_NEW_ROUTES, OTHER};
+use thread_states::metrics::ThreadModel;
+use thread_states::{MOST_NEW_ROUTES, Metrics, OTHER};
 use tokio::runtime::{Builder, Runtime};
 use tokio::time::{sleep, timeout};
 use tower::Service;
@@ -38,7 +37,7 @@ async fn panic() {
     panic!("on purpose");
 }
 
-async fn ask(app: &mut Router, path: &str) -> Response<Body> {
+async fn send(app: &mut Router, path: &str) -> Response<Body> {
     let request = Request::get(path).body(Body::empty()).unwrap();
     app.call(request).await.unwrap()
 }
@@ -57,12 +56,12 @@ fn value(metrics: &Metrics, name: &str, parts: &[&str]) -> Option<f64> {
 const COUNT: &str = "http_server_request_duration_seconds_count";
 
 #[test]
-fn requests_count_under_the_pattern_of_their_route() {
+fn requests_are_counted_under_the_pattern_of_their_route() {
     let metrics = Metrics::new("shop").unwrap();
     let mut app = app().layer(metrics.layer());
     runtime().block_on(async {
         for path in ["/basket/1", "/basket/2", "/nowhere", "/else", "/"] {
-            ask(&mut app, path).await;
+            send(&mut app, path).await;
         }
     });
     let count = |route: &str, status: &str| {
@@ -76,7 +75,7 @@ fn requests_count_under_the_pattern_of_their_route() {
 }
 
 #[test]
-fn more_routes_than_there_is_room_for_are_one() {
+fn routes_beyond_the_limit_share_one_series() {
     let metrics = Metrics::new("shop").unwrap();
     let routes = 0..MOST_NEW_ROUTES + 10;
     let app = routes.clone().fold(Router::new(), |app, number| {
@@ -85,7 +84,7 @@ fn more_routes_than_there_is_room_for_are_one() {
     let mut app = app.layer(metrics.layer());
     runtime().block_on(async {
         for number in routes {
-            ask(&mut app, &format!("/{number}")).await;
+            send(&mut app, &format!("/{number}")).await;
         }
     });
     let other = format!(r#"http_route="{OTHER}""#);
@@ -95,22 +94,16 @@ fn more_routes_than_there_is_room_for_are_one() {
 
 #[test]
 fn requests_are_in_flight_while_they_wait() {
-    for (elsewhere, expected) in [(false, 1), (true, 0)] {
+    for (counted, expected) in [(true, 1), (false, 0)] {
         let metrics = Metrics::new("shop").unwrap();
-        let layer = metrics.layer();
-        let layer = if elsewhere {
-            layer.in_flight_elsewhere()
-        } else {
-            layer
-        };
-        let mut app = app().layer(layer);
+        let mut app = app().layer(metrics.layer().count_in_flight(counted));
         runtime().block_on(async {
-            let request = ask(&mut app, "/wait");
-            let look = async {
+            let request = send(&mut app, "/wait");
+            let observe = async {
                 sleep(Duration::from_millis(10)).await;
                 metrics.threads().requests_in_flight()
             };
-            let (_, seen) = tokio::join!(request, look);
+            let (_, seen) = tokio::join!(request, observe);
             assert_eq!(seen, expected);
         });
         assert_eq!(metrics.threads().requests_in_flight(), 0);
@@ -118,13 +111,13 @@ fn requests_are_in_flight_while_they_wait() {
 }
 
 #[test]
-fn a_handler_that_panics_has_failed_and_no_client_went_away() {
+fn a_request_whose_handler_panics_counts_as_500_and_not_as_499() {
     let metrics = Metrics::new("shop").unwrap();
     let mut app = app().layer(metrics.layer());
-    let asked = catch_unwind(AssertUnwindSafe(|| {
-        runtime().block_on(ask(&mut app, "/panic"));
+    let response = catch_unwind(AssertUnwindSafe(|| {
+        runtime().block_on(send(&mut app, "/panic"));
     }));
-    assert!(asked.is_err());
+    assert!(response.is_err());
     let count = |status| value(&metrics, COUNT, &["/panic", status]);
     assert_eq!(count("\"500\""), Some(1.0));
     assert_eq!(count("\"499\""), None);
@@ -134,14 +127,14 @@ fn a_handler_that_panics_has_failed_and_no_client_went_away() {
 const AWAITED: &str = "http_route_await_seconds_total";
 
 #[test]
-fn a_request_that_is_dropped_on_a_strange_thread_awaits_no_more() {
+fn a_request_dropped_on_an_unregistered_thread_ends_its_await() {
     let metrics = Metrics::new("shop").unwrap();
     let mut app = app().layer(metrics.layer());
     let runtime = thread::scope(|scope| {
         let driver = scope.spawn(|| {
             let _registration = metrics.threads().join();
             let runtime = runtime();
-            runtime.spawn(async move { ask(&mut app, "/wait").await });
+            runtime.spawn(async move { send(&mut app, "/wait").await });
             runtime.block_on(async { sleep(Duration::from_millis(20)).await });
             runtime
         });
@@ -157,12 +150,12 @@ fn a_request_that_is_dropped_on_a_strange_thread_awaits_no_more() {
 }
 
 #[test]
-fn a_request_that_changes_to_or_from_a_strange_thread_takes_nothing_from_others() {
+fn a_request_that_moves_to_or_from_an_unregistered_thread_changes_no_other_times() {
     for begins_here in [false, true] {
         let metrics = Metrics::new("shop").unwrap();
         let mut app = app().layer(metrics.layer());
         let runtime = runtime();
-        let mut request = Box::pin(async { ask(&mut app, "/wait").await });
+        let mut request = Box::pin(async { send(&mut app, "/wait").await });
         let mut begin = || {
             let begun = async { timeout(Duration::from_millis(5), &mut request).await };
             assert!(runtime.block_on(begun).is_err());
@@ -178,40 +171,40 @@ fn a_request_that_changes_to_or_from_a_strange_thread_takes_nothing_from_others(
         drop((request, here));
 
         let _registration = metrics.threads().join();
-        runtime.block_on(ask(&mut app, "/wait"));
+        runtime.block_on(send(&mut app, "/wait"));
         let awaited = value(&metrics, AWAITED, &["/wait"]).unwrap();
         assert!((0.045..2.0).contains(&awaited), "{awaited}, {begins_here}");
     }
 }
 
 #[test]
-fn server_timing_is_told_if_asked_for_and_known() {
+fn responses_have_server_timing_if_enabled_and_the_thread_is_registered() {
     let metrics = Metrics::new("shop").unwrap();
-    for waits in [Waits::WithThread, Waits::WithoutThread] {
-        let timing = |tells: bool| {
-            let layer = metrics.layer().waits(waits);
-            let mut app = app().layer(if tells {
+    for thread_model in [ThreadModel::ThreadPerRequest, ThreadModel::EventLoop] {
+        let timing = |enabled: bool| {
+            let layer = metrics.layer().thread_model(thread_model);
+            let mut app = app().layer(if enabled {
                 layer.server_timing(true)
             } else {
                 layer
             });
-            let response = runtime().block_on(ask(&mut app, "/wait"));
+            let response = runtime().block_on(send(&mut app, "/wait"));
             let value = response.headers().get("server-timing")?;
             Some(value.to_str().unwrap().to_owned())
         };
         assert_eq!(timing(true), None, "the thread is not registered");
         let _registration = metrics.threads().join();
         assert_eq!(timing(false), None);
-        let told = timing(true).unwrap();
-        let waited = if waits == Waits::WithThread {
+        let header = timing(true).unwrap();
+        let waited = if thread_model == ThreadModel::ThreadPerRequest {
             "block"
         } else {
             "await"
         };
-        let milliseconds = told.split(", ").find_map(|part| {
+        let milliseconds = header.split(", ").find_map(|part| {
             let (name, value) = part.split_once(";dur=")?;
             (name == waited).then(|| value.parse::<f64>().unwrap())
         });
-        assert!(milliseconds.is_some_and(|waited| waited > 40.0), "{told}");
+        assert!(milliseconds.is_some_and(|waited| waited > 40.0), "{header}");
     }
 }

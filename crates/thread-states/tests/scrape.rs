@@ -7,13 +7,12 @@ use std::sync::{Barrier, mpsc};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use thread_states::Metrics;
-use thread_states::{self, InFlight};
+use thread_states::{InFlight, Metrics, hold, parked};
 
 const THREADS: usize = 1_000;
 
-/// `make bench` demands 10 ms of a release build on a machine that does nothing else. This is neither, so
-/// it only sees to the order of magnitude.
+/// `make bench` requires 10 ms of a release build on an idle machine. This is neither, so it only
+/// checks the order of magnitude.
 const AT_MOST: Duration = Duration::from_millis(250);
 
 #[test]
@@ -29,10 +28,8 @@ fn a_scrape_of_a_thousand_threads_takes_milliseconds() {
             let (registry, all_wait) = (metrics.threads(), &all_wait);
             let wait = move || {
                 let _registration = registry.register(index, InFlight::new());
-                match index % 2 {
-                    0 => thread_states::park(),
-                    _ => thread_states::hold(0, false),
-                }
+                let _parked = (index % 2 == 0).then(parked);
+                let _hold = (index % 2 == 1).then(|| hold(0));
                 all_wait.wait();
                 let _ = ended.recv();
             };
@@ -44,10 +41,10 @@ fn a_scrape_of_a_thousand_threads_takes_milliseconds() {
 
         let scrape = |_| {
             let begun = Instant::now();
-            let mut answer = ureq::get(format!("http://{address}/metrics"))
+            let mut response = ureq::get(format!("http://{address}/metrics"))
                 .call()
                 .unwrap();
-            let text = answer.body_mut().read_to_string().unwrap();
+            let text = response.body_mut().read_to_string().unwrap();
             let walls = text.matches("\nthread_wall_seconds_total{").count();
             assert_eq!(walls, THREADS);
             begun.elapsed()

@@ -1,4 +1,4 @@
-//! Every order in which a thread's writes to its slot can meet a reader's reads, and everything that
+//! Every interleaving of a thread's writes to its slot with a reader's reads, and everything that
 //! the memory model lets the reader see then, tried by a model checker (loom).
 
 #![allow(clippy::unwrap_used)]
@@ -10,7 +10,7 @@
 #[path = "../src/accounting/slot.rs"]
 mod slot;
 
-/// The slot is made of these here.
+/// The atomics of the slot.
 mod atomic {
     pub(crate) use loom::sync::atomic::{AtomicU64, Ordering, fence};
 }
@@ -19,6 +19,13 @@ use loom::sync::Arc;
 use loom::thread;
 
 use slot::Slot;
+
+/// One attempt to read a whole slot: the sequence number, and the words.
+fn try_read(slot: &Slot) -> Option<(u64, Vec<u64>)> {
+    let mut words = Vec::new();
+    let sequence = slot.try_read(usize::MAX, &mut words)?;
+    Some((sequence, words))
+}
 
 /// Fills a slot of two words with 1, then 2 and so on, while `read` runs.
 fn while_written(writes: u64, read: impl Fn(&Slot) + Sync + Send + 'static) {
@@ -34,25 +41,25 @@ fn while_written(writes: u64, read: impl Fn(&Slot) + Sync + Send + 'static) {
         });
         read(&slot);
         owner.join().unwrap();
-        let (sequence, words) = slot.try_read(usize::MAX).unwrap();
+        let (sequence, words) = try_read(&slot).unwrap();
         assert_eq!((sequence, words), (2 * writes, vec![writes; 2]));
     });
 }
 
 #[test]
-fn what_is_read_is_what_one_write_left() {
+fn a_reader_sees_the_words_of_one_write() {
     while_written(2, |slot| {
-        if let Some((sequence, words)) = slot.try_read(usize::MAX) {
+        if let Some((sequence, words)) = try_read(slot) {
             assert_eq!(words, [sequence / 2; 2]);
         }
     });
 }
 
 #[test]
-fn what_is_read_later_is_not_older() {
+fn a_later_read_does_not_see_an_earlier_write() {
     while_written(1, |slot| {
-        if let Some((earlier, _)) = slot.try_read(usize::MAX)
-            && let Some((later, words)) = slot.try_read(usize::MAX)
+        if let Some((earlier, _)) = try_read(slot)
+            && let Some((later, words)) = try_read(slot)
         {
             assert!(later >= earlier, "{later} after {earlier}");
             assert_eq!(words, [later / 2; 2]);
@@ -61,7 +68,7 @@ fn what_is_read_later_is_not_older() {
 }
 
 #[test]
-fn a_write_of_some_words_leaves_the_others() {
+fn a_write_of_some_words_does_not_change_the_others() {
     loom::model(|| {
         let slot = Arc::new(Slot::new(2));
         let owner = thread::spawn({
@@ -71,7 +78,7 @@ fn a_write_of_some_words_leaves_the_others() {
                 slot.write(|words| words.set(1, &[3]));
             }
         });
-        if let Some((sequence, words)) = slot.try_read(usize::MAX) {
+        if let Some((sequence, words)) = try_read(&slot) {
             assert_eq!(words, [[0, 0], [1, 2], [1, 3]][sequence as usize / 2]);
         }
         owner.join().unwrap();

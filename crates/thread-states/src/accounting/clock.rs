@@ -1,4 +1,4 @@
-//! The clock of the calling thread: what it marks, and what it publishes.
+//! The clock of the calling thread: its marks, and what it publishes of them.
 
 use std::cell::RefCell;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -7,21 +7,25 @@ use std::sync::{Arc, Mutex};
 use tokio::task;
 
 use super::evidence::Evidence;
+use super::hold::{Held, Hold, OpenHold};
 use super::in_flight::InFlight;
-use super::kernel::{self, Reading, Source, Unsupported};
-use super::route::{Held, Hold, RouteTimes};
+use super::kernel::{Counters, Source, Unsupported};
+use super::route_times::RouteTimes;
 use super::slot::Slot;
-use super::snapshot::Snapshot;
+use super::snapshot::{Settled, Snapshot};
 use super::state::Times;
+use super::units::{Nanos, Timestamp};
 use super::window::{Park, Window};
+use super::words::{Words, to_array};
 
-/// Counters are read at every mark while marks are few; beyond this many a second, on average,
-/// at some of them: a read costs 1 to 2 µs, so that this is 0.2 % of a CPU.
+/// Counters are read at every mark while marks are few; beyond this many per second on average,
+/// only at some of them. A read costs 1 to 2 µs, so this is 0.2 % of a CPU.
 const READS_PER_SECOND: u64 = 1_000;
 /// Reads that may follow each other at once, after a quiet time.
 const READS_AT_ONCE: u64 = 32;
-/// Work, for a route or for none, of more than this many nanoseconds pays for a read.
-const LONG_WORK: u64 = 100_000;
+/// Work that took longer than this, for a route or for none, pays for a read: 2 µs are 2 % of it. What
+/// is shorter counts as running, and is too short to matter if it was not.
+const LONG_WORK: Nanos = Nanos::from_micros(100);
 
 thread_local! {
     static CURRENT: RefCell<Option<Clock>> = const { RefCell::new(None) };
@@ -29,6 +33,7 @@ thread_local! {
 
 /// Runs `f` on the calling thread's clock; `None` if the thread is not registered.
 pub(super) fn with<R>(f: impl FnOnce(&mut Clock) -> R) -> Option<R> {
+    // Both fail only within `f` and at the very end of a thread, when its clock is being dropped.
     CURRENT
         .try_with(|current| current.try_borrow_mut().ok()?.as_mut().map(f))
         .ok()?
@@ -39,24 +44,55 @@ pub(super) fn replace(clock: Option<Clock>) -> Option<Clock> {
     CURRENT.try_with(|current| current.replace(clock)).ok()?
 }
 
-/// One thread's clock. The thread alone touches it; others read what it publishes in its slot.
+/// How a hold begins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum HoldStart {
+    /// With new work.
+    New,
+    /// With work that was awaiting: it ends an await that [`HoldEnd::Awaits`] began, perhaps on
+    /// another thread.
+    AfterAwait,
+}
+
+/// How a hold ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum HoldEnd {
+    /// The work is done.
+    Done,
+    /// The work now waits without the thread: this begins an await.
+    Awaits,
+}
+
+/// Result of a mark at which a hold begins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum HoldMark {
+    /// The hold is marked; or the thread has been replaced, and its work is an await.
+    Marked,
+    /// The thread was replaced and has become a worker again, so that it needs another clock.
+    NeedsClock,
+}
+
+/// One thread's clock. Only the thread itself touches it; others read what it publishes in its slot.
+///
+/// Everything that marks change is plain state in here, so that a mark costs a few stores. The
+/// counters are read at few of them (see [`READS_PER_SECOND`]), which closes the window.
 #[derive(Debug)]
 pub(super) struct Clock {
     index: usize,
     shared: Arc<Shared>,
     window: Window,
-    /// The times up to the window's base.
-    settled: Times,
+    /// Times up to the window's base.
+    times: Times,
     hold: Option<Hold>,
-    /// When the last hold or park ended: since then the thread works for no route.
-    unheld: u64,
+    /// End of the last hold or park: since then the thread works for no route.
+    unheld: Timestamp,
     /// One for each route of the registry.
     routes: Vec<RouteTimes>,
-    /// Whether the counters were read since the last mark was published.
+    /// The counters were read since the last mark was published.
     was_read: bool,
-    /// When the read budget will be whole again, in nanoseconds of `CLOCK_MONOTONIC`.
-    budget_full_at: u64,
-    /// In which task the thread found that another had taken its place.
+    /// When the budget of reads will be full again.
+    budget_full_at: Timestamp,
+    /// The task in which the thread found that another had replaced it.
     replaced_in: Option<task::Id>,
     ended: bool,
 }
@@ -67,40 +103,54 @@ impl Drop for Clock {
     }
 }
 
-/// What the thread shares with the exporter.
+/// The part of a clock that the exporter reads.
 #[derive(Debug)]
 pub(super) struct Shared {
     pub(super) source: Source,
     pub(super) slot: Slot,
     pub(super) in_flight: Arc<InFlight>,
-    /// The exporter's, which never makes the thread wait.
+    /// Locked by the exporter; the thread only tries to, so that it never waits.
     pub(super) evidence: Mutex<Evidence>,
-    /// When the clock began, in nanoseconds of `CLOCK_MONOTONIC`.
-    pub(super) began: u64,
-    /// When another thread took this one's place, so that its time counts no more; 0 if none has.
-    pub(super) replaced: AtomicU64,
+    /// Start of the clock.
+    pub(super) began: Timestamp,
+    replaced: AtomicU64,
+}
+
+impl Shared {
+    /// Ends the thread's time: from now on another thread is the same worker.
+    pub(super) fn replace(&self) {
+        let now = Timestamp::now().as_nanos();
+        self.replaced.store(now, Ordering::Release);
+    }
+
+    /// When another thread replaced this one; `None` if none has.
+    fn replaced(&self) -> Option<Timestamp> {
+        let replaced = self.replaced.load(Ordering::Acquire);
+        (replaced > 0).then_some(Timestamp::from_nanos(replaced))
+    }
 }
 
 impl Clock {
-    /// Starts the clock of the calling thread, which bears this index: as from now, or from the
-    /// thread's own start if that is given, in nanoseconds of `CLOCK_MONOTONIC`.
+    /// Starts the clock of the calling thread under this index: as from now, or from the thread's own
+    /// start if that is given.
     ///
     /// # Errors
     ///
-    /// When this system tells nothing of its threads.
+    /// When this system has no counters of threads.
     pub(super) fn start(
         index: usize,
         in_flight: Arc<InFlight>,
         routes: usize,
-        thread_started: Option<u64>,
+        thread_started: Option<Timestamp>,
     ) -> Result<Self, Unsupported> {
         let source = Source::of_this_thread()?;
         let base = match thread_started {
-            Some(wall) => Reading {
+            // All counters of a thread were 0 at its start.
+            Some(wall) => Counters {
                 wall,
-                ..Reading::default()
+                ..Counters::default()
             },
-            None => source.read_own(kernel::now()),
+            None => source.read_own(Timestamp::now()),
         };
         let slot = Slot::new(Snapshot::slot_words(routes));
         let mut clock = Self {
@@ -114,12 +164,12 @@ impl Clock {
                 replaced: AtomicU64::new(0),
             }),
             window: Window::new(base, None),
-            settled: Times::default(),
+            times: Times::default(),
             hold: None,
             unheld: base.wall,
             routes: vec![RouteTimes::default(); routes],
             was_read: true,
-            budget_full_at: 0,
+            budget_full_at: Timestamp::default(),
             replaced_in: None,
             ended: false,
         };
@@ -139,24 +189,21 @@ impl Clock {
         &self.shared.in_flight
     }
 
-    /// Whether the thread's time counts, because no other has taken its place. What it does once one
-    /// has is done without a server thread, so that its hold is an await from then on.
+    /// Returns whether this thread still owns its worker. After another thread has replaced it, its
+    /// work counts as awaiting.
     pub(super) fn counts(&self) -> bool {
-        self.replaced().is_none()
+        self.shared.replaced().is_none()
     }
 
-    fn replaced(&self) -> Option<u64> {
-        let replaced = self.shared.replaced.load(Ordering::Acquire);
-        (replaced > 0).then_some(replaced)
-    }
-
-    /// The thread now waits for work.
+    /// Marks that the thread waits for work.
     pub(super) fn park(&mut self) {
         if self.window.park.is_some() || self.hold.is_some() || !self.counts() {
             return;
         }
-        let wall = kernel::now();
-        if self.may_read(wall) || self.worked_long_for_none(wall) {
+        let wall = Timestamp::now();
+        // The budget may be spent, but long work for no route must not be charged to the route that
+        // comes after the park.
+        if self.may_read(wall) || self.worked_long_for_no_route(wall) {
             self.read(wall);
         }
         self.window.park = Some(Park {
@@ -166,12 +213,12 @@ impl Clock {
         self.publish(None);
     }
 
-    /// The thread has work again.
+    /// Marks that the thread has work again.
     pub(super) fn unpark(&mut self) {
         if self.window.park.is_none() || !self.counts() {
             return;
         }
-        let wall = kernel::now();
+        let wall = Timestamp::now();
         self.window.unpark(wall, self.shared.in_flight.unpark(wall));
         if self.may_read(wall) {
             self.read(wall);
@@ -180,12 +227,10 @@ impl Clock {
         self.publish(None);
     }
 
-    /// The thread works for `route` from `wall` on, until [`Self::release`]; `awaited` says that
-    /// this ends an await. A hold within a hold is the outer one's, so that no time counts twice.
-    ///
-    /// Returns whether the thread was replaced and is a worker again, so that it needs another clock.
-    pub(super) fn hold(&mut self, wall: u64, route: usize, awaited: bool) -> bool {
-        if awaited {
+    /// Marks that the thread works for `route` from `wall` on, until [`Self::release`]. A hold within
+    /// another counts as part of the outer one, so that no time counts twice.
+    pub(super) fn hold(&mut self, wall: Timestamp, route: usize, start: HoldStart) -> HoldMark {
+        if start == HoldStart::AfterAwait {
             self.route(route, |times| times.end_await(wall));
         }
         if let Some(hold) = &mut self.hold {
@@ -194,11 +239,16 @@ impl Clock {
             self.begin_hold(route, wall);
         }
         self.publish(Some(route));
-        self.hold.is_none() && self.is_in_another_task()
+        if self.hold.is_none() && self.is_in_another_task() {
+            HoldMark::NeedsClock
+        } else {
+            HoldMark::Marked
+        }
     }
 
-    /// Whether the thread has left the task in which it was replaced. It then is a worker again: only
-    /// those come from one task to another.
+    /// Returns whether the thread has left the task in which it was replaced. It then is a worker
+    /// again: after `block_in_place` a thread finishes its task without a worker, and only workers go
+    /// from one task to another.
     fn is_in_another_task(&mut self) -> bool {
         let task = task::try_id();
         if self.replaced_in.is_none() {
@@ -207,33 +257,34 @@ impl Clock {
         self.replaced_in != task
     }
 
-    fn begin_hold(&mut self, route: usize, wall: u64) {
-        // A slow client, say, for whose request the thread waited: that was not for this route.
-        if self.worked_long_for_none(wall) {
+    fn begin_hold(&mut self, route: usize, wall: Timestamp) {
+        // The thread may have waited for a slow client to send the request, which was not for this
+        // route.
+        if self.worked_long_for_no_route(wall) {
             self.read(wall);
         }
         self.hold = Some(Hold::new(route, wall));
     }
 
-    /// Whether the thread, which holds no route, is to read its counters now, so that what it did
-    /// is not charged to the route that comes next.
-    fn worked_long_for_none(&self, wall: u64) -> bool {
-        wall.saturating_sub(self.unheld) > LONG_WORK
+    /// Returns whether the thread, which holds no route, has to read its counters now, so that its
+    /// time is not charged to the next route.
+    fn worked_long_for_no_route(&self, wall: Timestamp) -> bool {
+        wall.duration_since(self.unheld) > LONG_WORK
     }
 
-    /// What the present hold has come to up to `wall`.
-    pub(super) fn held(&mut self, wall: u64) -> Held {
-        let Some(Hold { route, .. }) = self.hold else {
+    /// Times of the present hold up to `wall`.
+    pub(super) fn held(&mut self, wall: Timestamp) -> Held {
+        let Some(hold) = self.hold else {
             return Held::default();
         };
         self.account_hold(wall);
-        self.publish(Some(route));
+        self.publish(Some(hold.open.route));
         self.hold.map(|hold| hold.held).unwrap_or_default()
     }
 
-    /// Ends a hold at `wall`; `awaits` says that the route's work now waits without the thread.
-    /// Returns what the hold came to, which is nothing if it was within another.
-    pub(super) fn release(&mut self, wall: u64, route: usize, awaits: bool) -> Held {
+    /// Marks the end of a hold at `wall`. Returns the times of the hold, which are zero if it was
+    /// within another.
+    pub(super) fn release(&mut self, wall: Timestamp, route: usize, end: HoldEnd) -> Held {
         let held = match &mut self.hold {
             Some(hold) if hold.inner > 0 => {
                 hold.inner -= 1;
@@ -245,24 +296,24 @@ impl Clock {
                 self.hold.take().map(|hold| hold.held).unwrap_or_default()
             }
         };
-        if awaits {
+        if end == HoldEnd::Awaits {
             self.route(route, |times| times.begin_await(wall));
         }
         self.publish(Some(route));
         held
     }
 
-    /// An await of `route` ended, and its work is not taken up again.
-    pub(super) fn end_await(&mut self, wall: u64, route: usize) {
+    /// Ends an await of `route` whose work does not go on.
+    pub(super) fn end_await(&mut self, wall: Timestamp, route: usize) {
         self.route(route, |times| times.end_await(wall));
         self.publish(Some(route));
     }
 
-    /// Settles everything for good; the exporter reads no counter of this thread any more.
+    /// Settles everything; the exporter reads no counter of this thread afterwards.
     fn end(&mut self) {
-        let wall = kernel::now();
+        let wall = Timestamp::now();
         self.account_hold(wall);
-        let held = self.hold.take().map(|hold| hold.route);
+        let held = self.hold.take().map(|hold| hold.open.route);
         if self.window.park.is_some() {
             self.window.unpark(wall, self.shared.in_flight.unpark(wall));
         }
@@ -271,40 +322,39 @@ impl Clock {
         self.publish(held);
     }
 
-    /// Adds what passed since the hold was last accounted to it and to its route.
-    fn account_hold(&mut self, wall: u64) {
-        let Some(Hold { since, .. }) = self.hold else {
+    /// Adds the time since the hold was last accounted to it and to its route.
+    fn account_hold(&mut self, wall: Timestamp) {
+        let Some(hold) = &self.hold else {
             return;
         };
-        if let Some(replaced) = self.replaced() {
-            // Up to then, the registry has accounted it.
-            return self.await_since(replaced, wall);
-        }
-        let length = wall.saturating_sub(since);
-        if length > LONG_WORK {
+        let length = wall.duration_since(hold.open.since);
+        if let Some(replaced) = self.shared.replaced() {
+            // The registry has accounted the time up to then.
+            self.await_since(replaced, wall);
+        } else if length > LONG_WORK {
             self.read(wall);
         } else {
             self.add_to_hold(wall, Held::running(length));
         }
     }
 
-    /// What was a hold has been an await since the thread was replaced.
-    fn await_since(&mut self, replaced: u64, wall: u64) {
+    /// Counts a hold as an await since the thread was replaced.
+    fn await_since(&mut self, replaced: Timestamp, wall: Timestamp) {
         self.replaced_in = task::try_id();
         let Some(hold) = &mut self.hold else { return };
-        let since = std::mem::replace(&mut hold.since, wall).max(replaced);
-        let route = hold.route;
+        let since = std::mem::replace(&mut hold.open.since, wall).max(replaced);
+        let route = hold.open.route;
         self.route(route, |times| {
             times.begin_await(since);
             times.end_await(wall);
         });
     }
 
-    fn add_to_hold(&mut self, wall: u64, part: Held) {
+    fn add_to_hold(&mut self, wall: Timestamp, part: Held) {
         let Some(hold) = &mut self.hold else { return };
-        hold.since = wall;
+        hold.open.since = wall;
         hold.held += part;
-        let route = hold.route;
+        let route = hold.open.route;
         self.route(route, |times| times.held += part);
     }
 
@@ -315,63 +365,67 @@ impl Clock {
     }
 
     /// Reads the counters and closes the window with them, and the part of it that was a hold.
-    fn read(&mut self, wall: u64) {
+    fn read(&mut self, wall: Timestamp) {
         let now = self.shared.source.read_own(wall);
         let in_flight = self.shared.in_flight.clock(wall);
         let times = self
             .window
             .settle(&now, in_flight, || self.not_blocked(&now));
-        self.settled += times;
-        if let Some(Hold { since, .. }) = self.hold {
-            self.add_to_hold(wall, Held::within(&times, wall.saturating_sub(since)));
+        self.times += times;
+        if let Some(hold) = &self.hold {
+            let length = wall.duration_since(hold.open.since);
+            self.add_to_hold(wall, Held::within(&times, length));
         }
         let park = self.window.park.map(|_| Park { wall, in_flight });
         self.window = Window::new(now, park);
         self.was_read = true;
     }
 
-    fn not_blocked(&self, now: &Reading) -> u64 {
+    fn not_blocked(&self, now: &Counters) -> Nanos {
         if !self.window.may_have_blocked(now.switches) {
-            return u64::MAX;
+            return Nanos::MAX;
         }
-        // The exporter looks at this thread just now: what it sees will be in the next window.
+        // The exporter observes this thread just now: its evidence is for the next window.
         let Ok(evidence) = self.shared.evidence.try_lock() else {
-            return 0;
+            return Nanos::ZERO;
         };
-        evidence.of(&self.window, now)
+        evidence.not_blocked(&self.window, now)
     }
 
-    /// Whether the budget of reads has one left: a token bucket, kept as the time at which it
-    /// will be full again (the generic cell rate algorithm, ITU-T I.371).
-    fn may_read(&mut self, wall: u64) -> bool {
-        const INTERVAL: u64 = 1_000_000_000 / READS_PER_SECOND;
+    /// Takes one read from the budget, if it has one left: a token bucket, kept as the time at which
+    /// it will be full again (the generic cell rate algorithm, ITU-T I.371).
+    fn may_read(&mut self, wall: Timestamp) -> bool {
+        const INTERVAL: Nanos = Nanos::from_nanos(1_000_000_000 / READS_PER_SECOND);
+        const BURST: Nanos = Nanos::from_nanos(READS_AT_ONCE * INTERVAL.as_nanos());
         let full_at = self.budget_full_at.max(wall) + INTERVAL;
-        let allowed = full_at - wall <= READS_AT_ONCE * INTERVAL;
+        let allowed = full_at.duration_since(wall) <= BURST;
         if allowed {
             self.budget_full_at = full_at;
         }
         allowed
     }
 
-    /// Publishes what has changed, and the times of one route, as one change.
+    /// Publishes the marks, and the times of one route, as one change: a reader that saw the end of a
+    /// hold without its time would find the route's counter lower than before.
     fn publish(&mut self, route: Option<usize>) {
-        let snapshot = Snapshot {
-            settled: self.settled,
-            window: self.window,
-            hold: self.hold.map(|hold| (hold.route, hold.since)),
-            ended: self.ended,
-        };
         let was_read = std::mem::take(&mut self.was_read);
-        self.shared.slot.write(|words| {
+        let hold: [u64; <Option<OpenHold>>::COUNT] = to_array(&self.hold.map(|hold| hold.open));
+        self.shared.slot.write(|slot| {
+            // Between two reads, a hold changes nothing else: 3 words instead of 23.
             if was_read || route.is_none() {
-                words.set(0, &snapshot.to_words());
-            } else {
-                words.set(Snapshot::HOLD, &snapshot.hold_words());
+                let settled: [u64; Settled::COUNT] = to_array(&Settled {
+                    times: self.times,
+                    window: self.window,
+                    ended: self.ended,
+                });
+                slot.set(Snapshot::SETTLED, &settled);
             }
+            slot.set(Snapshot::HOLD, &hold);
             if let Some(route) = route
                 && let Some(times) = self.routes.get(route)
             {
-                words.set(Snapshot::route_word(route), &times.to_words());
+                let times: [u64; RouteTimes::COUNT] = to_array(times);
+                slot.set(Snapshot::route(route), &times);
             }
         });
     }

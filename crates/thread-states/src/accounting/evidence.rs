@@ -1,101 +1,141 @@
-//! What the exporter has seen that tells waiting for a CPU from blocking.
+//! Observations by the exporter that tell waiting for a CPU from blocking.
 
-use super::kernel::{self, Reading, Status};
+use super::kernel::{Activity, Counters, Status};
+use super::units::Nanos;
 use super::window::Window;
 
-/// Nanoseconds within which two readings of the kernel count as one look.
-const ONE_LOOK: u64 = 100_000;
+/// Counters and status that were read within this time count as one observation.
+const ONE_OBSERVATION: Nanos = Nanos::from_micros(100);
 
-/// What the exporter saw of a thread within one window.
+/// Observations of one thread by the exporter, within one window.
 ///
-/// A thread that wanted to run when it was last looked at, and has not left the CPU of its own
-/// will since, has not blocked in between: whatever it was off CPU for then was runnable. The
-/// kernel's delay will say so only when it runs again, or never if the hypervisor stole the time.
+/// A thread that starves in the run queue looks blocked: it is off CPU, and the kernel adds the
+/// delay only when it gets a CPU again, or never if the hypervisor stole the time. But a thread that
+/// was active (the kernel's state `R`) at one observation, and is at the next one without having made a
+/// voluntary context switch in between, has not slept in between. All its time off CPU was then
+/// spent waiting for a CPU. Such an interval is *quiet*; this adds up the quiet time of the window.
 #[derive(Debug, Default)]
 pub(super) struct Evidence {
-    /// The base of the window, which tells it from others.
-    base: Reading,
-    /// The counters at the last look, with the voluntary switches then.
-    last: Reading,
-    /// Time parked at the last look.
-    parked: u64,
-    /// Whether the thread ran or wanted to at the last look, for certain.
-    ran: bool,
-    /// Whether it did neither.
-    slept: bool,
-    /// Nanoseconds off CPU in which it cannot have blocked, up to the last interval that was not
-    /// quiet; between two looks, an interval is quiet if the thread cannot have blocked in it.
-    before: u64,
-    /// The same since then. It may fall when delay arrives late.
+    /// Base of the window, which distinguishes it from others.
+    base: Counters,
+    /// Counters at the last observation, with the voluntary switches then.
+    last: Counters,
+    /// Time parked at the last observation.
+    parked: Nanos,
+    /// Activity at the last observation.
+    activity: Seen,
+    /// Off-CPU time known not to be blocking, up to the end of the last interval that was not quiet.
+    before: Nanos,
+    /// The same since then, in nanoseconds. It falls when delay arrives late, perhaps below 0.
     quiet: i64,
 }
 
+/// Activity of a thread at an observation.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+enum Seen {
+    /// Active, as of the counters.
+    #[default]
+    Active,
+    /// Asleep.
+    Asleep,
+    /// Active, but so long after the counters were read that it may have slept in between.
+    Uncertain,
+}
+
+/// Result of an observation.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Observation {
+    /// Time off CPU since the base of the window in which the thread cannot have blocked.
+    pub(super) not_blocked: Nanos,
+    /// Present activity; `None` if the thread has ended.
+    pub(super) activity: Option<Activity>,
+}
+
 impl Evidence {
-    /// Looks at a thread, whose counters were just read, and returns for how many nanoseconds
-    /// off CPU since the base of the window it cannot have blocked. `status` is what the kernel says
-    /// of it now, which takes long to tell and is asked only where it matters.
-    pub(super) fn look(
+    /// Observes a thread whose counters were just read (`now`). `status` reads the kernel's state of
+    /// the thread, which takes 20 µs and is called only where it matters.
+    pub(super) fn observe(
         &mut self,
         window: &Window,
-        now: &Reading,
+        now: &Counters,
         status: impl FnOnce() -> Option<Status>,
-    ) -> u64 {
+    ) -> Observation {
         if self.base != window.base {
             *self = Self {
                 base: window.base,
                 last: window.base,
-                ran: true,
+                // The thread itself read the base, so it was running then.
+                activity: Seen::Active,
                 ..Self::default()
             };
         }
-        // A thread that has not run since it was seen asleep sleeps still, or has only just woken.
-        if self.slept && now.cpu == self.last.cpu {
-            return self.of(window, now);
+        // A thread that has not run since it was seen asleep still sleeps, or has only just woken up.
+        // So a thousand sleeping threads cost one status each, not one at every scrape.
+        if self.activity == Seen::Asleep && now.cpu == self.last.cpu {
+            return Observation {
+                not_blocked: self.not_blocked(window, now),
+                activity: Some(Activity::Asleep),
+            };
         }
         let Some(status) = status() else {
-            return self.of(window, now);
+            return Observation {
+                not_blocked: self.not_blocked(window, now),
+                activity: None,
+            };
         };
+        self.add(window, now, status);
+        Observation {
+            not_blocked: if window.may_have_blocked(status.switches) {
+                self.not_blocked(window, now)
+            } else {
+                Nanos::MAX
+            },
+            activity: Some(status.activity),
+        }
+    }
+
+    /// Adds the interval since the last observation.
+    fn add(&mut self, window: &Window, now: &Counters, status: Status) {
+        // A park is a sleep, too, though one that the window accounts for.
         let stayed = status.switches == self.last.switches && window.parked == self.parked;
-        if self.ran && stayed {
+        if self.activity == Seen::Active && stayed {
             self.quiet += off_cpu(now) - off_cpu(&self.last);
         } else {
-            self.before = self.of(window, now);
+            self.before = self.not_blocked(window, now);
             self.quiet = 0;
         }
-        self.last = Reading {
+        self.last = Counters {
             switches: status.switches,
             ..*now
         };
         self.parked = window.parked;
-        // Counters and status are one look only if nothing came between them.
-        self.slept = !status.runs;
-        self.ran = status.runs && kernel::now().saturating_sub(now.wall) < ONE_LOOK;
-        if window.may_have_blocked(status.switches) {
-            self.of(window, now)
-        } else {
-            u64::MAX
-        }
+        self.activity = match status.activity {
+            Activity::Asleep => Seen::Asleep,
+            Activity::Active if now.wall.elapsed() < ONE_OBSERVATION => Seen::Active,
+            Activity::Active => Seen::Uncertain,
+        };
     }
 
-    /// For how many nanoseconds off CPU between the base of the window and `now` the thread was
-    /// seen not to block.
-    pub(super) fn of(&self, window: &Window, now: &Reading) -> u64 {
+    /// Time off CPU between the base of the window and `now` that is known not to be blocking.
+    pub(super) fn not_blocked(&self, window: &Window, now: &Counters) -> Nanos {
         if self.base != window.base {
-            return 0;
+            return Nanos::ZERO;
         }
-        // What has arrived since as delay may be what looked quiet; it must not count twice.
+        // Delay that has arrived since then may be the time that was quiet: it must not count twice.
         let arrived = now.delay.saturating_sub(self.last.delay);
-        let quiet = u64::try_from(self.quiet).unwrap_or(0);
+        let quiet = Nanos::from_nanos(u64::try_from(self.quiet).unwrap_or(0));
         self.before + quiet.saturating_sub(arrived)
     }
 }
 
-/// Time off CPU, up to a constant; it falls back when delay arrives late.
-fn off_cpu(reading: &Reading) -> i64 {
-    reading
+/// Time off CPU in nanoseconds, up to a constant; it falls when delay arrives late.
+fn off_cpu(counters: &Counters) -> i64 {
+    counters
         .wall
-        .wrapping_sub(reading.cpu)
-        .wrapping_sub(reading.delay) as i64
+        .as_nanos()
+        .wrapping_sub(counters.cpu.as_nanos())
+        .wrapping_sub(counters.delay.as_nanos())
+        .cast_signed()
 }
 
 #[cfg(test)]
@@ -103,57 +143,76 @@ mod tests {
     use std::thread;
     use std::time::Duration;
 
+    use super::super::units::Timestamp;
     use super::*;
 
-    /// A thread that has left the CPU of its own will once in this window, and has not run since.
-    fn reading(delay: u64) -> Reading {
-        Reading {
-            wall: kernel::now(),
+    /// Counters of a thread that has made one voluntary switch in this window, and has not run since.
+    fn counters(delay: Nanos) -> Counters {
+        Counters {
+            wall: Timestamp::now(),
             delay,
-            ..Reading::default()
+            ..Counters::default()
         }
     }
 
-    /// Looks at it twice, 5 ms apart. Returns the time between, and what is known after the second.
-    fn looks(window: &Window, evidence: &mut Evidence, runs: bool) -> (u64, u64) {
-        let status = move || Some(Status { switches: 1, runs });
-        let first = reading(0);
-        evidence.look(window, &first, status);
+    /// Observes it twice, 5 ms apart. Returns the time between, and the result of the second.
+    fn observe_twice(
+        window: &Window,
+        evidence: &mut Evidence,
+        activity: Activity,
+    ) -> (Nanos, Nanos) {
+        let status = move || {
+            Some(Status {
+                switches: 1,
+                activity,
+            })
+        };
+        let first = counters(Nanos::ZERO);
+        evidence.observe(window, &first, status);
         thread::sleep(Duration::from_millis(5));
-        let second = reading(0);
-        let known = evidence.look(window, &second, status);
-        (second.wall - first.wall, known)
+        let second = counters(Nanos::ZERO);
+        let observation = evidence.observe(window, &second, status);
+        assert_eq!(observation.activity, Some(activity));
+        let between = second.wall.duration_since(first.wall);
+        (between, observation.not_blocked)
     }
 
     #[test]
-    fn a_thread_that_wants_to_run_at_two_looks_has_not_blocked_between_them() {
-        let (window, mut evidence) = (Window::new(reading(0), None), Evidence::default());
-        let (between, known) = looks(&window, &mut evidence, true);
-        assert_eq!(known, between);
-        // What comes as delay later is that same time.
+    fn a_thread_that_is_active_at_two_observations_has_not_blocked_between_them() {
+        let window = Window::new(counters(Nanos::ZERO), None);
+        let mut evidence = Evidence::default();
+        let (between, not_blocked) = observe_twice(&window, &mut evidence, Activity::Active);
+        assert_eq!(not_blocked, between);
+        // Delay that arrives later is that same time.
+        let half = between / 2;
         assert_eq!(
-            evidence.of(&window, &reading(between / 2)),
-            between - between / 2
+            evidence.not_blocked(&window, &counters(half)),
+            between - half
         );
-        assert_eq!(evidence.of(&window, &reading(2 * between)), 0);
-        // Another window has nothing to do with it.
-        let next = Window::new(reading(0), None);
-        assert_eq!(evidence.of(&next, &reading(0)), 0);
+        let all = counters(between + between);
+        assert_eq!(evidence.not_blocked(&window, &all), Nanos::ZERO);
+        // It says nothing about another window.
+        let next = Window::new(counters(Nanos::ZERO), None);
+        let now = counters(Nanos::ZERO);
+        assert_eq!(evidence.not_blocked(&next, &now), Nanos::ZERO);
     }
 
     #[test]
-    fn a_thread_that_sleeps_at_two_looks_may_have_blocked() {
-        let (window, mut evidence) = (Window::new(reading(0), None), Evidence::default());
-        assert_eq!(looks(&window, &mut evidence, false).1, 0);
-        // Nor does it help that it has run since.
-        let ran = Reading {
-            cpu: 1,
-            ..reading(0)
+    fn a_thread_that_is_asleep_at_two_observations_may_have_blocked() {
+        let window = Window::new(counters(Nanos::ZERO), None);
+        let mut evidence = Evidence::default();
+        let (_, not_blocked) = observe_twice(&window, &mut evidence, Activity::Asleep);
+        assert_eq!(not_blocked, Nanos::ZERO);
+        // That it has run since does not change it.
+        let ran = Counters {
+            cpu: Nanos::from_nanos(1),
+            ..counters(Nanos::ZERO)
         };
         let status = Status {
             switches: 1,
-            runs: true,
+            activity: Activity::Active,
         };
-        assert_eq!(evidence.look(&window, &ran, || Some(status)), 0);
+        let observation = evidence.observe(&window, &ran, || Some(status));
+        assert_eq!(observation.not_blocked, Nanos::ZERO);
     }
 }

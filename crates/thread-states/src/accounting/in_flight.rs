@@ -3,26 +3,29 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use super::kernel;
+use super::units::{Nanos, Timestamp};
+use super::words::Words;
 
-/// Requests in flight, and a clock that advances only while there are any.
+/// Number of requests in flight, and a clock that advances only while it is above 0.
 ///
-/// Threads that share the same requests share one of these ([`InFlight::new`]), such as the
-/// workers of a work-stealing runtime; an event loop has its own ([`InFlight::of_one_thread`]).
+/// The clock splits the time of a parked thread into awaiting and idle, in O(1): its advance during
+/// the park is the time with requests in flight, on whichever threads they began and ended.
 ///
-/// The clock matters to threads that are parked. One thread's own stands still while that thread
-/// is not parked, so that its requests, most of which come and go meanwhile, need not read the time.
+/// Threads that share requests share one of these ([`InFlight::new`]), such as the workers of a
+/// work-stealing runtime; an event loop has its own ([`InFlight::of_one_thread`]). A clock of one
+/// thread stops while that thread is not parked: most requests come and go meanwhile, and these
+/// need not read the time.
 ///
-/// Count and clock live in one word, so that both change at once without a lock: the count in
-/// the low 20 bits, then a bit that tells whether the clock is watched, and above them the clock
-/// in ticks of 100 ns. While it stands still the upper part is the clock's value V; while it
-/// advances it is V − (the time it began to), so that adding the present time gives the clock. All
-/// of it is modulo 2⁴³ ticks (10 days), so only differences between two moments less than 5 days
-/// apart mean anything.
+/// Count and clock share one word, so that both change at once without a lock: the count in the
+/// low 20 bits, then a bit that is set while a thread may be parked ("watched"), and above them the
+/// clock in ticks of 100 ns. While the clock stands still, the upper part is its value V. While it
+/// advances, the upper part is V − (the time at which it started to), so that adding the present time
+/// gives its value. All of it is modulo 2⁴³ ticks (10 days), so only the difference of two values less
+/// than 5 days apart means anything.
 #[derive(Debug)]
 pub struct InFlight {
     word: AtomicU64,
-    /// Whether only one thread parks here.
+    /// Only one thread parks here, so the clock is needed only during its parks.
     of_one_thread: bool,
 }
 
@@ -30,10 +33,42 @@ const COUNT_BITS: u32 = 20;
 const COUNT_MASK: u64 = (1 << COUNT_BITS) - 1;
 const WATCHED: u64 = 1 << COUNT_BITS;
 const CLOCK_SHIFT: u32 = COUNT_BITS + 1;
-const TICK_NS: u64 = 100;
+const TICK: Nanos = Nanos::from_nanos(100);
+
+/// A value of the in-flight clock, in ticks of 100 ns modulo 2⁴³.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Ticks(u64);
+
+impl Ticks {
+    fn of(time: Timestamp) -> Self {
+        Self(time.as_nanos() / TICK.as_nanos())
+    }
+
+    /// Time by which the clock advanced from this value to `later`.
+    ///
+    /// A request may begin between the caller's read of the time and its read of the clock. The clock
+    /// then seems to have gone back a little, which counts as no advance.
+    pub(super) fn until(self, later: Self) -> Nanos {
+        // Shifted to the top, the modulus is that of the integer, and the sign is the direction.
+        let ticks = (later.0.wrapping_sub(self.0) << CLOCK_SHIFT) as i64 >> CLOCK_SHIFT;
+        Nanos::from_nanos(u64::try_from(ticks).unwrap_or(0) * TICK.as_nanos())
+    }
+}
+
+impl Words for Ticks {
+    const COUNT: usize = 1;
+
+    fn encode(&self, put: &mut impl FnMut(u64)) {
+        put(self.0);
+    }
+
+    fn decode(words: &mut impl Iterator<Item = u64>) -> Self {
+        Self(u64::decode(words))
+    }
+}
 
 impl InFlight {
-    /// None in flight, for any number of threads.
+    /// Returns a count of 0, for any number of threads.
     #[must_use]
     pub fn new() -> Arc<Self> {
         Arc::new(Self {
@@ -42,7 +77,7 @@ impl InFlight {
         })
     }
 
-    /// None in flight, for one thread that is registered with it. Requests may come and go on
+    /// Returns a count of 0, for one thread that is registered with it. Requests may begin and end on
     /// other threads, too.
     #[must_use]
     pub fn of_one_thread() -> Arc<Self> {
@@ -52,7 +87,7 @@ impl InFlight {
         })
     }
 
-    /// One more request is in flight until the guard is dropped, on whichever thread.
+    /// Counts one more request until the guard is dropped, on whichever thread.
     /// At most 1,048,575 (2²⁰ − 1) at once.
     ///
     /// ```
@@ -64,58 +99,48 @@ impl InFlight {
     /// drop(request);
     /// assert_eq!(registry.requests_in_flight(), 0);
     /// ```
-    #[must_use]
     pub fn enter(self: &Arc<Self>) -> InFlightGuard {
-        self.update(|word| word + 1, kernel::now);
+        self.update(|word| word + 1, Timestamp::now);
         InFlightGuard(Arc::clone(self))
     }
 
-    /// How many requests are in flight.
+    /// Number of requests in flight.
     #[must_use]
     pub fn count(&self) -> u64 {
         self.word.load(Ordering::Acquire) & COUNT_MASK
     }
 
-    /// The clock in nanoseconds at `now`; only differences mean anything, see [`Self::between`].
-    pub(super) fn clock(&self, now: u64) -> u64 {
+    /// Value of the clock at `now`.
+    pub(super) fn clock(&self, now: Timestamp) -> Ticks {
         clock(self.word.load(Ordering::Acquire), now)
     }
 
-    /// A thread is parked from `now` on; returns the clock then.
-    pub(super) fn park(&self, now: u64) -> u64 {
+    /// Marks a thread as parked from `now` on; returns the value of the clock then.
+    pub(super) fn park(&self, now: Timestamp) -> Ticks {
         if self.of_one_thread {
             self.update(|word| word | WATCHED, || now);
         }
         self.clock(now)
     }
 
-    /// A thread was parked until `now`; returns the clock then.
-    pub(super) fn unpark(&self, now: u64) -> u64 {
+    /// Marks a thread as no longer parked at `now`; returns the value of the clock then.
+    pub(super) fn unpark(&self, now: Timestamp) -> Ticks {
         if self.of_one_thread {
             self.update(|word| word & !WATCHED, || now);
         }
         self.clock(now)
     }
 
-    /// Nanoseconds by which the clock advanced between two of its values. It can seem to have gone
-    /// back a little where a request came in between the caller's look at the time and at the
-    /// clock; that is no advance.
-    pub(super) fn between(earlier: u64, later: u64) -> u64 {
-        // Shifted to the top, the modulus is that of the integer, and its sign the direction.
-        let ticks = (later.wrapping_sub(earlier) << CLOCK_SHIFT) as i64 >> CLOCK_SHIFT;
-        u64::try_from(ticks).unwrap_or(0) * TICK_NS
-    }
-
-    /// Changes count or watch. The time is asked for only if the clock begins or ends to advance.
-    fn update(&self, change: impl Fn(u64) -> u64, now: impl Fn() -> u64) {
+    /// Changes the count or the watched bit. Reads the time only if the clock starts or stops.
+    fn update(&self, change: impl Fn(u64) -> u64, now: impl Fn() -> Timestamp) {
         let mut word = self.word.load(Ordering::Acquire);
         loop {
             let changed = change(word);
             let next = match (advances(word), advances(changed)) {
-                (false, true) => with_clock(
-                    changed,
-                    (changed >> CLOCK_SHIFT).wrapping_sub(now() / TICK_NS),
-                ),
+                (false, true) => {
+                    let Ticks(now) = Ticks::of(now());
+                    with_clock(changed, Ticks((changed >> CLOCK_SHIFT).wrapping_sub(now)))
+                }
                 (true, false) => with_clock(changed, clock(word, now())),
                 _ => changed,
             };
@@ -124,7 +149,7 @@ impl InFlight {
                 .compare_exchange_weak(word, next, Ordering::AcqRel, Ordering::Acquire)
             {
                 Ok(_) => return,
-                Err(seen) => word = seen,
+                Err(current) => word = current,
             }
         }
     }
@@ -134,23 +159,28 @@ fn advances(word: u64) -> bool {
     word & COUNT_MASK > 0 && word & WATCHED > 0
 }
 
-fn clock(word: u64, now: u64) -> u64 {
-    let advanced = if advances(word) { now / TICK_NS } else { 0 };
-    (word >> CLOCK_SHIFT).wrapping_add(advanced)
+fn clock(word: u64, now: Timestamp) -> Ticks {
+    let Ticks(advanced) = if advances(word) {
+        Ticks::of(now)
+    } else {
+        Ticks(0)
+    };
+    Ticks((word >> CLOCK_SHIFT).wrapping_add(advanced))
 }
 
-fn with_clock(word: u64, ticks: u64) -> u64 {
-    (word & (COUNT_MASK | WATCHED)) | (ticks << CLOCK_SHIFT)
+fn with_clock(word: u64, Ticks(clock): Ticks) -> u64 {
+    (word & (COUNT_MASK | WATCHED)) | (clock << CLOCK_SHIFT)
 }
 
-/// Keeps one request in flight.
+/// Keeps one request in flight until it is dropped.
 #[derive(Debug)]
+#[must_use = "the request is in flight until this is dropped"]
 pub struct InFlightGuard(Arc<InFlight>);
 
 impl Drop for InFlightGuard {
     fn drop(&mut self) {
         let one_less = |word| word - u64::from(word & COUNT_MASK > 0);
-        self.0.update(one_less, kernel::now);
+        self.0.update(one_less, Timestamp::now);
     }
 }
 
@@ -161,14 +191,14 @@ mod tests {
 
     use super::*;
 
-    fn advanced(in_flight: &InFlight, from: u64) -> Duration {
-        Duration::from_nanos(InFlight::between(from, in_flight.clock(kernel::now())))
+    fn advanced(in_flight: &InFlight, from: Ticks) -> Duration {
+        from.until(in_flight.clock(Timestamp::now())).into()
     }
 
     #[test]
-    fn advances_only_while_requests_are_in_flight() {
+    fn the_clock_advances_only_while_requests_are_in_flight() {
         let in_flight = InFlight::new();
-        let start = in_flight.clock(kernel::now());
+        let start = in_flight.clock(Timestamp::now());
         thread::sleep(Duration::from_millis(20));
         assert_eq!(advanced(&in_flight, start), Duration::ZERO);
 
@@ -188,25 +218,25 @@ mod tests {
     }
 
     #[test]
-    fn one_threads_own_advances_only_while_it_is_parked() {
+    fn the_clock_of_one_thread_advances_only_while_it_is_parked() {
         let in_flight = InFlight::of_one_thread();
         let parked_for = |ms| {
-            let parked = in_flight.park(kernel::now());
+            let parked = in_flight.park(Timestamp::now());
             thread::sleep(Duration::from_millis(ms));
-            Duration::from_nanos(InFlight::between(parked, in_flight.unpark(kernel::now())))
+            Duration::from(parked.until(in_flight.unpark(Timestamp::now())))
         };
         let first = in_flight.enter();
-        let start = in_flight.clock(kernel::now());
+        let start = in_flight.clock(Timestamp::now());
         thread::sleep(Duration::from_millis(20));
         assert_eq!(advanced(&in_flight, start), Duration::ZERO);
         assert!(parked_for(20) >= Duration::from_millis(20));
-        let unparked = in_flight.clock(kernel::now());
+        let unparked = in_flight.clock(Timestamp::now());
         thread::sleep(Duration::from_millis(20));
         assert_eq!(advanced(&in_flight, unparked), Duration::ZERO);
 
         drop(first);
         assert_eq!(parked_for(20), Duration::ZERO);
-        let parked = in_flight.park(kernel::now());
+        let parked = in_flight.park(Timestamp::now());
         let late = thread::scope(|scope| scope.spawn(|| in_flight.enter()).join().unwrap());
         thread::sleep(Duration::from_millis(20));
         drop(late);
@@ -218,38 +248,39 @@ mod tests {
     }
 
     #[test]
-    fn one_that_threads_share_advances_for_who_is_parked_while_another_is_not() {
+    fn a_shared_clock_advances_while_one_thread_is_parked_and_another_is_not() {
         let in_flight = InFlight::new();
         let _request = in_flight.enter();
-        let [parked, _other] = [(); 2].map(|()| in_flight.park(kernel::now()));
-        in_flight.unpark(kernel::now());
+        let [parked, _other] = [(); 2].map(|()| in_flight.park(Timestamp::now()));
+        in_flight.unpark(Timestamp::now());
         thread::sleep(Duration::from_millis(20));
         assert!(advanced(&in_flight, parked) >= Duration::from_millis(20));
     }
 
     #[test]
-    fn a_request_that_comes_while_the_clock_is_read_is_no_advance() {
+    fn a_request_that_begins_while_the_clock_is_read_does_not_advance_it() {
         let in_flight = InFlight::new();
-        let before = in_flight.clock(kernel::now());
-        let looked = kernel::now();
-        while kernel::now() < looked + 10 * TICK_NS {}
+        let before = in_flight.clock(Timestamp::now());
+        let earlier = Timestamp::now();
+        while earlier.elapsed() < Nanos::from_micros(1) {}
         let _request = in_flight.enter();
-        assert_eq!(InFlight::between(before, in_flight.clock(looked)), 0);
+        assert_eq!(before.until(in_flight.clock(earlier)), Nanos::ZERO);
         // The clock may pass the end of its range meanwhile.
-        assert_eq!(InFlight::between(u64::MAX >> CLOCK_SHIFT, 1), 2 * TICK_NS);
+        let last = Ticks(u64::MAX >> CLOCK_SHIFT);
+        assert_eq!(last.until(Ticks(1)), Nanos::from_nanos(200));
     }
 
     #[test]
-    fn many_threads_leave_no_count_behind_and_no_time_beyond_the_wall() {
+    fn concurrent_requests_leave_no_count_and_no_more_than_the_wall_time() {
         let in_flight = InFlight::new();
-        let (start, begun) = (in_flight.clock(kernel::now()), kernel::now());
+        let (start, begun) = (in_flight.clock(Timestamp::now()), Timestamp::now());
         thread::scope(|scope| {
             for _ in 0..4 {
                 scope.spawn(|| (0..50_000).for_each(|_| drop(in_flight.enter())));
             }
         });
         assert_eq!(in_flight.count(), 0);
-        let wall = Duration::from_nanos(kernel::now() - begun);
+        let wall = Duration::from(begun.elapsed());
         let advanced = advanced(&in_flight, start);
         assert!(
             advanced > Duration::ZERO && advanced <= wall,

@@ -1,86 +1,40 @@
-//! What the kernel knows about a thread: its clocks, its run-queue delay, its context switches.
+//! Counters of the kernel about a thread: its CPU clock, run-queue delay and context switches.
 //!
-//! Linux tells them of any thread at any moment. [`Source`] has no value elsewhere, so that what
-//! cannot be known is not made up.
+//! * `counters`: the values
+//! * `linux`: where Linux keeps them
+//! * `unsupported`: other systems, on which [`Source`] has no value, so that nothing is made up
+//! * `support`: the error that says so
 
-#[cfg(not(target_os = "linux"))]
-mod elsewhere;
+mod counters;
 #[cfg(target_os = "linux")]
 mod linux;
-
+mod support;
 #[cfg(not(target_os = "linux"))]
-use elsewhere as system;
+mod unsupported;
+
 #[cfg(target_os = "linux")]
 use linux as system;
+#[cfg(not(target_os = "linux"))]
+use unsupported as system;
 
-use std::error::Error;
-use std::fmt;
-
+pub(super) use counters::{Activity, Counters, Status};
+pub use support::{Unsupported, supported};
 pub(super) use system::Source;
 
-/// The present time in nanoseconds, as all times of the accounting: of `CLOCK_MONOTONIC` on Linux,
-/// since this was first asked elsewhere.
-#[must_use]
-pub fn now() -> u64 {
-    system::now()
-}
+use super::units::{Nanos, Timestamp};
 
-/// Whether this system tells what its threads do.
-///
-/// Where it does not, threads may be registered and marked all the same: nothing is shown of
-/// them, and requests are counted as ever.
-///
-/// # Errors
-///
-/// Says why not: it is not Linux.
-///
-/// ```
-/// if let Err(unsupported) = thread_states::supported() {
-///     eprintln!("{unsupported}");
-/// }
-/// ```
-pub fn supported() -> Result<(), Unsupported> {
-    if cfg!(target_os = "linux") {
-        Ok(())
-    } else {
-        Err(Unsupported)
+impl Timestamp {
+    /// The present time. Takes about 20 ns.
+    ///
+    /// On Linux it is `CLOCK_MONOTONIC`; on other systems the clock starts at the first call.
+    #[must_use]
+    pub fn now() -> Self {
+        system::now()
     }
-}
 
-/// This system does not tell what its threads do.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Unsupported;
-
-impl fmt::Display for Unsupported {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let system = std::env::consts::OS;
-        write!(
-            formatter,
-            "no thread states: they come from counters of the Linux kernel, and this is {system}"
-        )
+    /// Time since this moment.
+    #[must_use]
+    pub fn elapsed(self) -> Nanos {
+        Self::now().duration_since(self)
     }
-}
-
-impl Error for Unsupported {}
-
-/// What the counters of a thread said at one moment; all but `switches` in nanoseconds.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(super) struct Reading {
-    /// `CLOCK_MONOTONIC`.
-    pub(super) wall: u64,
-    /// The thread's CPU clock.
-    pub(super) cpu: u64,
-    /// Its run-queue delay: how long it was runnable and not running.
-    pub(super) delay: u64,
-    /// How often it left the CPU of its own will.
-    pub(super) switches: u64,
-}
-
-/// A thread's state as the kernel knows it.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Status {
-    /// How often it left the CPU of its own will.
-    pub(super) switches: u64,
-    /// Whether it runs or wants to.
-    pub(super) runs: bool,
 }

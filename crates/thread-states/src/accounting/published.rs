@@ -1,20 +1,23 @@
-//! What has been published never decreases.
+//! Counters that never decrease.
 
-use super::registry::RouteReading;
-use super::route::{Held, RouteTimes};
+use super::hold::Held;
+use super::reading::RouteReading;
+use super::route_times::RouteTimes;
 use super::state::{State, Times};
+use super::units::{Nanos, Timestamp};
 
-/// The counters of one thread as they were last published.
+/// Counters of one thread as they were last published.
 ///
 /// Between two scrapes a state can turn out smaller than it was published: a thread that waits
-/// in the run queue looks blocked until its delay arrives, all at once, when it runs. A counter
-/// must not decrease, so the over-published state is held and the others, which have grown by as
-/// much more, give it back from their increments. The increments still sum to the wall time.
+/// in the run queue looks blocked until its delay arrives, all at once, when it runs. But a counter
+/// that decreases is a restart to Prometheus. So the over-published state is frozen, and the
+/// difference is deducted from the next increments of the others. The increments still sum to the
+/// wall time.
 #[derive(Debug, Default)]
 pub(super) struct Published(Times);
 
-/// Who gives back first: the states that are told apart from others by what arrives late.
-/// `Running` is read from a clock that is always right, so it comes last.
+/// Order in which states give back: first those that late delay tells apart from others. `Running`
+/// comes from a clock that is exact at each read, so it is last.
 const GIVES_BACK: [State; 5] = [
     State::Runnable,
     State::Blocked,
@@ -28,38 +31,33 @@ impl Published {
     /// what to publish: at least what was published before, state by state, and in total exactly
     /// what was measured.
     pub(super) fn advance(&mut self, measured: Times) -> Times {
-        let mut gains = State::ALL.map(|state| measured[state].saturating_sub(self.0[state]));
-        let gained: u64 = gains.iter().sum();
-        let mut owed = (self.0.total() + gained).saturating_sub(measured.total());
+        let mut gains = Times::of_each(|state| measured[state].saturating_sub(self.0[state]));
+        let mut owed = (self.0.total() + gains.total()).saturating_sub(measured.total());
         for state in GIVES_BACK {
-            let given = gains[state as usize].min(owed);
-            gains[state as usize] -= given;
+            let given = gains[state].min(owed);
+            gains[state] -= given;
             owed -= given;
         }
-        self.0 += Times::from_words(gains);
+        self.0 += gains;
         self.0
     }
 }
 
-/// The counters of one route as they were last published.
+/// Counters of one route as they were last published.
 #[derive(Debug, Default)]
 pub(super) struct PublishedRoute {
     held: Published,
-    awaited: u64,
+    awaited: Nanos,
 }
 
 impl PublishedRoute {
     /// Moves towards what was measured up to `now`, and returns what to publish.
-    pub(super) fn advance(&mut self, measured: &RouteTimes, now: u64) -> RouteReading {
+    pub(super) fn advance(&mut self, measured: &RouteTimes, now: Timestamp) -> RouteReading {
         let awaited = u64::try_from(measured.awaited(now)).unwrap_or(0);
-        self.awaited = self.awaited.max(awaited);
+        self.awaited = self.awaited.max(Nanos::from_nanos(awaited));
         let times = self.held.advance(measured.held.into());
         RouteReading {
-            held: Held {
-                running: times[State::Running],
-                runnable: times[State::Runnable],
-                blocked: times[State::Blocked],
-            },
+            held: Held::from(times),
             awaited: self.awaited,
         }
     }
@@ -72,38 +70,37 @@ mod tests {
     use super::*;
 
     #[test]
-    fn delay_that_arrives_late_is_taken_from_the_next_increments() {
+    fn delay_that_arrives_late_is_deducted_from_the_next_increments() {
         let mut published = Published::default();
-        assert_eq!(
-            published
-                .advance(Times::from_words([0, 0, 300, 0, 0]))
-                .to_words(),
-            [0, 0, 300, 0, 0]
-        );
+        let blocked = published.advance([0, 0, 300, 0, 0].into());
+        assert_eq!(blocked, [0, 0, 300, 0, 0].into());
         // The 300 were delay; 100 more passed, running.
-        let late = published.advance(Times::from_words([100, 300, 0, 0, 0]));
-        assert_eq!(late.to_words(), [100, 0, 300, 0, 0]);
+        let late = published.advance([100, 300, 0, 0, 0].into());
+        assert_eq!(late, [100, 0, 300, 0, 0].into());
         // Real blocking catches up with what was over-published.
-        let caught_up = published.advance(Times::from_words([100, 300, 300, 0, 0]));
-        assert_eq!(caught_up.to_words(), [100, 300, 300, 0, 0]);
+        let caught_up = published.advance([100, 300, 300, 0, 0].into());
+        assert_eq!(caught_up, [100, 300, 300, 0, 0].into());
     }
 
     #[test]
-    fn a_route_never_comes_to_more_than_it_held_the_thread() {
+    fn the_counters_of_a_route_never_exceed_its_holds() {
         let held = |runnable, blocked| {
             let mut times = RouteTimes::default();
             times.held = Held {
-                running: 0,
-                runnable,
-                blocked,
+                running: Nanos::ZERO,
+                runnable: Nanos::from_nanos(runnable),
+                blocked: Nanos::from_nanos(blocked),
             };
             times
         };
         let mut published = PublishedRoute::default();
-        assert_eq!(published.advance(&held(0, 300), 0).held.blocked, 300);
+        let mut advance = |times| {
+            let reading = published.advance(&times, Timestamp::default());
+            [reading.held.runnable, reading.held.blocked].map(Nanos::as_nanos)
+        };
+        assert_eq!(advance(held(0, 300)), [0, 300]);
         // The 300 were delay.
-        let late = published.advance(&held(310, 0), 0).held;
-        assert_eq!((late.runnable, late.blocked), (10, 300));
+        assert_eq!(advance(held(310, 0)), [10, 300]);
     }
 
     proptest! {
@@ -112,13 +109,13 @@ mod tests {
             steps in proptest::collection::vec(proptest::array::uniform5(0..1_000_000_000_000u64), 1..50),
         ) {
             let (mut published, mut wall, mut before) = (Published::default(), 0, Times::default());
-            for mut words in steps {
+            for mut times in steps {
                 // Any split at all, of a wall time that only grows.
-                let sum: u64 = words.iter().sum();
-                words[0] += wall;
+                let sum: u64 = times.iter().sum();
+                times[0] += wall;
                 wall += sum;
-                let after = published.advance(Times::from_words(words));
-                prop_assert_eq!(after.total(), wall);
+                let after = published.advance(times.into());
+                prop_assert_eq!(after.total(), Nanos::from_nanos(wall));
                 for state in State::ALL {
                     prop_assert!(after[state] >= before[state]);
                 }

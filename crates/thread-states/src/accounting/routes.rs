@@ -1,16 +1,16 @@
-//! The names of a server's routes, and the index by which the accounting knows each.
+//! Names of a server's routes, and the index that stands for each in the accounting.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::{Mutex, OnceLock, PoisonError};
 
-/// How many routes a server may have beyond those that it named at its start.
+/// Number of routes that a server may have beyond those that it named at its start.
 pub const MOST_NEW_ROUTES: usize = 128;
 
-/// The last of the new routes stands for itself and all that come after it.
+/// Name of the last new route, which stands for all routes that no longer fit.
 pub const OTHER: &str = "other";
 
-/// The routes of one server: those that it named at its start and, up to [`MOST_NEW_ROUTES`],
-/// those that were asked for since. A route keeps its index, and its name is never forgotten.
+/// Routes of one server: those that it named at its start and, up to [`MOST_NEW_ROUTES`],
+/// those that were requested since. A route keeps its index for ever.
 ///
 /// ```
 /// use thread_states::Registry;
@@ -24,10 +24,10 @@ pub const OTHER: &str = "other";
 /// ```
 #[derive(Debug)]
 pub struct Routes {
-    /// Filled from the front. A reader needs no lock, and a name once set is never moved.
+    /// Filled from the front. A name once set is never moved, so that a reader needs no lock.
     names: Box<[OnceLock<Box<str>>]>,
-    /// A hash table of the indices, at most half full. What collides is in the next free place.
-    places: Box<[OnceLock<usize>]>,
+    /// Hash table of the indices, at most half full, with linear probing.
+    buckets: Box<[OnceLock<usize>]>,
     adding: Mutex<()>,
 }
 
@@ -37,7 +37,7 @@ impl Routes {
         let capacity = known.len() + MOST_NEW_ROUTES;
         let routes = Self {
             names: (0..capacity).map(|_| OnceLock::new()).collect(),
-            places: (0..2 * capacity).map(|_| OnceLock::new()).collect(),
+            buckets: (0..2 * capacity).map(|_| OnceLock::new()).collect(),
             adding: Mutex::new(()),
         };
         for name in &known {
@@ -46,11 +46,11 @@ impl Routes {
         routes
     }
 
-    /// The index of a route, which it is given if it is new. Where there is no room for more
-    /// routes, it is that of [`OTHER`].
+    /// Returns the index of a route, and adds the route if it is new. Where there is no room for more
+    /// routes, it is the index of [`OTHER`].
     ///
-    /// Meant for patterns such as `/basket/{id}`, of which a server has few. To find a route that
-    /// was asked for before takes a hash of its name and one comparison, and no lock.
+    /// Meant for patterns such as `/basket/{id}`, of which a server has few. Finding a known route takes
+    /// a hash of its name and one comparison, and no lock.
     pub fn index(&self, name: &str) -> usize {
         self.find(name).unwrap_or_else(|| self.add(name))
     }
@@ -62,12 +62,12 @@ impl Routes {
             .find(|index| self.name(*index) == Some(name))
     }
 
-    /// The places in which a name may be, up to the first that is free.
+    /// Buckets in which a name may be, up to the first that is free.
     fn probe(&self, name: &str) -> impl Iterator<Item = &OnceLock<usize>> {
         let mut hasher = DefaultHasher::new();
         name.hash(&mut hasher);
-        let first = (hasher.finish() % self.places.len() as u64) as usize;
-        let (before, from) = self.places.split_at(first);
+        let first = (hasher.finish() % self.buckets.len() as u64) as usize;
+        let (before, from) = self.buckets.split_at(first);
         from.iter().chain(before)
     }
 
@@ -77,37 +77,42 @@ impl Routes {
             return last;
         }
         let _adding = self.adding.lock().unwrap_or_else(PoisonError::into_inner);
-        // Somebody else may have added it meanwhile.
-        self.find(name).unwrap_or_else(|| self.add_alone(name))
+        // Another thread may have added it meanwhile.
+        self.find(name).unwrap_or_else(|| self.add_locked(name))
     }
 
-    /// Adds a route while nobody else does.
-    fn add_alone(&self, name: &str) -> usize {
-        let (next, last) = (self.iter().count(), self.names.len() - 1);
+    /// Adds a route. The caller holds the lock.
+    fn add_locked(&self, name: &str) -> usize {
+        let (next, last) = (self.len(), self.names.len() - 1);
         let (index, name) = if next < last {
             (next, name)
         } else {
             (last, OTHER)
         };
         let _ = self.names[index].set(name.into());
-        let _ = self.probe(name).find(|place| place.set(index).is_ok());
+        let _ = self.probe(name).find(|bucket| bucket.set(index).is_ok());
         index
     }
 
-    /// The name of the route with this index.
+    /// Name of the route with this index.
     #[must_use]
     pub fn name(&self, index: usize) -> Option<&str> {
         self.names.get(index)?.get().map(AsRef::as_ref)
     }
 
-    /// The names of all routes, in the order of their indices.
+    /// Names of all routes, in the order of their indices.
     pub fn iter(&self) -> impl Iterator<Item = &str> {
         self.names
             .iter()
             .map_while(|name| name.get().map(AsRef::as_ref))
     }
 
-    /// How many routes there can ever be.
+    /// Number of routes at present.
+    pub(super) fn len(&self) -> usize {
+        self.iter().count()
+    }
+
+    /// Number of routes that there can ever be.
     #[must_use]
     pub fn capacity(&self) -> usize {
         self.names.len()
@@ -121,7 +126,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn threads_that_ask_at_once_get_the_same_index() {
+    fn concurrent_threads_get_the_same_index() {
         let routes = Routes::new(["/known".to_owned()]);
         let indices = |start: usize| -> Vec<usize> {
             let numbers = (0..100).map(|i| (i + start) % 100);
@@ -144,7 +149,7 @@ mod tests {
     }
 
     #[test]
-    fn routes_that_have_no_room_are_other() {
+    fn routes_beyond_the_limit_are_other() {
         let routes = Routes::new(["/known".to_owned()]);
         for number in 1..MOST_NEW_ROUTES {
             assert_eq!(routes.index(&format!("/{number}")), number);

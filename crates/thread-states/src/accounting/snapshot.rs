@@ -1,123 +1,63 @@
-//! What a thread's slot holds, as values and as the words of the slot.
+//! Layout of a thread's slot: the values in it, and where each begins.
 
-use super::kernel::Reading;
-use super::route::RouteTimes;
+use super::hold::OpenHold;
+use super::route_times::RouteTimes;
 use super::state::Times;
-use super::window::{Park, Window};
+use super::window::Window;
+use super::words::{Words, words};
 
-/// Everything that an exporter needs to tell a thread's times up to now.
+/// Values from which an exporter computes a thread's times up to now; those of the routes follow
+/// them in the slot.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Snapshot {
-    /// The times up to the window's base.
-    pub(super) settled: Times,
-    /// What happened since.
+    pub(super) settled: Settled,
+    pub(super) hold: Option<OpenHold>,
+}
+
+words!(Snapshot {
+    settled: Settled,
+    hold: Option<OpenHold>,
+});
+
+/// The part of a snapshot that changes only at a park, or when the counters are read.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Settled {
+    /// Times up to the window's base.
+    pub(super) times: Times,
+    /// Marks since then.
     pub(super) window: Window,
-    /// The route that holds the thread, and since when that is not accounted yet.
-    pub(super) hold: Option<(usize, u64)>,
-    /// The thread ended: its counters are settled for good.
+    /// The thread has ended: its times are final.
     pub(super) ended: bool,
 }
 
+words!(Settled {
+    times: Times,
+    window: Window,
+    ended: bool,
+});
+
 impl Snapshot {
-    /// How many words it takes; those of the routes follow it.
-    pub(super) const WORDS: usize = 18;
-    /// Where the words of the hold begin; the others change only at a park, or when the counters
-    /// are read.
-    pub(super) const HOLD: usize = 15;
+    /// Index of the first word of `settled`.
+    pub(super) const SETTLED: usize = 0;
+    /// Index of the first word of `hold`.
+    pub(super) const HOLD: usize = Self::SETTLED + Settled::COUNT;
 
-    pub(super) fn to_words(self) -> [u64; Self::WORDS] {
-        let [running, runnable, blocked, awaiting, idle] = self.settled.to_words();
-        let Window {
-            base,
-            parked,
-            parked_in_flight,
-            sleeps,
-            park,
-        } = self.window;
-        let park = park.map_or([0, 0], |park| [park.wall, park.in_flight]);
-        let hold = self.hold_words();
-        [
-            running,
-            runnable,
-            blocked,
-            awaiting,
-            idle,
-            base.wall,
-            base.cpu,
-            base.delay,
-            base.switches,
-            parked,
-            parked_in_flight,
-            sleeps,
-            park[0],
-            park[1],
-            u64::from(self.ended),
-            hold[0],
-            hold[1],
-            hold[2],
-        ]
-    }
-
-    pub(super) fn hold_words(self) -> [u64; Self::WORDS - Self::HOLD] {
-        self.hold
-            .map_or([0; 3], |(route, since)| [1, route as u64, since])
-    }
-
-    pub(super) fn from_words(words: [u64; Self::WORDS]) -> Self {
-        let [w0, w1, w2, w3, w4, wall, cpu, delay, switches, rest @ ..] = words;
-        let [
-            parked,
-            parked_in_flight,
-            sleeps,
-            park,
-            in_flight,
-            ended,
-            held,
-            route,
-            since,
-        ] = rest;
-        Self {
-            settled: Times::from_words([w0, w1, w2, w3, w4]),
-            window: Window {
-                base: Reading {
-                    wall,
-                    cpu,
-                    delay,
-                    switches,
-                },
-                parked,
-                parked_in_flight,
-                sleeps,
-                park: (park > 0).then_some(Park {
-                    wall: park,
-                    in_flight,
-                }),
-            },
-            hold: (held > 0).then_some((route as usize, since)),
-            ended: ended > 0,
-        }
-    }
-
-    /// How many words a slot with this many routes has.
+    /// Number of words of a slot with this many routes.
     pub(super) fn slot_words(routes: usize) -> usize {
-        Self::route_word(routes)
+        Self::route(routes)
     }
 
-    /// Where the words of a route begin.
-    pub(super) fn route_word(route: usize) -> usize {
-        Self::WORDS + route * RouteTimes::WORDS
+    /// Index of the first word of a route.
+    pub(super) fn route(route: usize) -> usize {
+        Self::COUNT + route * RouteTimes::COUNT
     }
 
-    /// Takes a slot's words apart.
-    pub(super) fn parse(words: &[u64]) -> Option<(Self, Vec<RouteTimes>)> {
-        let (own, routes) = words.split_first_chunk()?;
-        let routes = routes
-            .as_chunks()
-            .0
-            .iter()
-            .copied()
-            .map(RouteTimes::from_words);
-        Some((Self::from_words(*own), routes.collect()))
+    /// Decodes the words of a slot: the snapshot, and the times of each route that was read.
+    pub(super) fn of_slot(words: &[u64]) -> (Self, impl Iterator<Item = RouteTimes>) {
+        let (own, routes) = words.split_at(Self::COUNT.min(words.len()));
+        let routes = routes.chunks_exact(RouteTimes::COUNT);
+        let routes = routes.map(|words| RouteTimes::decode(&mut words.iter().copied()));
+        (Self::decode(&mut own.iter().copied()), routes)
     }
 }
 
@@ -128,59 +68,75 @@ mod tests {
     use std::thread;
 
     use super::super::slot::Slot;
+    use super::super::units::Timestamp;
+    use super::super::words::to_array;
     use super::*;
 
+    /// A snapshot in which the words are 1, 2, 3 and so on.
+    fn numbered() -> Snapshot {
+        Snapshot::decode(&mut (1..))
+    }
+
     #[test]
-    fn words_and_values_are_the_same() {
-        let snapshot = Snapshot {
-            settled: Times::from_words([1, 2, 3, 4, 5]),
-            window: Window {
-                base: Reading {
-                    wall: 6,
-                    cpu: 7,
-                    delay: 8,
-                    switches: 9,
-                },
-                parked: 10,
-                parked_in_flight: 11,
-                sleeps: 12,
-                park: Some(Park {
-                    wall: 13,
-                    in_flight: 14,
-                }),
-            },
-            hold: Some((15, 16)),
-            ended: true,
-        };
-        assert_eq!(Snapshot::from_words(snapshot.to_words()), snapshot);
-        assert_eq!(
-            Snapshot::from_words(Snapshot::default().to_words()),
-            Snapshot::default()
-        );
+    fn a_slot_holds_what_was_written_part_by_part() {
+        let (snapshot, times) = (numbered(), RouteTimes::decode(&mut (100..)));
+        let slot = Slot::new(Snapshot::slot_words(2));
+        slot.write(|slot| {
+            let settled: [u64; Settled::COUNT] = to_array(&snapshot.settled);
+            let hold: [u64; <Option<OpenHold>>::COUNT] = to_array(&snapshot.hold);
+            let route: [u64; RouteTimes::COUNT] = to_array(&times);
+            slot.set(Snapshot::SETTLED, &settled);
+            slot.set(Snapshot::HOLD, &hold);
+            slot.set(Snapshot::route(1), &route);
+        });
+        let mut words = Vec::new();
+        slot.read(slot.len(), &mut words).unwrap();
+        let (read, routes) = Snapshot::of_slot(&words);
+        assert_eq!(read, snapshot);
+        assert!(routes.eq([RouteTimes::default(), times]));
+    }
+
+    #[test]
+    fn every_value_of_a_snapshot_is_kept() {
+        let snapshot = numbered();
+        let Settled {
+            times,
+            window,
+            ended,
+        } = snapshot.settled;
+        assert_eq!(times, Times::from([1, 2, 3, 4, 5]));
+        assert_eq!(window.base.wall, Timestamp::from_nanos(6));
+        assert!(ended && window.park.is_some());
+        for snapshot in [snapshot, Snapshot::default()] {
+            let words: [u64; Snapshot::COUNT] = to_array(&snapshot);
+            assert_eq!(Snapshot::decode(&mut words.into_iter()), snapshot);
+        }
     }
 
     #[test]
     fn a_reader_never_sees_half_a_write() {
         let (slot, done) = (Slot::new(8), AtomicBool::new(false));
+        let mut words = Vec::new();
         thread::scope(|scope| {
             scope.spawn(|| {
                 for value in 1..=200_000 {
                     slot.write(|words| words.set(0, &[value; 8]));
-                    // No thread marks without pause.
+                    // No thread marks without a pause.
                     (0..20).for_each(|_| hint::spin_loop());
                 }
                 done.store(true, Ordering::Release);
             });
             let mut last = 0;
             while !done.load(Ordering::Acquire) {
-                let Some((_, words)) = slot.read() else {
+                if slot.read(8, &mut words).is_none() {
                     continue;
-                };
+                }
                 assert!(words.iter().all(|word| *word == words[0]), "{words:?}");
                 assert!(words[0] >= last);
                 last = words[0];
             }
         });
-        assert_eq!(slot.read().unwrap().1, [200_000; 8]);
+        slot.read(8, &mut words).unwrap();
+        assert_eq!(words, [200_000; 8]);
     }
 }

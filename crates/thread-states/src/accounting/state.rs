@@ -3,21 +3,24 @@
 use std::iter::Sum;
 use std::ops::{AddAssign, Index, IndexMut};
 
-/// What a server thread is doing; at any moment it is in exactly one of these.
+use super::units::Nanos;
+use super::words::Words;
+
+/// Activity of a server thread. A thread is in exactly one state at any moment.
 ///
-/// The words are those of Thread State Analysis (Brendan Gregg's TSA method), with its "idle"
+/// The terms are those of Thread State Analysis (Brendan Gregg's TSA method), with its "idle"
 /// split in two: <https://www.brendangregg.com/tsamethod.html>.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum State {
     /// On a CPU.
     Running,
-    /// Wants a CPU and has none: in the run queue, or its time is stolen by the hypervisor.
+    /// Ready to run, but without a CPU: in the run queue, or its time is stolen by the hypervisor.
     Runnable,
-    /// Off CPU while it holds a request: of no use to anyone else.
+    /// Off CPU while it holds a request, so that it can do no other work.
     Blocked,
     /// Parked in its event loop while requests are in flight, free to take more.
     Awaiting,
-    /// Waiting for work, nothing in flight.
+    /// Waiting for work, with nothing in flight.
     Idle,
 }
 
@@ -31,7 +34,7 @@ impl State {
         Self::Idle,
     ];
 
-    /// Its name in metrics, dashboards and events.
+    /// Name of the state in metrics, dashboards and events.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -44,48 +47,53 @@ impl State {
     }
 }
 
-/// Nanoseconds spent in each state.
+/// Time spent in each state, indexed by [`State`].
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Times([u64; State::ALL.len()]);
+pub struct Times([Nanos; State::ALL.len()]);
 
 impl Times {
-    /// The five together, in nanoseconds.
+    /// Sum of the five.
     #[must_use]
-    pub fn total(&self) -> u64 {
-        self.0.iter().sum()
+    pub fn total(&self) -> Nanos {
+        self.0.into_iter().sum()
     }
 
-    /// Seconds in one state.
+    /// Time in one state, in seconds.
     #[must_use]
     pub fn seconds(&self, state: State) -> f64 {
-        seconds(self[state])
+        self[state].as_secs_f64()
     }
 
-    pub(super) fn to_words(self) -> [u64; State::ALL.len()] {
-        self.0
-    }
-
-    pub(super) fn from_words(words: [u64; State::ALL.len()]) -> Self {
-        Self(words)
+    /// The times that `time` returns for each state.
+    pub(super) fn of_each(time: impl FnMut(State) -> Nanos) -> Self {
+        Self(State::ALL.map(time))
     }
 }
 
-/// Nanoseconds as seconds.
-#[must_use]
-pub fn seconds(nanoseconds: u64) -> f64 {
-    nanoseconds as f64 / 1e9
+impl Words for Times {
+    const COUNT: usize = State::ALL.len();
+
+    fn encode(&self, put: &mut impl FnMut(u64)) {
+        for time in &self.0 {
+            time.encode(put);
+        }
+    }
+
+    fn decode(words: &mut impl Iterator<Item = u64>) -> Self {
+        Self::of_each(|_| Nanos::decode(words))
+    }
 }
 
 impl Index<State> for Times {
-    type Output = u64;
+    type Output = Nanos;
 
-    fn index(&self, state: State) -> &u64 {
+    fn index(&self, state: State) -> &Nanos {
         &self.0[state as usize]
     }
 }
 
 impl IndexMut<State> for Times {
-    fn index_mut(&mut self, state: State) -> &mut u64 {
+    fn index_mut(&mut self, state: State) -> &mut Nanos {
         &mut self.0[state as usize]
     }
 }
@@ -104,5 +112,13 @@ impl Sum for Times {
             sum += times;
             sum
         })
+    }
+}
+
+/// Times of so many nanoseconds, in the order of [`State::ALL`].
+#[cfg(test)]
+impl From<[u64; State::ALL.len()]> for Times {
+    fn from(nanoseconds: [u64; State::ALL.len()]) -> Self {
+        Self(nanoseconds.map(Nanos::from_nanos))
     }
 }

@@ -2,51 +2,69 @@
 //!
 //! A window is what happened to a thread since its counters were last read (its base). With W
 //! wall time, C CPU time and D run-queue delay since the base, the thread was off CPU for
-//! O = W − C − D. The thread itself knows P, how long it was parked in that time. Of O,
+//! O = W − C − D. The thread itself knows P, the time for which it was parked. Of O,
 //!
-//! * the parked part is min(P, O): P holds the CPU time and the delay of going to sleep and
-//!   waking as well, which O does not. It is `awaiting` in the share in which requests were in
-//!   flight while parked, and `idle` for the rest;
-//! * what is left is `blocked`; but where the thread cannot have left the CPU of its own will
-//!   outside its parks, it cannot have blocked: the hypervisor stole the time, or a delay has not
-//!   arrived yet, and it is `runnable`.
+//! * the parked part is min(P, O): P also contains the CPU time and the delay of going to sleep and
+//!   waking up, which O does not. It is `awaiting` in the share of P in which requests were in
+//!   flight, and `idle` for the rest;
+//! * the rest is `blocked`, unless the thread made no voluntary context switch outside its parks.
+//!   Then it cannot have blocked: the hypervisor stole the time, or a delay has not arrived yet
+//!   (see `kernel::linux`), and it is `runnable`.
 //!
 //! So the five sum to W by construction, and only the splits can be wrong.
+//!
+//! Reading the counters costs 1 to 2 µs, so a busy thread reads them at some of its marks only. A
+//! window therefore spans many marks, and keeps of the parks in it no more than three sums.
 
-use super::in_flight::InFlight;
-use super::kernel::Reading;
+use super::in_flight::Ticks;
+use super::kernel::Counters;
 use super::state::{State, Times};
+use super::units::{Nanos, Timestamp};
+use super::words::words;
 
-/// A park this long (in nanoseconds) slept for certain, so one switch is its own.
-const SURE_SLEEP: u64 = 50_000;
+/// A park at least this long slept for certain, so one voluntary switch was its own. A shorter one may
+/// have found work at once: subtracting a switch for it would hide one that was blocking.
+const CERTAIN_SLEEP: Nanos = Nanos::from_micros(50);
 
-/// The start of a park.
+/// Start of a park.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Park {
-    /// When, in nanoseconds of `CLOCK_MONOTONIC`.
-    pub(super) wall: u64,
-    /// The value of the in-flight clock then.
-    pub(super) in_flight: u64,
+    pub(super) wall: Timestamp,
+    /// Value of the in-flight clock then.
+    pub(super) in_flight: Ticks,
 }
 
-/// What a thread did since its counters were last read.
+words!(Park {
+    wall: Timestamp,
+    in_flight: Ticks,
+});
+
+/// Marks of a thread since its counters were last read.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Window {
-    /// The counters at the start of the window.
-    pub(super) base: Reading,
-    /// Nanoseconds parked, in parks that have ended.
-    pub(super) parked: u64,
-    /// The part of `parked` during which requests were in flight.
-    pub(super) parked_in_flight: u64,
-    /// Parks in it that slept for certain.
+    /// Counters at the start of the window.
+    pub(super) base: Counters,
+    /// Time in parks that have ended.
+    pub(super) parked: Nanos,
+    /// Part of `parked` during which requests were in flight.
+    pub(super) parked_in_flight: Nanos,
+    /// Number of parks that slept for certain.
     pub(super) sleeps: u64,
-    /// The park that goes on.
+    /// The park that is under way.
     pub(super) park: Option<Park>,
 }
 
+words!(Window {
+    base: Counters,
+    parked: Nanos,
+    parked_in_flight: Nanos,
+    sleeps: u64,
+    park: Option<Park>,
+});
+
 impl Window {
     /// A window that begins with `base`, in the middle of `park` if there is one.
-    pub(super) fn new(base: Reading, park: Option<Park>) -> Self {
+    pub(super) fn new(base: Counters, park: Option<Park>) -> Self {
         Self {
             base,
             park,
@@ -54,26 +72,27 @@ impl Window {
         }
     }
 
-    /// Ends the park that goes on, if one does.
-    pub(super) fn unpark(&mut self, wall: u64, in_flight: u64) {
+    /// Ends the park that is under way, if there is one.
+    pub(super) fn unpark(&mut self, wall: Timestamp, in_flight: Ticks) {
         let (parked, parked_in_flight) = self.parked_until(wall, in_flight);
-        self.sleeps += u64::from(parked - self.parked >= SURE_SLEEP);
+        self.sleeps += u64::from(parked - self.parked >= CERTAIN_SLEEP);
         (self.parked, self.parked_in_flight) = (parked, parked_in_flight);
         self.park = None;
     }
 
-    /// The times of the five states from the base to `now`; `in_flight` is the in-flight clock's
-    /// value then. They sum to the wall time between the two.
+    /// Returns the times of the five states from the base to `now`; `in_flight` is the value of the
+    /// in-flight clock then. They sum to the wall time between the two.
     ///
-    /// `not_blocked` tells for how many nanoseconds off CPU the thread cannot have blocked; it is
-    /// asked only where the answer matters.
+    /// `not_blocked` returns for how much of its time off CPU the thread cannot have blocked. It is
+    /// called only where the result matters, because it may have to read the thread's `status`.
     pub(super) fn settle(
         &self,
-        now: &Reading,
-        in_flight: u64,
-        not_blocked: impl FnOnce() -> u64,
+        now: &Counters,
+        in_flight: Ticks,
+        not_blocked: impl FnOnce() -> Nanos,
     ) -> Times {
-        let wall = now.wall.saturating_sub(self.base.wall);
+        let wall = now.wall.duration_since(self.base.wall);
+        // The counters are read one after the other, so each may exceed what the one before allows.
         let running = now.cpu.saturating_sub(self.base.cpu).min(wall);
         let delay = now
             .delay
@@ -86,149 +105,149 @@ impl Window {
         let awaiting = share(off_cpu_parked, parked_in_flight, parked);
 
         let rest = off_cpu - off_cpu_parked;
-        let blocked = if rest > 0 {
+        let blocked = if rest > Nanos::ZERO {
             rest.saturating_sub(not_blocked())
         } else {
-            0
+            Nanos::ZERO
         };
 
-        let mut times = Times::default();
-        times[State::Running] = running;
-        times[State::Runnable] = delay + rest - blocked;
-        times[State::Blocked] = blocked;
-        times[State::Awaiting] = awaiting;
-        times[State::Idle] = off_cpu_parked - awaiting;
-        times
+        Times::of_each(|state| match state {
+            State::Running => running,
+            State::Runnable => delay + (rest - blocked),
+            State::Blocked => blocked,
+            State::Awaiting => awaiting,
+            State::Idle => off_cpu_parked - awaiting,
+        })
     }
 
-    /// Whether the thread may have left the CPU of its own will outside its parks, if `switches` is
-    /// how often it has done so at all.
+    /// Returns whether the thread may have made a voluntary switch outside its parks; `switches` is
+    /// the number of all that it has made.
     pub(super) fn may_have_blocked(&self, switches: u64) -> bool {
         let sleeps = self.sleeps + u64::from(self.park.is_some());
         switches.saturating_sub(self.base.switches) > sleeps
     }
 
-    /// Time parked, and the part of it with requests in flight, including the park that goes on.
-    fn parked_until(&self, wall: u64, in_flight: u64) -> (u64, u64) {
+    /// Time parked, and the part of it with requests in flight, including the park under way.
+    fn parked_until(&self, wall: Timestamp, in_flight: Ticks) -> (Nanos, Nanos) {
         let Some(park) = self.park else {
             return (self.parked, self.parked_in_flight);
         };
-        let parked = wall.saturating_sub(park.wall);
-        let with_requests = InFlight::between(park.in_flight, in_flight).min(parked);
+        let parked = wall.duration_since(park.wall);
+        let with_requests = park.in_flight.until(in_flight).min(parked);
         (self.parked + parked, self.parked_in_flight + with_requests)
     }
 }
 
-/// `part / whole` of `of`, for `part` ≤ `whole`; 0 of nothing.
-fn share(of: u64, part: u64, whole: u64) -> u64 {
-    (u128::from(of) * u128::from(part))
-        .checked_div(u128::from(whole))
-        .unwrap_or(0) as u64
+/// `of · part / whole`, for `part` ≤ `whole`; 0 if `whole` is.
+fn share(of: Nanos, part: Nanos, whole: Nanos) -> Nanos {
+    let [of, part, whole] = [of, part, whole].map(|time| u128::from(time.as_nanos()));
+    Nanos::from_nanos((of * part).checked_div(whole).unwrap_or(0) as u64)
 }
 
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
 
+    use super::super::words::Words;
     use super::*;
 
-    const MS: u64 = 1_000_000;
-    const TICKS_PER_MS: u64 = MS / 100;
+    fn ms(milliseconds: u64) -> Timestamp {
+        Timestamp::default() + Nanos::from_millis(milliseconds)
+    }
 
-    fn reading(wall: u64, cpu: u64, delay: u64) -> Reading {
-        Reading {
-            wall: wall * MS,
-            cpu: cpu * MS,
-            delay: delay * MS,
+    /// Value of the in-flight clock after so many milliseconds.
+    fn ticks(milliseconds: u64) -> Ticks {
+        Ticks::decode(&mut [milliseconds * 10_000].into_iter())
+    }
+
+    fn counters(wall: u64, cpu: u64, delay: u64) -> Counters {
+        Counters {
+            wall: ms(wall),
+            cpu: Nanos::from_millis(cpu),
+            delay: Nanos::from_millis(delay),
             switches: 0,
         }
     }
 
-    /// Milliseconds in each state, in the order of `State::ALL`, as the thread itself sees it.
-    fn settle(window: &Window, now: Reading, in_flight: u64, switches: u64) -> [u64; 5] {
+    /// Milliseconds in each state, in the order of `State::ALL`, as the thread itself computes them.
+    fn settle(window: &Window, now: Counters, in_flight: Ticks, switches: u64) -> [u64; 5] {
         let not_blocked = || {
             if window.may_have_blocked(switches) {
-                0
+                Nanos::ZERO
             } else {
-                u64::MAX
+                Nanos::MAX
             }
         };
-        window
-            .settle(&now, in_flight, not_blocked)
-            .to_words()
-            .map(|ns| ns / MS)
+        let times = window.settle(&now, in_flight, not_blocked);
+        State::ALL.map(|state| times[state].as_micros() / 1_000)
     }
 
     fn parked_at(wall: u64) -> Window {
         let park = Park {
-            wall: wall * MS,
-            in_flight: 0,
+            wall: ms(wall),
+            in_flight: ticks(0),
         };
-        Window::new(Reading::default(), Some(park))
+        Window::new(Counters::default(), Some(park))
     }
 
     #[test]
-    fn a_thread_that_never_parks_is_blocked_when_it_left_the_cpu_of_its_own_will() {
+    fn off_cpu_time_with_a_voluntary_switch_is_blocked() {
         let window = Window::default();
-        assert_eq!(
-            settle(&window, reading(100, 30, 20), 0, 1),
-            [30, 20, 50, 0, 0]
-        );
+        let times = settle(&window, counters(100, 30, 20), ticks(0), 1);
+        assert_eq!(times, [30, 20, 50, 0, 0]);
     }
 
     #[test]
-    fn time_lost_without_a_voluntary_switch_was_stolen() {
+    fn off_cpu_time_without_a_voluntary_switch_was_stolen() {
         let window = Window::default();
-        assert_eq!(
-            settle(&window, reading(100, 30, 20), 0, 0),
-            [30, 70, 0, 0, 0]
-        );
+        let times = settle(&window, counters(100, 30, 20), ticks(0), 0);
+        assert_eq!(times, [30, 70, 0, 0, 0]);
     }
 
     #[test]
-    fn a_park_awaits_while_requests_are_in_flight_and_idles_else() {
+    fn a_park_is_awaiting_while_requests_are_in_flight_and_idle_otherwise() {
         let mut window = parked_at(10);
-        let in_flight = 60 * TICKS_PER_MS;
-        assert_eq!(
-            settle(&window, reading(100, 10, 0), in_flight, 1),
-            [10, 0, 0, 60, 30]
-        );
-        window.unpark(100 * MS, in_flight);
-        assert_eq!(
-            settle(&window, reading(110, 20, 0), in_flight, 1),
-            [20, 0, 0, 60, 30]
-        );
+        let in_flight = ticks(60);
+        let times = settle(&window, counters(100, 10, 0), in_flight, 1);
+        assert_eq!(times, [10, 0, 0, 60, 30]);
+        window.unpark(ms(100), in_flight);
+        let times = settle(&window, counters(110, 20, 0), in_flight, 1);
+        assert_eq!(times, [20, 0, 0, 60, 30]);
     }
 
     #[test]
-    fn waking_late_is_no_part_of_the_park() {
+    fn run_queue_delay_after_a_wake_up_is_not_part_of_the_park() {
         let mut window = parked_at(0);
-        window.unpark(50 * MS, 0);
-        // 20 ms of the 50 ms parked were spent in the run queue after the wake.
-        assert_eq!(settle(&window, reading(50, 0, 20), 0, 1), [0, 20, 0, 0, 30]);
+        window.unpark(ms(50), ticks(0));
+        // 20 ms of the 50 ms parked were spent in the run queue after the wake-up.
+        let times = settle(&window, counters(50, 0, 20), ticks(0), 1);
+        assert_eq!(times, [0, 20, 0, 0, 30]);
     }
 
     #[test]
-    fn blocking_after_a_park_is_seen() {
+    fn blocking_after_a_park_is_counted() {
         let mut window = parked_at(0);
-        window.unpark(50 * MS, 0);
-        assert_eq!(settle(&window, reading(90, 0, 0), 0, 2), [0, 0, 40, 0, 50]);
+        window.unpark(ms(50), ticks(0));
+        let times = settle(&window, counters(90, 0, 0), ticks(0), 2);
+        assert_eq!(times, [0, 0, 40, 0, 50]);
     }
 
     #[test]
-    fn the_switch_of_a_park_that_slept_is_no_blocking() {
+    fn the_switch_of_a_park_that_slept_is_not_blocking() {
         let mut window = parked_at(0);
-        window.unpark(50 * MS, 0);
-        // The 40 ms after it were stolen: the thread has left the CPU for its park and no more.
-        assert_eq!(settle(&window, reading(90, 0, 0), 0, 1), [0, 40, 0, 0, 50]);
+        window.unpark(ms(50), ticks(0));
+        // The 40 ms after it were stolen: the only voluntary switch was that of the park.
+        let times = settle(&window, counters(90, 0, 0), ticks(0), 1);
+        assert_eq!(times, [0, 40, 0, 0, 50]);
     }
 
     #[test]
-    fn a_park_that_may_not_have_slept_explains_no_switch() {
+    fn a_park_that_may_not_have_slept_accounts_for_no_switch() {
         let mut window = parked_at(0);
-        window.unpark(SURE_SLEEP - 1, 0);
+        let short = CERTAIN_SLEEP - Nanos::from_nanos(1);
+        window.unpark(Timestamp::default() + short, ticks(0));
         assert!(window.may_have_blocked(1));
-        // One that goes on does.
+        // One that is under way does.
         assert!(!parked_at(0).may_have_blocked(1));
     }
 
@@ -239,15 +258,25 @@ mod tests {
             parked in 0..u64::MAX / 8, with in 0..u64::MAX / 8, park in proptest::option::of(0..u64::MAX / 8),
             in_flight in any::<u64>(), not_blocked in any::<u64>(),
         ) {
+            let ticks = |value| Ticks::decode(&mut [value].into_iter());
+            let park = park.map(|wall| Park {
+                wall: Timestamp::from_nanos(wall),
+                in_flight: ticks(7),
+            });
             let window = Window {
-                parked,
-                parked_in_flight: with.min(parked),
-                park: park.map(|wall| Park { wall, in_flight: 7 }),
+                parked: Nanos::from_nanos(parked),
+                parked_in_flight: Nanos::from_nanos(with.min(parked)),
+                park,
                 ..Window::default()
             };
-            let now = Reading { wall, cpu, delay, switches: 0 };
-            let times = window.settle(&now, in_flight, || not_blocked);
-            prop_assert_eq!(times.total(), wall);
+            let now = Counters {
+                wall: Timestamp::from_nanos(wall),
+                cpu: Nanos::from_nanos(cpu),
+                delay: Nanos::from_nanos(delay),
+                switches: 0,
+            };
+            let times = window.settle(&now, ticks(in_flight), || Nanos::from_nanos(not_blocked));
+            prop_assert_eq!(times.total(), Nanos::from_nanos(wall));
         }
     }
 }

@@ -1,53 +1,39 @@
 //! The worker threads of a tokio runtime, which register themselves.
 //!
-//! Runtime and worker are what tokio tells of the thread that calls a hook. A worker is not a thread
-//! for ever: in `block_in_place` its thread gives the worker to another one and goes on as a thread
-//! of the blocking pool, and no hook is called. The other thread *takes over* when it first marks
-//! something; from then on the time of the first one counts no more.
+//! In its hooks, tokio says to which runtime and worker the calling thread belongs. A worker does not
+//! stay on one thread: in `block_in_place` the thread hands the worker to another one and goes on as a
+//! thread of the blocking pool, and tokio calls no hook for it
+//! (tokio/src/runtime/scheduler/multi_thread/worker.rs, `block_in_place`). The other thread *replaces*
+//! the first one when it first marks something; from then on the time of the first one no longer
+//! counts.
 
 use std::cell::RefCell;
 use std::sync::Arc;
 
-use tokio::runtime::{Builder, Handle, Id, worker_index};
+use tokio::runtime::Builder;
 
 use super::clock::{self, Clock};
-use super::kernel;
 use super::registry::Registry;
+use super::units::Timestamp;
+use super::worker_id::WorkerId;
 
 thread_local! {
-    /// Of every thread that a runtime with [`Workers`] has started, its blocking pool's as well.
+    /// Set on every thread that a runtime with [`Workers`] has started, those of its blocking pool
+    /// included.
     static STARTED: RefCell<Option<Started>> = const { RefCell::new(None) };
 }
 
-/// The start of a runtime's thread.
+/// Start of a runtime's thread.
 #[derive(Debug)]
 struct Started {
     workers: Workers,
-    /// When, in nanoseconds of `CLOCK_MONOTONIC`.
-    at: u64,
+    at: Timestamp,
 }
 
-/// One worker of one runtime.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Key {
-    runtime: Id,
-    /// Its number in that runtime.
-    pub(super) worker: usize,
-}
-
-impl Key {
-    /// The worker that the calling thread is, if it is one.
-    fn of_this_thread() -> Option<Self> {
-        let runtime = Handle::try_current().ok()?.id();
-        let worker = worker_index()?;
-        Some(Self { runtime, worker })
-    }
-}
-
-/// Registers the workers of tokio runtimes, and marks where they park.
+/// Hooks that register the workers of tokio runtimes, and mark where they park.
 ///
-/// For those who have hooks of their own; everyone else calls [`Registry::instrument`]. tokio keeps
-/// one callback a hook, the last one set, so theirs has to call these:
+/// For applications with hooks of their own; all others call [`Registry::instrument`]. tokio keeps
+/// one callback per hook, the last one set, so theirs has to call these:
 ///
 /// ```
 /// use thread_states::Registry;
@@ -56,7 +42,7 @@ impl Key {
 /// let (started, parks, unparks) = (workers.clone(), workers.clone(), workers);
 /// let runtime = tokio::runtime::Builder::new_multi_thread()
 ///     .on_thread_start(move || {
-///         // What one does oneself comes here, and in the others.
+///         // The application's own code comes here, and in the others.
 ///         started.thread_started();
 ///     })
 ///     .on_thread_park(move || parks.park())
@@ -70,22 +56,22 @@ pub struct Workers {
 }
 
 impl Workers {
-    /// To be called from `on_thread_start`. A thread of the blocking pool is started in the same way
-    /// as a worker, so it is registered only when it proves to be a worker, as from its start.
+    /// Has to be called from `on_thread_start`. tokio starts threads of the blocking pool in the same
+    /// way as workers, so a thread is registered only when it proves to be a worker, as from its start.
     pub fn thread_started(&self) {
         let started = Started {
             workers: self.clone(),
-            at: kernel::now(),
+            at: Timestamp::now(),
         };
         let _ = STARTED.try_with(|here| here.replace(Some(started)));
     }
 
-    /// To be called from `on_thread_park`.
+    /// Has to be called from `on_thread_park`.
     pub fn park(&self) {
         self.mark(Clock::park);
     }
 
-    /// To be called from `on_thread_unpark`.
+    /// Has to be called from `on_thread_unpark`.
     pub fn unpark(&self) {
         self.mark(Clock::unpark);
     }
@@ -95,19 +81,22 @@ impl Workers {
             // A thread may drive one runtime after the other.
             let ours = Arc::ptr_eq(clock.in_flight(), self.registry.in_flight());
             let counts = ours && clock.counts();
-            counts.then(|| mark(clock)).is_some()
+            if counts {
+                mark(clock);
+            }
+            counts
         });
-        if marked != Some(true) {
+        if !marked.unwrap_or(false) {
             self.register_this_thread();
             clock::with(mark);
         }
     }
 
     fn register_this_thread(&self) {
-        if let Some(key) = Key::of_this_thread() {
+        if let Some(id) = WorkerId::of_this_thread() {
             let started = STARTED.try_with(|here| here.borrow().as_ref().map(|start| start.at));
             let started = started.ok().flatten();
-            self.registry.register_worker(key, started);
+            self.registry.register_worker(id, started);
         }
     }
 
@@ -123,7 +112,7 @@ impl Workers {
 /// Registers the calling thread if it is the worker of a runtime with [`Workers`] and has not marked
 /// anything yet.
 pub(super) fn register_this_thread() {
-    // A thread of the blocking pool has no index here.
+    // A thread of the blocking pool is not a worker, so this does nothing there.
     let _ = STARTED.try_with(|here| {
         if let Some(Started { workers, .. }) = &*here.borrow() {
             workers.register_this_thread();
@@ -132,9 +121,9 @@ pub(super) fn register_this_thread() {
 }
 
 impl Registry {
-    /// Has the workers of the runtime that `builder` builds register themselves, and marks where
-    /// they park; together they serve the requests of [`Self::in_flight`]. It does for a
-    /// current-thread runtime what it does for a multi-thread one.
+    /// Makes the workers of the runtime that `builder` builds register themselves, and marks where
+    /// they park; together they serve the requests of [`Self::in_flight`]. Works for current-thread
+    /// and multi-thread runtimes.
     ///
     /// ```
     /// use thread_states::Registry;
@@ -147,64 +136,26 @@ impl Registry {
     /// ```
     ///
     /// A worker's index is the number that tokio gave it, or the lowest free one if a thread of
-    /// another runtime has that. It is registered as from the start of its thread, when it first
-    /// parks or works for a route, and until its thread ends; the thread that drives a current-thread
-    /// runtime from its first park, and until *it* ends. Threads of the blocking pool are not
+    /// another runtime has that. A worker is registered when it first parks or works for a route, as
+    /// from the start of its thread, until its thread ends; the thread that drives a current-thread
+    /// runtime from its first park until it ends. Threads of the blocking pool are not
     /// registered, nor is the one that waits in `block_on` of a multi-thread runtime.
     ///
-    /// This sets `on_thread_start`, `on_thread_park` and `on_thread_unpark`, in place of what was set
-    /// before: tokio keeps one callback for each. Who has others calls them from there, see
-    /// [`Workers`].
+    /// This sets `on_thread_start`, `on_thread_park` and `on_thread_unpark`, and replaces earlier
+    /// callbacks: tokio keeps one for each. An application that has others calls [`Workers`] from
+    /// them.
     ///
-    /// In `block_in_place` a worker goes on in another thread, and tokio does not say so. Until that
-    /// one first parks or works for a route, the thread that blocks is shown in its place.
+    /// In `block_in_place` a worker moves to another thread, and tokio calls no hook. Until that
+    /// thread first parks or works for a route, the thread that blocks is reported in its place.
     pub fn instrument(&self, builder: &mut Builder) {
         self.workers().set_hooks(builder);
     }
 
-    /// What [`Self::instrument`] sets as hooks, for those who have their own.
+    /// Returns the hooks that [`Self::instrument`] sets, for applications with hooks of their own.
     #[must_use]
     pub fn workers(&self) -> Workers {
         Workers {
             registry: self.clone(),
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::sync::Barrier;
-    use std::thread;
-
-    use super::super::index;
-    use super::*;
-
-    #[test]
-    fn a_worker_bears_its_number_unless_another_thread_does() {
-        let registry = Registry::new("test", []);
-        let runtimes = [(); 2].map(|()| Builder::new_current_thread().build().unwrap());
-        let ids = runtimes.each_ref().map(|runtime| runtime.handle().id());
-        let all_registered = Barrier::new(2);
-        let register = |runtime| {
-            registry.register_worker(Key { runtime, worker: 2 }, None);
-            all_registered.wait();
-            index().unwrap()
-        };
-        let register = &register;
-        thread::scope(|scope| {
-            let threads = ids.map(|id| scope.spawn(move || register(id)));
-            let mut indices = threads.map(|thread| thread.join().unwrap());
-            indices.sort_unstable();
-            assert_eq!(indices, [0, 2]);
-        });
-        // Whoever has ended leaves its index to others.
-        thread::scope(|scope| {
-            let again = scope.spawn(|| {
-                let [runtime, _] = ids;
-                registry.register_worker(Key { runtime, worker: 2 }, None);
-                index()
-            });
-            assert_eq!(again.join().unwrap(), Some(2));
-        });
     }
 }

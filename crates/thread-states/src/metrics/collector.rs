@@ -9,7 +9,7 @@ use super::list::{
     ACTIVE_REQUESTS, HTTP_ROUTE, Metric, MetricKind, ROUTE_AWAIT_SECONDS, ROUTE_POLL_SECONDS,
     SERVER, STATE, THREAD, THREAD_STATE_SECONDS, THREAD_WALL_SECONDS,
 };
-use crate::accounting::{Registry, State, seconds};
+use crate::accounting::{Registry, State};
 
 /// Collector of the metrics that are computed from a [`Registry`] during the scrape.
 #[derive(Debug, Clone)]
@@ -83,7 +83,7 @@ impl Families {
             let index = thread.index.to_string();
             let thread_label = (THREAD, index.as_str());
             self.walls
-                .add(&[server, thread_label], seconds(thread.wall));
+                .add(&[server, thread_label], thread.wall.as_secs_f64());
             for state in State::ALL {
                 let labels = [server, thread_label, (STATE, state.as_str())];
                 self.states.add(&labels, thread.times.seconds(state));
@@ -93,14 +93,15 @@ impl Families {
         let routes = (!reading.threads.is_empty()).then(|| registry.routes().iter());
         for (route, times) in routes.into_iter().flatten().zip(&reading.routes) {
             let route = (HTTP_ROUTE, route);
-            self.awaits.add(&[server, route], seconds(times.awaited));
+            self.awaits
+                .add(&[server, route], times.awaited.as_secs_f64());
             for (state, held) in [
                 (State::Running, times.held.running),
                 (State::Runnable, times.held.runnable),
                 (State::Blocked, times.held.blocked),
             ] {
                 let labels = [server, route, (STATE, state.as_str())];
-                self.polls.add(&labels, seconds(held));
+                self.polls.add(&labels, held.as_secs_f64());
             }
         }
         self.active

@@ -21,7 +21,7 @@ use prometheus::core::{Collector, Desc};
 use prometheus::proto::MetricFamily;
 use tokio::runtime::Builder;
 
-pub use layer::{RequestLayer, RequestService, ResponseFuture, Waits};
+pub use layer::{RequestLayer, RequestService, ResponseFuture, ThreadModel};
 
 use crate::accounting::Registry;
 use collector::ServerCollector;

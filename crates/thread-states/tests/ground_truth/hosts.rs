@@ -57,7 +57,7 @@ impl Host {
                 }
             });
             let since = Instant::now();
-            while registry.states().is_empty() {
+            while registry.read().threads.is_empty() {
                 assert!(since.elapsed() < Duration::from_secs(10), "no thread");
                 thread::sleep(Duration::from_millis(1));
             }

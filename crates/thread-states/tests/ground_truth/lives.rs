@@ -5,7 +5,7 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 
-use thread_states::{self, InFlight, Registry, State};
+use thread_states::{InFlight, Nanos, Registry, State};
 
 use super::own::{compute, spin};
 use super::{SECOND, alone};
@@ -19,15 +19,15 @@ fn a_route_is_not_charged_for_what_the_thread_did_before_it() {
                 let _registration = registry.register(0, InFlight::new());
                 // A client that is slow to say what it wants.
                 thread::sleep(SECOND / 2);
-                thread_states::hold(0, false);
+                let hold = thread_states::hold(0);
                 compute(SECOND / 2);
-                thread_states::release(0, false).unwrap()
+                hold.release().unwrap()
             });
             worker.join().unwrap()
         });
         let route = registry.read().routes[0].held;
         for held in [held, route] {
-            let running = Duration::from_nanos(held.running);
+            let running = Duration::from(held.running);
             assert!(running >= SECOND * 9 / 20, "{held:?}");
             assert!(held.blocked <= held.running / 5, "{held:?}");
         }
@@ -38,7 +38,7 @@ fn a_route_is_not_charged_for_what_the_thread_did_before_it() {
 fn threads_that_come_and_go_add_up_under_their_index() {
     alone(|| {
         let registry = Registry::new("test", []);
-        let mut before = 0;
+        let mut before = Nanos::ZERO;
         for _ in 0..100 {
             thread::scope(|scope| {
                 scope.spawn(|| {
@@ -48,18 +48,15 @@ fn threads_that_come_and_go_add_up_under_their_index() {
             });
             let thread = registry.read().threads[0];
             assert!(
-                thread.wall >= before + 2_000_000,
-                "{} ns after {before}",
+                thread.wall >= before + Nanos::from_millis(2),
+                "{:?} after {before:?}",
                 thread.wall
             );
             assert_eq!(thread.times.total(), thread.wall);
             before = thread.wall;
         }
         let blocked = registry.read().threads[0].times[State::Blocked];
-        assert!(
-            blocked as f64 > 0.5 * before as f64,
-            "{blocked} of {before}"
-        );
+        assert!(blocked > before / 2, "{blocked:?} of {before:?}");
         // Nothing goes on after the last of them.
         thread::sleep(Duration::from_millis(20));
         assert_eq!(registry.read().threads[0].wall, before);
@@ -80,7 +77,7 @@ fn a_thread_that_is_gone_without_a_word_stands_where_it_was_last_seen() {
         });
         let last_seen = loop {
             match registry.read().threads.first() {
-                Some(thread) if thread.wall > 10_000_000 => break *thread,
+                Some(thread) if thread.wall > Nanos::from_millis(10) => break *thread,
                 _ => thread::sleep(Duration::from_millis(1)),
             }
         };
@@ -108,9 +105,9 @@ fn a_route_is_not_charged_for_short_blocking_between_its_holds() {
                     thread::sleep(part); // a task of no route
                     thread_states::park();
                     thread_states::unpark();
-                    thread_states::hold(0, false);
+                    let hold = thread_states::hold(0);
                     spin(part);
-                    thread_states::release(0, false);
+                    drop(hold);
                     thread_states::park();
                     thread_states::unpark();
                 }
@@ -126,18 +123,21 @@ fn a_thread_that_works_for_a_route_does_not_wait_for_work() {
     alone(|| {
         let registry = Registry::new("test", ["/".to_owned()]);
         let _registration = registry.join();
-        thread_states::hold(0, false);
+        let hold = thread_states::hold(0);
         let parked = thread_states::parked();
         thread::sleep(SECOND / 20);
         let reading = registry.read();
         drop(parked);
-        let held = thread_states::release(0, false).unwrap();
+        let held = hold.release().unwrap();
         let blocked = [
             reading.threads[0].times[State::Blocked],
             reading.routes[0].held.blocked,
             held.blocked,
         ];
-        assert!(blocked.iter().all(|ns| *ns >= 45_000_000), "{blocked:?}");
+        assert!(
+            blocked.iter().all(|time| *time >= Nanos::from_millis(45)),
+            "{blocked:?}"
+        );
     });
 }
 
@@ -151,16 +151,21 @@ fn threads_that_come_and_go_unseen_leave_nothing_open() {
             thread::scope(|scope| {
                 scope.spawn(|| {
                     let _registration = registry.register(0, InFlight::new());
-                    thread_states::hold(0, false);
+                    let _hold = thread_states::hold(0);
                     thread::sleep(Duration::from_millis(1));
-                    thread_states::release(0, false);
                 });
             });
         }
         assert!(open() <= before + 10, "{} after {before}", open());
         let reading = registry.read();
-        assert!(reading.threads[0].wall >= 100_000_000, "{reading:?}");
-        assert!(reading.routes[0].held.blocked >= 90_000_000, "{reading:?}");
+        assert!(
+            reading.threads[0].wall >= Nanos::from_millis(100),
+            "{reading:?}"
+        );
+        assert!(
+            reading.routes[0].held.blocked >= Nanos::from_millis(90),
+            "{reading:?}"
+        );
         assert_eq!(registry.read(), reading);
     });
 }

@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use thread_states::{Registry, State, ThreadReading, Times};
+use thread_states::{Nanos, Registry, State, ThreadReading, Times};
 
 /// What the states gained between two readings.
 pub(crate) fn gains(before: &ThreadReading, after: &ThreadReading) -> Times {
@@ -28,8 +28,8 @@ pub(crate) fn watch(registry: &Registry, done: &AtomicBool) -> f64 {
                 "{state:?} decreased: {next:?} after {last:?}"
             );
         }
-        let difference = next.times.total().abs_diff(next.wall);
-        sum_error = sum_error.max(difference as f64 / next.wall as f64);
+        let [total, wall] = [next.times.total(), next.wall].map(Nanos::as_secs_f64);
+        sum_error = sum_error.max((total - wall).abs() / wall);
         last = next;
         thread::sleep(Duration::from_millis(10));
     }

@@ -4,7 +4,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use thread_states::{self, Registry, State, Times};
+use thread_states::{
+    HoldEnd, HoldStart, Nanos, Registry, State, Times, Timestamp, hold_at, release_at,
+};
 use tokio::runtime::{Builder, Runtime};
 use tokio::task::{block_in_place, spawn_blocking};
 
@@ -28,7 +30,7 @@ fn runtime(registry: &Registry, workers: usize) -> Runtime {
 /// A runtime as above whose workers have all parked.
 fn warm_runtime(registry: &Registry, workers: usize) -> Runtime {
     let runtime = runtime(registry, workers);
-    until(|| registry.states().len() == workers);
+    until(|| registry.read().states().len() == workers);
     runtime
 }
 
@@ -118,7 +120,7 @@ fn workers_idle_without_requests_and_await_with_them() {
         let _request = registry.in_flight().enter();
         let awaiting = gains(&registry, || thread::sleep(5 * TENTH));
         assert_seconds(&awaiting, State::Awaiting, 0.95..1.05);
-        assert_eq!(idle[State::Blocked] + awaiting[State::Blocked], 0);
+        assert_eq!(idle[State::Blocked] + awaiting[State::Blocked], Nanos::ZERO);
     });
 }
 
@@ -134,7 +136,7 @@ fn a_worker_that_computes_or_blocks_before_it_ever_parked_is_counted_from_its_st
                 thread::sleep(2 * TENTH);
             }))
             .unwrap();
-        until(|| !registry.states().is_empty());
+        until(|| !registry.read().states().is_empty());
         let times = total(&registry);
         assert_seconds(&times, State::Blocked, 0.19..0.3);
         let busy = times.seconds(State::Running) + times.seconds(State::Runnable);
@@ -148,9 +150,8 @@ fn a_route_that_blocks_a_worker_before_it_ever_parked_is_named_meanwhile() {
         let registry = Registry::new("test", ["/blocking".to_owned()]);
         let runtime = runtime(&registry, 1);
         let task = runtime.spawn(async {
-            thread_states::hold(0, false);
+            let _hold = thread_states::hold(0);
             thread::sleep(5 * TENTH);
-            thread_states::release(0, false);
         });
         thread::sleep(3 * TENTH);
         let reading = registry.read();
@@ -158,8 +159,11 @@ fn a_route_that_blocks_a_worker_before_it_ever_parked_is_named_meanwhile() {
             reading.routes[0].held.blocked,
             reading.threads[0].times[State::Blocked],
         ];
-        assert!(thread >= 200_000_000, "{reading:?}");
-        assert!(route as f64 >= 0.99 * thread as f64, "{reading:?}");
+        assert!(thread >= Nanos::from_millis(200), "{reading:?}");
+        assert!(
+            route.as_secs_f64() >= 0.99 * thread.as_secs_f64(),
+            "{reading:?}"
+        );
         runtime.block_on(task).unwrap();
     });
 }
@@ -206,7 +210,7 @@ fn stolen_tasks_count_where_they_ran() {
         }
         // A wait that began on one worker and ended on the other goes on no more.
         let route = after.routes[0];
-        assert!(route.held.running > 200_000_000, "{route:?}");
+        assert!(route.held.running > Nanos::from_millis(200), "{route:?}");
         thread::sleep(TENTH / 5);
         assert_eq!(registry.read().routes[0].awaited, route.awaited);
     });
@@ -214,16 +218,16 @@ fn stolen_tasks_count_where_they_ran() {
 
 /// Computes for a route, lets others have the worker, and computes again. Tells where, and how much.
 async fn task_of_a_route() -> [(usize, Duration); 2] {
-    let compute_here = |awaited, awaits| {
+    let compute_here = |start, end| {
         let begun = cpu_time();
-        thread_states::hold(0, awaited);
+        hold_at(Timestamp::now(), 0, start);
         compute(Duration::from_millis(2));
-        thread_states::release(0, awaits);
+        release_at(Timestamp::now(), 0, end);
         (thread_states::index().unwrap(), cpu_time() - begun)
     };
-    let first = compute_here(false, true);
+    let first = compute_here(HoldStart::New, HoldEnd::Awaits);
     tokio::task::yield_now().await;
-    [first, compute_here(true, false)]
+    [first, compute_here(HoldStart::AfterAwait, HoldEnd::Done)]
 }
 
 #[test]
@@ -258,14 +262,14 @@ fn a_worker_goes_on_in_another_thread_while_its_own_blocks_in_place() {
             let gains = gains(&registry, || {
                 runtime.block_on(async {
                     let blocks = tokio::spawn(async {
-                        thread_states::hold(0, false);
+                        hold_at(Timestamp::now(), 0, HoldStart::New);
                         spin(TENTH);
                         block_in_place(|| thread::sleep(5 * TENTH));
-                        thread_states::release(0, true);
+                        release_at(Timestamp::now(), 0, HoldEnd::Awaits);
                     });
                     blocks.await.unwrap();
                     let registry = registry.clone();
-                    tokio::spawn(async move { registry.end_await(thread_states::now(), 0) })
+                    tokio::spawn(async move { registry.end_await(Timestamp::now(), 0) })
                         .await
                         .unwrap();
                 });
@@ -274,18 +278,18 @@ fn a_worker_goes_on_in_another_thread_while_its_own_blocks_in_place() {
             });
             assert_seconds(&gains, State::Awaiting, 1.8..2.4);
             assert_seconds(&gains, State::Blocked, 0.0..0.05);
-            assert_eq!(registry.states().len(), 2);
+            assert_eq!(registry.read().states().len(), 2);
         }
         // Its route waited without a worker, and does so no more.
         let route = registry.read().routes[0];
         assert!(
-            (1_300_000_000..1_700_000_000).contains(&route.awaited),
+            (1.3..1.7).contains(&route.awaited.as_secs_f64()),
             "{route:?}"
         );
-        assert!(route.held.blocked < 100_000_000, "{route:?}");
+        assert!(route.held.blocked < Nanos::from_millis(100), "{route:?}");
         // What it computed before that counts, too.
         let busy = route.held.running + route.held.runnable;
-        assert!((250_000_000..450_000_000).contains(&busy), "{route:?}");
+        assert!((0.25..0.45).contains(&busy.as_secs_f64()), "{route:?}");
         thread::sleep(TENTH);
         assert_eq!(registry.read().routes[0].awaited, route.awaited);
     });
@@ -314,7 +318,7 @@ fn a_worker_that_takes_its_place_back_counts_again() {
             });
             thread::sleep(5 * TENTH);
         });
-        assert_eq!(registry.states().len(), 1);
+        assert_eq!(registry.read().states().len(), 1);
         assert_seconds(&gains, State::Awaiting, 0.5..1.5);
         let now = gained(total(&registry), {
             thread::sleep(TENTH);
@@ -330,12 +334,11 @@ fn a_worker_that_takes_its_place_back_is_named_with_its_route_at_once() {
         let registry = Registry::new("test", ["/".to_owned(), "/blocking".to_owned()]);
         let runtime = warm_runtime(&registry, 1);
         let in_place = |time| {
-            thread_states::hold(0, false);
+            let hold = thread_states::hold(0);
             block_in_place(|| thread::sleep(time));
-            thread_states::release(0, false);
+            drop(hold);
             // The task goes on, and without the worker.
-            thread_states::hold(0, false);
-            thread_states::release(0, false);
+            drop(thread_states::hold(0));
         };
         runtime
             .block_on(runtime.spawn(async move { in_place(TENTH) }))
@@ -344,21 +347,32 @@ fn a_worker_that_takes_its_place_back_is_named_with_its_route_at_once() {
         thread::sleep(TENTH);
         runtime.spawn(async move {
             tokio::spawn(async {
-                thread_states::hold(1, false);
+                let _hold = thread_states::hold(1);
                 thread::sleep(5 * TENTH);
-                thread_states::release(1, false);
             });
             in_place(8 * TENTH);
         });
         thread::sleep(3 * TENTH);
         let reading = registry.read();
-        assert!(reading.routes[1].held.blocked >= 200_000_000, "{reading:?}");
-        assert!(reading.routes[0].held.blocked <= 50_000_000, "{reading:?}");
+        assert!(
+            reading.routes[1].held.blocked >= Nanos::from_millis(200),
+            "{reading:?}"
+        );
+        assert!(
+            reading.routes[0].held.blocked <= Nanos::from_millis(50),
+            "{reading:?}"
+        );
         thread::sleep(8 * TENTH);
         let reading = registry.read();
-        assert!(reading.routes[1].held.blocked >= 490_000_000, "{reading:?}");
-        assert!(reading.routes[0].awaited >= 600_000_000, "{reading:?}");
-        assert_eq!(registry.states().len(), 1);
+        assert!(
+            reading.routes[1].held.blocked >= Nanos::from_millis(490),
+            "{reading:?}"
+        );
+        assert!(
+            reading.routes[0].awaited >= Nanos::from_millis(600),
+            "{reading:?}"
+        );
+        assert_eq!(registry.read().states().len(), 1);
         assert_eq!(reading.threads.len(), 1);
         assert_eq!(reading.threads[0].times.total(), reading.threads[0].wall);
     });
@@ -372,10 +386,13 @@ fn workers_end_with_their_runtime_and_the_next_ones_go_on_under_their_index() {
             let runtime = warm_runtime(&registry, 2);
             thread::sleep(TENTH);
             drop(runtime);
-            assert!(registry.states().is_empty());
+            assert!(registry.read().states().is_empty());
             let ended = total(&registry);
             assert_eq!(registry.read().threads.len(), 2);
-            assert!(ended.total() >= round * 200_000_000, "{ended:?}");
+            assert!(
+                ended.total() >= Nanos::from_millis(round * 200),
+                "{ended:?}"
+            );
             thread::sleep(TENTH / 5);
             assert_eq!(total(&registry), ended);
         }
@@ -390,9 +407,12 @@ fn a_worker_that_still_blocks_when_its_runtime_is_left_is_counted_to_its_end() {
         runtime.spawn(async { thread::sleep(5 * TENTH) });
         thread::sleep(TENTH);
         runtime.shutdown_background();
-        until(|| registry.states().len() == 1);
-        assert_eq!(registry.states().into_values().next(), Some(State::Blocked));
-        until(|| registry.states().is_empty());
+        until(|| registry.read().states().len() == 1);
+        assert_eq!(
+            registry.read().states().into_values().next(),
+            Some(State::Blocked)
+        );
+        until(|| registry.read().states().is_empty());
         let times = total(&registry);
         assert_seconds(&times, State::Blocked, 0.49..0.6);
         thread::sleep(TENTH / 5);
@@ -418,8 +438,11 @@ fn two_runtimes_of_one_process_are_told_apart() {
 
         // Those of one registry have an index each.
         let _third = runtime(&one, 2);
-        until(|| one.states().len() == 3);
-        assert_eq!(one.states().into_keys().collect::<Vec<_>>(), [0, 1, 2]);
+        until(|| one.read().states().len() == 3);
+        assert_eq!(
+            one.read().states().into_keys().collect::<Vec<_>>(),
+            [0, 1, 2]
+        );
     });
 }
 
@@ -430,7 +453,7 @@ fn one_builder_may_build_two_runtimes() {
         let mut builder = Builder::new_multi_thread();
         registry.instrument(&mut builder);
         let _two = [(); 2].map(|()| builder.worker_threads(2).build().unwrap());
-        until(|| registry.states().len() == 4);
+        until(|| registry.read().states().len() == 4);
         let idle = gains(&registry, || thread::sleep(2 * TENTH));
         assert_seconds(&idle, State::Idle, 0.7..0.9);
     });
@@ -468,8 +491,8 @@ fn a_thread_that_drives_one_runtime_after_the_other_is_of_the_last_one() {
             registry.instrument(&mut builder);
             let runtime = builder.enable_all().build().unwrap();
             runtime.block_on(async { tokio::time::sleep(TENTH).await });
-            assert_eq!(registry.states().len(), 1);
+            assert_eq!(registry.read().states().len(), 1);
         }
-        assert!(registries[0].states().is_empty());
+        assert!(registries[0].read().states().is_empty());
     });
 }

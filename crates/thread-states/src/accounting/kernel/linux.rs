@@ -1,12 +1,23 @@
-//! Where a thread's counters stand on Linux.
+//! Where Linux keeps a thread's counters.
 //!
-//! | source | what it costs (2-vCPU guest, Linux 6.18) |
-//! |---|---|
-//! | `CLOCK_MONOTONIC` | 21 ns |
-//! | `CLOCK_THREAD_CPUTIME_ID` | 0.3 to 0.5 µs |
-//! | `schedstat`, read on a kept descriptor | 0.5 to 0.9 µs |
-//! | `getrusage(RUSAGE_THREAD)` | 0.3 µs |
-//! | `status` of another thread | 20 µs: read only where nothing else tells |
+//! | source | what it is | cost (2-vCPU guest, Linux 6.18) |
+//! |---|---|---|
+//! | `CLOCK_MONOTONIC` | wall time, read in user space (vDSO) | 21 ns |
+//! | `CLOCK_THREAD_CPUTIME_ID` | CPU time | 0.3 to 0.5 µs |
+//! | `/proc/self/task/<tid>/schedstat`, on a kept descriptor | run-queue delay | 0.5 to 0.9 µs |
+//! | `getrusage(RUSAGE_THREAD)` | own voluntary context switches | 0.3 µs |
+//! | `/proc/self/task/<tid>/status` | another thread's switches and state | 20 µs: only where nothing else can tell |
+//!
+//! They differ in when they move:
+//!
+//! * The CPU clock is exact at each read: the kernel adds the time slice that is under way
+//!   (`task_sched_runtime` in kernel/sched/core.c, called from kernel/time/posix-cpu-timers.c).
+//! * The delay is not: a wait in the run queue is added when the thread gets a CPU
+//!   (`sched_info_arrive` in kernel/sched/stats.h), so 300 ms of waiting appear at once at their end.
+//! * Time stolen by the hypervisor is in neither of them: CPU time is counted on a clock that leaves it
+//!   out (`update_rq_clock_task` in kernel/sched/core.c), and the thread is in no run queue meanwhile.
+//! * A context switch is voluntary if the thread left the CPU to sleep (`nvcsw` in `__schedule`,
+//!   kernel/sched/core.c). A thread that was only preempted has not blocked.
 
 use std::fs::{self, File};
 use std::io;
@@ -14,10 +25,15 @@ use std::io;
 use rustix::thread::gettid;
 use rustix::time::{ClockId, Timespec, clock_gettime};
 
-use super::{Reading, Status, Unsupported};
+use super::super::units::{Nanos, Timestamp};
+use super::counters::{Activity, Counters, Status};
+use super::support::Unsupported;
 
-pub(super) fn now() -> u64 {
-    nanoseconds(clock_gettime(ClockId::Monotonic))
+/// A reader that took longer than this between two clocks has lost the CPU in between.
+const INTERRUPTED: Nanos = Nanos::from_micros(50);
+
+pub(super) fn now() -> Timestamp {
+    Timestamp::from_nanos(nanoseconds(clock_gettime(ClockId::Monotonic)))
 }
 
 fn nanoseconds(time: Timespec) -> u64 {
@@ -29,7 +45,7 @@ fn nanoseconds(time: Timespec) -> u64 {
 #[derive(Debug)]
 pub(in super::super) struct Source {
     tid: i32,
-    /// `None` where the kernel keeps no such statistics: the delay then stays 0.
+    /// `None` where the kernel keeps no such statistics (no `CONFIG_SCHED_INFO`): the delay then stays 0.
     schedstat: Option<File>,
 }
 
@@ -38,7 +54,7 @@ impl Source {
     ///
     /// # Errors
     ///
-    /// Never; elsewhere they cannot be had.
+    /// None on Linux.
     pub(in super::super) fn of_this_thread() -> Result<Self, Unsupported> {
         let tid = gettid().as_raw_nonzero().get();
         let schedstat = File::open(format!("/proc/self/task/{tid}/schedstat"))
@@ -50,37 +66,37 @@ impl Source {
     }
 
     /// Reads the counters of the calling thread, which must be this source's, at `wall`.
-    pub(in super::super) fn read_own(&self, wall: u64) -> Reading {
+    pub(in super::super) fn read_own(&self, wall: Timestamp) -> Counters {
         let cpu = nanoseconds(clock_gettime(ClockId::ThreadCPUTime));
-        Reading {
+        Counters {
             wall,
-            cpu,
+            cpu: Nanos::from_nanos(cpu),
             delay: self.delay(),
             switches: own_switches(),
         }
     }
 
-    /// Reads clock and delay of a thread from another one; leaves `switches` at 0.
+    /// Reads CPU time and delay of a thread from another one; leaves `switches` at 0.
     ///
     /// # Errors
     ///
     /// When the thread has ended.
-    pub(in super::super) fn read_other(&self) -> io::Result<Reading> {
+    pub(in super::super) fn read_other(&self) -> io::Result<Counters> {
         const ATTEMPTS: usize = 8;
-        let mut reading = self.read_other_once()?;
+        let mut counters = self.read_other_once()?;
         for _ in 1..ATTEMPTS {
-            // The reader itself may lose the CPU between the two clocks. Where it takes this long
-            // each time (traced, emulated), a coarse reading is better than none.
-            if now().saturating_sub(reading.wall) < 50_000 {
+            // Where every attempt takes this long (traced, emulated), a coarse reading is better
+            // than none.
+            if counters.wall.elapsed() < INTERRUPTED {
                 break;
             }
-            reading = self.read_other_once()?;
+            counters = self.read_other_once()?;
         }
-        Ok(reading)
+        Ok(counters)
     }
 
-    fn read_other_once(&self) -> io::Result<Reading> {
-        Ok(Reading {
+    fn read_other_once(&self) -> io::Result<Counters> {
+        Ok(Counters {
             wall: now(),
             cpu: cpu_clock(self.tid)?,
             delay: self.delay(),
@@ -88,7 +104,8 @@ impl Source {
         })
     }
 
-    /// What `status` says of another thread; `None` when it has ended.
+    /// Reads switches and state of another thread from `status`
+    /// (Documentation/filesystems/proc.rst); `None` when the thread has ended.
     pub(in super::super) fn status_of_other(&self) -> Option<Status> {
         let text = fs::read_to_string(format!("/proc/self/task/{}/status", self.tid)).ok()?;
         let field = |name: &str| {
@@ -97,14 +114,18 @@ impl Source {
         };
         Some(Status {
             switches: field("voluntary_ctxt_switches:")?.parse().ok()?,
-            runs: field("State:")? == "R",
+            activity: match field("State:")? {
+                "R" => Activity::Active,
+                _ => Activity::Asleep,
+            },
         })
     }
 
-    /// The second field of `schedstat`, in nanoseconds. The first one, CPU time, moves only at
-    /// ticks and switches and is not used.
-    fn delay(&self) -> u64 {
-        self.schedstat.as_ref().and_then(second_field).unwrap_or(0)
+    /// The second field of `schedstat` (Documentation/scheduler/sched-stats.rst). The first one, CPU
+    /// time, moves only at ticks and context switches, so it is not used.
+    fn delay(&self) -> Nanos {
+        let delay = self.schedstat.as_ref().and_then(second_field);
+        Nanos::from_nanos(delay.unwrap_or(0))
     }
 }
 
@@ -115,24 +136,25 @@ fn second_field(file: &File) -> Option<u64> {
     text.split_ascii_whitespace().nth(1)?.parse().ok()
 }
 
-/// The CPU clock of any thread of this process, in nanoseconds.
+/// CPU clock of any thread of this process.
 #[expect(unsafe_code, reason = "rustix has no clocks of other threads")]
-fn cpu_clock(tid: i32) -> io::Result<u64> {
-    // The clock's number as the kernel and `pthread_getcpuclockid` make it from a thread's:
+fn cpu_clock(tid: i32) -> io::Result<Nanos> {
+    // The clock's number, which the kernel and `pthread_getcpuclockid` derive from the thread's:
     // CPUCLOCK_SCHED (2) and CPUCLOCK_PERTHREAD_MASK (4), include/linux/posix-timers.h.
     let clock = (!tid << 3) | 6;
     let mut time = libc::timespec {
         tv_sec: 0,
         tv_nsec: 0,
     };
-    // SAFETY: `time` is valid for the write; an unknown clock is answered with EINVAL.
+    // SAFETY: `time` is valid for the write; the kernel rejects an unknown clock with EINVAL.
     if unsafe { libc::clock_gettime(clock, &raw mut time) } != 0 {
         return Err(io::Error::last_os_error());
     }
-    Ok(time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64)
+    let nanoseconds = time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64;
+    Ok(Nanos::from_nanos(nanoseconds))
 }
 
-/// How often the calling thread left the CPU of its own will.
+/// Number of voluntary context switches of the calling thread.
 #[expect(unsafe_code, reason = "rustix has no getrusage")]
 fn own_switches() -> u64 {
     // SAFETY: an `rusage` is plain integers, for which zero is a valid value.
@@ -150,6 +172,8 @@ mod tests {
 
     use super::*;
 
+    const BUSY: Nanos = Nanos::from_millis(5);
+
     #[test]
     fn own_and_other_thread_read_the_same_counters() {
         let (send, receive) = mpsc::channel();
@@ -157,7 +181,7 @@ mod tests {
         let worker = thread::spawn(move || {
             let source = Source::of_this_thread().unwrap();
             let begun = source.read_own(now()).cpu;
-            while source.read_own(now()).cpu - begun < 5_000_000 {}
+            while source.read_own(now()).cpu - begun < BUSY {}
             let own = source.read_own(now());
             send.send((source, own)).unwrap();
             let _ = ended.recv();
@@ -168,10 +192,7 @@ mod tests {
             thread::sleep(Duration::from_millis(1));
         }
         let other = source.read_other().unwrap();
-        assert!(
-            own.cpu >= 5_000_000 && other.cpu >= own.cpu,
-            "{own:?} {other:?}"
-        );
+        assert!(own.cpu >= BUSY && other.cpu >= own.cpu, "{own:?} {other:?}");
         assert!(other.wall > own.wall);
 
         drop(end);

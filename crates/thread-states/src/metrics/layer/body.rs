@@ -1,4 +1,4 @@
-//! A streamed answer, measured from frame to frame.
+//! A streamed response body, measured from frame to frame.
 
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -8,28 +8,28 @@ use bytes::Bytes;
 use http::StatusCode;
 use http_body::{Frame, SizeHint};
 
-use super::Exchange;
-use crate::accounting;
+use super::measured_request::MeasuredRequest;
+use crate::accounting::Timestamp;
 
-/// A streamed answer; the request ends with it.
+/// A streamed response body; the request ends with it.
 pub(super) struct MeasuredBody {
     inner: Body,
     status: StatusCode,
-    exchange: Option<Exchange>,
+    request: Option<MeasuredRequest>,
 }
 
 impl MeasuredBody {
-    pub(super) fn new(inner: Body, exchange: Exchange, status: StatusCode) -> Self {
+    pub(super) fn new(inner: Body, request: MeasuredRequest, status: StatusCode) -> Self {
         Self {
             inner,
             status,
-            exchange: Some(exchange),
+            request: Some(request),
         }
     }
 
-    fn finish(&mut self, now: u64) {
-        if let Some(exchange) = self.exchange.take() {
-            exchange.finish(self.status, now);
+    fn finish(&mut self, now: Timestamp) {
+        if let Some(request) = self.request.take() {
+            request.finish(self.status, now);
         }
     }
 }
@@ -42,12 +42,10 @@ impl http_body::Body for MeasuredBody {
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
-        let Self {
-            inner, exchange, ..
-        } = &mut *self;
+        let Self { inner, request, .. } = &mut *self;
         let mut poll = || Pin::new(&mut *inner).poll_frame(context);
-        let (frame, now) = match exchange {
-            Some(exchange) => exchange.poll(poll),
+        let (frame, now) = match request {
+            Some(request) => request.poll(poll),
             None => return poll(),
         };
         if matches!(frame, Poll::Ready(None | Some(Err(_)))) {
@@ -66,10 +64,10 @@ impl http_body::Body for MeasuredBody {
 }
 
 impl Drop for MeasuredBody {
-    /// An answer may end without its last frame being asked for, or because the client left.
+    /// A server need not poll for the end of the body, and the client may disconnect before it.
     fn drop(&mut self) {
-        if self.exchange.is_some() {
-            self.finish(accounting::now());
+        if self.request.is_some() {
+            self.finish(Timestamp::now());
         }
     }
 }

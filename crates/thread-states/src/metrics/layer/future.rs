@@ -10,31 +10,32 @@ use http_body::Body as _;
 use pin_project_lite::pin_project;
 
 use super::body::MeasuredBody;
-use super::{Exchange, timing};
-use crate::accounting;
+use super::measured_request::MeasuredRequest;
+use super::server_timing;
+use crate::accounting::Timestamp;
 
 const SERVER_TIMING: HeaderName = HeaderName::from_static("server-timing");
 
 pin_project! {
-    /// The future of [`super::RequestService`].
+    /// Future of [`RequestService`](super::RequestService).
     pub struct ResponseFuture<F> {
         #[pin]
         inner: F,
-        exchange: Option<Exchange>,
+        request: Option<MeasuredRequest>,
     }
 
     impl<F> PinnedDrop for ResponseFuture<F> {
         fn drop(this: Pin<&mut Self>) {
-            if let Some(exchange) = this.project().exchange.take() {
-                exchange.finish(status_without_answer(), accounting::now());
+            if let Some(request) = this.project().request.take() {
+                request.finish(status_without_response(), Timestamp::now());
             }
         }
     }
 }
 
-/// Under which status a request counts that was dropped before its answer: the handler panicked, or
-/// the client went away, for which nginx has the status 499.
-fn status_without_answer() -> StatusCode {
+/// Status of a request that was dropped before its response: the handler panicked, or the client
+/// disconnected, for which nginx has the status 499.
+fn status_without_response() -> StatusCode {
     if thread::panicking() {
         return StatusCode::INTERNAL_SERVER_ERROR;
     }
@@ -42,10 +43,10 @@ fn status_without_answer() -> StatusCode {
 }
 
 impl<F> ResponseFuture<F> {
-    pub(super) fn new(inner: F, exchange: Exchange) -> Self {
+    pub(super) fn new(inner: F, request: MeasuredRequest) -> Self {
         Self {
             inner,
-            exchange: Some(exchange),
+            request: Some(request),
         }
     }
 }
@@ -58,34 +59,32 @@ where
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
-        let Some(exchange) = this.exchange else {
+        let Some(request) = this.request else {
             return this.inner.poll(context);
         };
-        let (response, now) = exchange.poll(|| this.inner.poll(context));
+        let (response, now) = request.poll(|| this.inner.poll(context));
         let mut response = ready!(response)?;
-        // An answer in memory takes no more work.
+        // A response body in memory needs no more work of the handler.
         let in_memory = response.body().size_hint().exact().is_some();
         if in_memory {
-            exchange.end(now);
+            request.end(now);
         }
 
-        // A thread that is not registered could only tell zeroes.
-        if exchange.measures.server_timing && accounting::index().is_some() {
-            let (held, awaited) = exchange.span.so_far(now);
-            if let Some(value) = timing::header(exchange.queued, &held, awaited) {
-                response.headers_mut().insert(SERVER_TIMING, value);
-            }
+        if let Some(spent) = request.spent(now)
+            && let Some(value) = server_timing::header(&spent)
+        {
+            response.headers_mut().insert(SERVER_TIMING, value);
         }
-        let Some(exchange) = this.exchange.take() else {
+        let Some(request) = this.request.take() else {
             return Poll::Ready(Ok(response));
         };
+        let status = response.status();
         if in_memory {
-            exchange.finish(response.status(), now);
+            request.finish(status, now);
             return Poll::Ready(Ok(response));
         }
-        let status = response.status();
         Poll::Ready(Ok(
-            response.map(|body| Body::new(MeasuredBody::new(body, exchange, status)))
+            response.map(|body| Body::new(MeasuredBody::new(body, request, status)))
         ))
     }
 }

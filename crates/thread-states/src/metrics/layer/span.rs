@@ -1,53 +1,62 @@
-//! One request's hold on its thread, and its waits without one.
+//! Holds and awaits of one request.
 
 use std::task::Poll;
 
-use super::Waits;
-use crate::accounting::{self, Held, Registry};
+use super::thread_model::ThreadModel;
+use crate::accounting::{self, Held, HoldEnd, HoldStart, Nanos, Registry, Timestamp};
 
-/// One request's hold on its thread, and its waits without one; marked in the thread's clock as
-/// they happen, so that a scrape during a blocking call already names the route.
+/// Holds and awaits of one request, marked on the thread's clock as they happen: a scrape during a
+/// blocking call already names the route that blocks.
 ///
-/// Times are in nanoseconds of [`accounting::now`]; each is read once for all that happens then.
+/// A request of an event loop goes through many threads, and not all of them need be registered: a
+/// runtime may be dropped, with its requests, on any thread. A thread that is not registered cannot mark
+/// an await, so an await that it begins is in no counter. An await that a registered thread began has
+/// to end in the counters, too, or it would grow for ever: then the registry ends it.
 #[derive(Debug)]
 pub(super) struct Span {
+    /// Index of the route.
     pub(super) route: usize,
-    waits: Waits,
+    thread_model: ThreadModel,
     phase: Phase,
     held: Held,
-    awaited: u64,
+    awaited: Nanos,
 }
 
 #[derive(Debug, Clone, Copy)]
 enum Phase {
-    /// Neither held nor awaiting: before the first poll, and after the end.
+    /// Before the first poll, during a poll, or after the end.
     Out,
-    /// Holds the thread from poll to poll.
+    /// Holds the thread between polls, too.
     Holding,
     /// Waits without a thread.
-    Awaiting {
-        since: u64,
-        /// Whether the thread that left it there is registered, and so has marked it.
-        marked: bool,
-    },
+    Awaiting { since: Timestamp, begun: Await },
+}
+
+/// How an await began.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Await {
+    /// On a registered thread, which marked it.
+    Marked,
+    /// On a thread that is not registered.
+    Unmarked,
 }
 
 impl Span {
-    /// The span of a request to a route, given by its index.
-    pub(super) fn new(route: usize, waits: Waits) -> Self {
+    /// Creates the span of a request to a route, given by its index.
+    pub(super) fn new(route: usize, thread_model: ThreadModel) -> Self {
         Self {
             route,
-            waits,
+            thread_model,
             phase: Phase::Out,
             held: Held::default(),
-            awaited: 0,
+            awaited: Nanos::ZERO,
         }
     }
 
-    /// Begins it, just before the first poll.
-    pub(super) fn begin(&mut self, now: u64) {
-        if self.waits == Waits::WithThread {
-            accounting::hold_at(now, self.route, false);
+    /// Begins the span, just before the first poll.
+    pub(super) fn begin(&mut self, now: Timestamp) {
+        if self.thread_model == ThreadModel::ThreadPerRequest {
+            accounting::hold_at(now, self.route, HoldStart::New);
             self.phase = Phase::Holding;
         }
     }
@@ -55,47 +64,60 @@ impl Span {
     /// Polls a part of the request's work from `now` on, and returns the time after it.
     pub(super) fn poll<T>(
         &mut self,
-        now: u64,
+        now: Timestamp,
         registry: &Registry,
         work: impl FnOnce() -> Poll<T>,
-    ) -> (Poll<T>, u64) {
-        if self.waits == Waits::WithThread {
-            return (work(), accounting::now());
+    ) -> (Poll<T>, Timestamp) {
+        if self.thread_model == ThreadModel::ThreadPerRequest {
+            return (work(), Timestamp::now());
         }
         let begun = now;
-        let awaited = match std::mem::replace(&mut self.phase, Phase::Out) {
-            Phase::Awaiting { since, marked } => {
-                self.awaited += begun.saturating_sub(since);
-                marked
-            }
-            Phase::Out | Phase::Holding => false,
-        };
-        accounting::hold_at(begun, self.route, awaited);
+        let start = self.resume(begun);
+        accounting::hold_at(begun, self.route, start);
         let hold = ReleaseOnPanic(self.route);
         let polled = work();
         std::mem::forget(hold);
-        let (awaits, now) = (polled.is_pending(), accounting::now());
-        let held = accounting::release_at(now, self.route, awaits);
-        if awaited && held.is_none() {
+        let (is_pending, now) = (polled.is_pending(), Timestamp::now());
+        let end = if is_pending {
+            HoldEnd::Awaits
+        } else {
+            HoldEnd::Done
+        };
+        let held = accounting::release_at(now, self.route, end);
+        if start == HoldStart::AfterAwait && held.is_none() {
+            // This thread is not registered, so `hold_at` has not ended the await.
             registry.end_await(begun, self.route);
         }
         self.held += held.unwrap_or_default();
-        if awaits {
+        if is_pending {
             self.phase = Phase::Awaiting {
                 since: now,
-                marked: held.is_some(),
+                begun: held.map_or(Await::Unmarked, |_| Await::Marked),
             };
         }
         (polled, now)
     }
 
-    /// Whether the request has ever waited without a thread.
-    pub(super) fn awaits(&self) -> bool {
-        matches!(self.phase, Phase::Awaiting { .. }) || self.awaited > 0
+    /// Ends the await that the span is in, if it is in one, and returns how the next hold begins.
+    fn resume(&mut self, now: Timestamp) -> HoldStart {
+        let Phase::Awaiting { since, begun } = self.phase else {
+            return HoldStart::New;
+        };
+        self.phase = Phase::Out;
+        self.awaited += now.duration_since(since);
+        match begun {
+            Await::Marked => HoldStart::AfterAwait,
+            Await::Unmarked => HoldStart::New,
+        }
     }
 
-    /// How long the request held a thread up to `now`, and how long it waited without one.
-    pub(super) fn so_far(&self, now: u64) -> (Held, u64) {
+    /// Returns whether the request has ever waited without a thread.
+    pub(super) fn has_awaited(&self) -> bool {
+        matches!(self.phase, Phase::Awaiting { .. }) || self.awaited > Nanos::ZERO
+    }
+
+    /// Returns how long the request held a thread up to `now`, and how long it waited without one.
+    pub(super) fn so_far(&self, now: Timestamp) -> (Held, Nanos) {
         let held = match self.phase {
             Phase::Holding => accounting::held_at(now).unwrap_or_default(),
             Phase::Out | Phase::Awaiting { .. } => self.held,
@@ -103,28 +125,23 @@ impl Span {
         (held, self.awaited)
     }
 
-    /// Ends the hold or the wait, whichever it is in.
-    pub(super) fn end(&mut self, now: u64, registry: &Registry) {
-        match std::mem::replace(&mut self.phase, Phase::Out) {
-            Phase::Out => {}
-            Phase::Holding => {
-                self.held = accounting::release_at(now, self.route, false).unwrap_or_default();
-            }
-            Phase::Awaiting { since, marked } => {
-                self.awaited += now.saturating_sub(since);
-                if marked {
-                    registry.end_await(now, self.route);
-                }
-            }
+    /// Ends the hold or the await, whichever the span is in.
+    pub(super) fn end(&mut self, now: Timestamp, registry: &Registry) {
+        if matches!(self.phase, Phase::Holding) {
+            self.phase = Phase::Out;
+            let held = accounting::release_at(now, self.route, HoldEnd::Done);
+            self.held = held.unwrap_or_default();
+        } else if self.resume(now) == HoldStart::AfterAwait {
+            registry.end_await(now, self.route);
         }
     }
 }
 
 impl Drop for Span {
-    /// Work that panicked still holds its thread. A wait has ended before, with its request.
+    /// Work that panicked still holds its thread. An await has ended before, with its request.
     fn drop(&mut self) {
         if matches!(self.phase, Phase::Holding) {
-            accounting::release(self.route, false);
+            accounting::release_at(Timestamp::now(), self.route, HoldEnd::Done);
         }
     }
 }
@@ -134,7 +151,7 @@ struct ReleaseOnPanic(usize);
 
 impl Drop for ReleaseOnPanic {
     fn drop(&mut self) {
-        accounting::release(self.0, false);
+        accounting::release_at(Timestamp::now(), self.0, HoldEnd::Done);
     }
 }
 
@@ -145,22 +162,24 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::accounting::{InFlight, now};
+    use crate::accounting::InFlight;
 
     #[test]
     fn a_panic_ends_the_hold() {
         let registry = Registry::new("test", ["/".to_owned()]);
         let _registration = registry.register(0, InFlight::new());
-        for waits in [Waits::WithThread, Waits::WithoutThread] {
-            let mut span = Span::new(0, waits);
-            span.begin(now());
+        for thread_model in [ThreadModel::ThreadPerRequest, ThreadModel::EventLoop] {
+            let mut span = Span::new(0, thread_model);
+            span.begin(Timestamp::now());
             let poll = AssertUnwindSafe(|| {
-                span.poll(now(), &registry, || -> Poll<()> { panic!("on purpose") })
+                let panic = || -> Poll<()> { panic!("on purpose") };
+                span.poll(Timestamp::now(), &registry, panic)
             });
             assert!(catch_unwind(poll).is_err());
             drop(span);
             thread::sleep(Duration::from_millis(5));
-            assert_eq!(accounting::held(), Some(Held::default()), "{waits:?}");
+            let held = accounting::held();
+            assert_eq!(held, Some(Held::default()), "{thread_model:?}");
         }
     }
 }

@@ -1,0 +1,118 @@
+//! All threads of one index.
+
+use std::sync::Arc;
+
+use super::clock::Shared;
+use super::observer::{Observer, Reader, ThreadTimes};
+use super::published::Published;
+use super::reading::ThreadReading;
+use super::route_times::RouteTimes;
+use super::state::Times;
+use super::units::Nanos;
+use super::worker_id::WorkerId;
+
+/// All threads that have had one index: a metric's series goes on when a thread ends and another
+/// gets its index.
+#[derive(Debug, Default)]
+pub(super) struct Account {
+    /// Threads whose slots still change. Of these, at most one counts; the others were replaced, and
+    /// have not ended.
+    observers: Vec<Observer>,
+    ended: Ended,
+    published: Published,
+    published_wall: Nanos,
+}
+
+/// Sums over the threads that have ended.
+#[derive(Debug, Default)]
+struct Ended {
+    times: Times,
+    wall: Nanos,
+}
+
+/// Times of a server's routes, summed up while its threads are read.
+#[derive(Debug)]
+pub(super) struct RouteSums<'a> {
+    /// Of threads that have ended, kept for the next reading.
+    pub(super) ended: &'a mut [RouteTimes],
+    /// Of threads that live.
+    pub(super) living: &'a mut [RouteTimes],
+}
+
+impl Account {
+    pub(super) fn add_thread(&mut self, shared: Arc<Shared>, worker: Option<WorkerId>) {
+        self.observers.push(Observer::new(shared, worker));
+    }
+
+    /// Returns whether no living thread has this index.
+    pub(super) fn is_free(&self) -> bool {
+        self.observers.iter().all(|observer| !observer.counts())
+    }
+
+    /// Ends the time of the thread that is this worker. Returns whether there was one.
+    pub(super) fn replace(&mut self, worker: WorkerId, reader: &mut Reader) -> bool {
+        let mut observers = self.observers.iter_mut();
+        let Some(observer) = observers.find(|observer| observer.is(worker)) else {
+            return false;
+        };
+        let (times, wall) = observer.replace(reader);
+        self.ended.times += times;
+        self.ended.wall += wall;
+        true
+    }
+
+    /// Forgets threads that have ended, but for their sums.
+    pub(super) fn settle_ended(&mut self, reader: &mut Reader, ended_routes: &mut [RouteTimes]) {
+        let ended = self.observers.extract_if(.., |thread| thread.has_ended());
+        for mut observer in ended {
+            self.ended.add(observer.read(reader), ended_routes);
+        }
+    }
+
+    /// Reads every thread once: those that have ended for the last time. Adds up their routes.
+    pub(super) fn read(
+        &mut self,
+        index: usize,
+        reader: &mut Reader,
+        routes: &mut RouteSums<'_>,
+    ) -> ThreadReading {
+        let (mut times, mut wall, mut state) = (Times::default(), Nanos::ZERO, None);
+        self.observers.retain_mut(|observer| {
+            let thread = observer.read(reader);
+            if thread.ended {
+                self.ended.add(thread, routes.ended);
+                return false;
+            }
+            add(routes.living, &thread.routes);
+            times += thread.times;
+            wall += thread.wall;
+            state = state.or(thread.state);
+            true
+        });
+        times += self.ended.times;
+        wall += self.ended.wall;
+        // A thread reads its last time before it can publish its end, so that its final wall time may
+        // be below one that a reader has seen in between.
+        self.published_wall = self.published_wall.max(wall);
+        ThreadReading {
+            index,
+            state,
+            wall: self.published_wall,
+            times: self.published.advance(times),
+        }
+    }
+}
+
+impl Ended {
+    fn add(&mut self, thread: &ThreadTimes, ended_routes: &mut [RouteTimes]) {
+        add(ended_routes, &thread.routes);
+        self.times += thread.times;
+        self.wall += thread.wall;
+    }
+}
+
+fn add(sums: &mut [RouteTimes], routes: &[RouteTimes]) {
+    for (sum, times) in sums.iter_mut().zip(routes) {
+        *sum += *times;
+    }
+}

@@ -1,0 +1,228 @@
+//! One thread, read from another.
+
+use std::sync::{Arc, PoisonError};
+
+use super::clock::Shared;
+use super::hold::{Held, OpenHold};
+use super::kernel::{Activity, Counters};
+use super::route_times::RouteTimes;
+use super::snapshot::{Settled, Snapshot};
+use super::state::{State, Times};
+use super::units::Nanos;
+use super::words::Words;
+use super::worker_id::WorkerId;
+
+/// Reads one thread from another.
+///
+/// The thread publishes its marks in a slot, and the kernel has its counters. The two are read one
+/// after the other, so a mark in between would make them contradict each other: time in the
+/// counters that the marks do not explain. Then both are read again.
+#[derive(Debug)]
+pub(super) struct Observer {
+    shared: Arc<Shared>,
+    /// The worker of a runtime that the thread is, if it is one.
+    worker: Option<WorkerId>,
+    /// `Some` after another thread has replaced this one: its routes alone are read then.
+    replaced: Option<Replaced>,
+    last: ThreadTimes,
+}
+
+/// What was settled when another thread replaced this one.
+#[derive(Debug)]
+struct Replaced {
+    /// The hold that was open, up to then.
+    open: Option<(usize, Held)>,
+}
+
+/// Times of one thread up to one moment.
+#[derive(Debug, Default)]
+pub(super) struct ThreadTimes {
+    pub(super) times: Times,
+    /// Time since the start of its clock.
+    pub(super) wall: Nanos,
+    /// One for each route that was known.
+    pub(super) routes: Vec<RouteTimes>,
+    /// The thread has ended, so these times are final.
+    pub(super) ended: bool,
+    /// Present state; `None` after the end, or if another thread has replaced it.
+    pub(super) state: Option<State>,
+    /// The part of `routes` that is a hold that has not ended.
+    open: Option<(usize, Held)>,
+}
+
+/// What a reader of many threads has in common for all of them.
+#[derive(Debug)]
+pub(super) struct Reader {
+    /// Number of routes to read: slots have room for many that no request has asked for yet.
+    known_routes: usize,
+    /// Words of the slot that was read last, kept for its memory.
+    words: Vec<u64>,
+}
+
+impl Reader {
+    pub(super) fn new(known_routes: usize) -> Self {
+        Self {
+            known_routes,
+            words: Vec::new(),
+        }
+    }
+}
+
+impl Observer {
+    pub(super) fn new(shared: Arc<Shared>, worker: Option<WorkerId>) -> Self {
+        Self {
+            shared,
+            worker,
+            replaced: None,
+            last: ThreadTimes::default(),
+        }
+    }
+
+    /// Returns whether the thread lives and no other has replaced it.
+    pub(super) fn counts(&self) -> bool {
+        self.replaced.is_none() && !self.has_ended()
+    }
+
+    /// Returns whether this is the thread of `worker`.
+    pub(super) fn is(&self, worker: WorkerId) -> bool {
+        self.worker == Some(worker) && self.counts()
+    }
+
+    /// Returns whether the thread has ended.
+    pub(super) fn has_ended(&self) -> bool {
+        let mut words = Vec::new();
+        let read = self.shared.slot.read(Snapshot::COUNT, &mut words);
+        read.is_some_and(|_| Snapshot::of_slot(&words).0.settled.ended)
+    }
+
+    /// Ends the time of the thread, because another one replaces it. Returns its times up to now.
+    pub(super) fn replace(&mut self, reader: &mut Reader) -> (Times, Nanos) {
+        self.shared.replace();
+        self.read_clock(reader);
+        self.replaced = Some(Replaced {
+            open: self.last.open,
+        });
+        let times = std::mem::take(&mut self.last.times);
+        let wall = std::mem::take(&mut self.last.wall);
+        self.last.state = None;
+        (times, wall)
+    }
+
+    /// Returns the times of the thread up to now, or those that were last seen if it can no longer be
+    /// read.
+    pub(super) fn read(&mut self, reader: &mut Reader) -> &ThreadTimes {
+        match self.replaced {
+            None => self.read_clock(reader),
+            Some(Replaced { open }) => self.read_routes(reader, open),
+        }
+        &self.last
+    }
+
+    /// Reads the times of the routes alone: after it was replaced, the thread still ends its holds
+    /// and awaits.
+    fn read_routes(&mut self, reader: &mut Reader, open: Option<(usize, Held)>) {
+        if let Some((_, snapshot)) = self.read_slot(reader) {
+            self.last.set_routes(&reader.words, open);
+            self.last.ended = snapshot.settled.ended;
+        }
+    }
+
+    /// Reads slot and counters until they belong together.
+    fn read_clock(&mut self, reader: &mut Reader) {
+        const ATTEMPTS: usize = 8;
+        for _ in 0..ATTEMPTS {
+            // A thread that stands still in the middle of a mark: the last times remain.
+            let Some((sequence, snapshot)) = self.read_slot(reader) else {
+                return;
+            };
+            self.compute(&snapshot, &reader.words);
+            // After the last attempt, at a thread that marks without a pause, the time since the
+            // slot was read is too short to matter.
+            if self.shared.slot.is_unchanged(sequence) {
+                return;
+            }
+        }
+    }
+
+    /// Computes the times up to now from a snapshot.
+    fn compute(&mut self, snapshot: &Snapshot, words: &[u64]) {
+        let Settled {
+            mut times,
+            window,
+            ended,
+        } = snapshot.settled;
+        let counters = if ended {
+            window.base
+        } else if let Ok(counters) = self.shared.source.read_other() {
+            counters
+        } else {
+            // The thread is gone without the drop of its registration: the last times remain.
+            self.last.state = None;
+            return;
+        };
+        let in_flight = self.shared.in_flight.clock(counters.wall);
+        // A thread that was never off CPU outside a park needs no observation: it runs.
+        let mut activity = Some(Activity::Active);
+        let open = window.settle(&counters, in_flight, || {
+            let evidence = self.shared.evidence.lock();
+            let mut evidence = evidence.unwrap_or_else(PoisonError::into_inner);
+            let status = || self.shared.source.status_of_other();
+            let observation = evidence.observe(&window, &counters, status);
+            activity = observation.activity;
+            observation.not_blocked
+        });
+        let is_parked = window.park.is_some();
+        self.last.state = activity
+            .filter(|_| !ended)
+            .map(|activity| self.state(activity, is_parked));
+        self.last.wall = counters.wall.duration_since(self.shared.began);
+        let hold = snapshot.hold.map(|hold| open_hold(hold, &open, &counters));
+        times += open;
+        self.last.times = times;
+        self.last.set_routes(words, hold);
+        self.last.ended = ended;
+    }
+
+    fn state(&self, activity: Activity, is_parked: bool) -> State {
+        match activity {
+            _ if is_parked && self.shared.in_flight.count() > 0 => State::Awaiting,
+            _ if is_parked => State::Idle,
+            Activity::Active => State::Running,
+            Activity::Asleep => State::Blocked,
+        }
+    }
+
+    /// Reads the slot into `reader.words`, and returns the number of the write.
+    fn read_slot(&self, reader: &mut Reader) -> Option<(u64, Snapshot)> {
+        let slot = &self.shared.slot;
+        let known = Snapshot::slot_words(reader.known_routes);
+        let mut sequence = slot.read(known, &mut reader.words)?;
+        let (mut snapshot, _) = Snapshot::of_slot(&reader.words);
+        if snapshot.settled.ended {
+            // It will not be read again: all of it, with routes that have only just become known.
+            sequence = slot.read(slot.len(), &mut reader.words)?;
+            (snapshot, _) = Snapshot::of_slot(&reader.words);
+        }
+        Some((sequence, snapshot))
+    }
+}
+
+impl ThreadTimes {
+    fn set_routes(&mut self, words: &[u64], open: Option<(usize, Held)>) {
+        let (_, routes) = Snapshot::of_slot(words);
+        self.routes.clear();
+        self.routes.extend(routes);
+        self.open = open;
+        if let Some((route, held)) = open
+            && let Some(times) = self.routes.get_mut(route)
+        {
+            times.held += held;
+        }
+    }
+}
+
+/// The part of a hold that the thread has not accounted yet.
+fn open_hold(hold: OpenHold, window: &Times, now: &Counters) -> (usize, Held) {
+    let length = now.wall.duration_since(hold.since);
+    (hold.route, Held::within(window, length))
+}

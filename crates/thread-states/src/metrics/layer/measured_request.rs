@@ -1,0 +1,149 @@
+//! One request, measured from its first poll to the end of its response.
+
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::extract::MatchedPath;
+use http::{Method, Request, StatusCode};
+
+use super::super::list::UNMATCHED;
+use super::super::requests::Requests;
+use super::headers;
+use super::span::Span;
+use super::thread_model::ThreadModel;
+use crate::accounting::{
+    self, Held, InFlight, InFlightGuard, Nanos, NewRequest, OpenEntry, Registry, Timestamp,
+};
+
+/// Settings of a layer, and where its measurements go.
+#[derive(Debug, Clone)]
+pub(super) struct Settings {
+    pub(super) requests: Arc<Requests>,
+    pub(super) registry: Registry,
+    pub(super) thread_model: ThreadModel,
+    /// `None` if other code counts the requests in flight.
+    pub(super) in_flight: Option<Arc<InFlight>>,
+    pub(super) server_timing: bool,
+}
+
+/// One request, measured from its first poll to the end of its response.
+///
+/// The time is read once before and once after each poll, for everything that needs it.
+#[derive(Debug)]
+pub(super) struct MeasuredRequest {
+    settings: Arc<Settings>,
+    method: Method,
+    /// Number in the request log by which its client finds it, or 0.
+    tag: u64,
+    /// Time for which it waited for a thread, if the front sent it.
+    queued: Option<Duration>,
+    /// Time of the first poll.
+    started: Option<Timestamp>,
+    span: Span,
+    /// `None` before the first poll, or if the request log had no free entry.
+    entry: Option<OpenEntry>,
+    _in_flight: Option<InFlightGuard>,
+}
+
+/// Time that a request spent up to now, for its `Server-Timing` header.
+#[derive(Debug)]
+pub(super) struct Spent {
+    pub(super) queued: Option<Duration>,
+    pub(super) held: Held,
+    pub(super) awaited: Nanos,
+}
+
+impl MeasuredRequest {
+    pub(super) fn new(settings: &Arc<Settings>, request: &Request<Body>) -> Self {
+        let queued = headers::queued(request.headers());
+        if let Some(queued) = queued {
+            settings.requests.queued(queued);
+        }
+        let matched = request.extensions().get::<MatchedPath>();
+        let route = matched.map_or(UNMATCHED, MatchedPath::as_str);
+        let route = settings.registry.routes().index(route);
+        Self {
+            settings: Arc::clone(settings),
+            method: request.method().clone(),
+            tag: headers::tag(request.headers()),
+            queued,
+            started: None,
+            span: Span::new(route, settings.thread_model),
+            entry: None,
+            _in_flight: settings.in_flight.as_ref().map(InFlight::enter),
+        }
+    }
+
+    /// Polls a part of the request's work, and returns the time after it.
+    pub(super) fn poll<T>(&mut self, work: impl FnOnce() -> Poll<T>) -> (Poll<T>, Timestamp) {
+        let now = Timestamp::now();
+        if self.started.is_none() {
+            self.begin(now);
+        }
+        let awaited_before = self.span.has_awaited();
+        let registry = &self.settings.registry;
+        let (polled, now) = self.span.poll(now, registry, work);
+        if let Some(entry) = &self.entry
+            && self.span.has_awaited() != awaited_before
+        {
+            registry.request_log().awaits(entry);
+        }
+        (polled, now)
+    }
+
+    fn begin(&mut self, now: Timestamp) {
+        let request = NewRequest {
+            thread: accounting::index(),
+            route: self.span.route,
+            queued: self.queued.unwrap_or_default().into(),
+            tag: self.tag,
+        };
+        let log = self.settings.registry.request_log();
+        self.entry = log.begin(now, request);
+        self.started = Some(now);
+        self.span.begin(now);
+    }
+
+    /// Ends the request's hold or wait: its work is done.
+    pub(super) fn end(&mut self, now: Timestamp) {
+        self.span.end(now, &self.settings.registry);
+    }
+
+    /// Returns the request's times up to `now`, if clients are to get them in a `Server-Timing` header.
+    pub(super) fn spent(&self, now: Timestamp) -> Option<Spent> {
+        // A thread that is not registered has only zeroes.
+        if !self.settings.server_timing || accounting::index().is_none() {
+            return None;
+        }
+        let (held, awaited) = self.span.so_far(now);
+        Some(Spent {
+            queued: self.queued,
+            held,
+            awaited,
+        })
+    }
+
+    /// Counts the request with the status of its response.
+    pub(super) fn finish(mut self, status: StatusCode, now: Timestamp) {
+        self.end(now);
+        let Self {
+            settings,
+            method,
+            started,
+            span,
+            entry,
+            ..
+        } = self;
+        let took = now.duration_since(started.unwrap_or(now));
+        settings
+            .requests
+            .finished(&method, span.route, status, took.into());
+        if let Some(entry) = entry {
+            let (_, awaited) = span.so_far(now);
+            let log = settings.registry.request_log();
+            log.end(now, entry, status.as_u16(), awaited);
+        }
+    }
+}

@@ -1,0 +1,88 @@
+//! The `Server-Timing` header (W3C, <https://www.w3.org/TR/server-timing/>).
+
+use std::io::{self, Write};
+
+use http::HeaderValue;
+
+use super::measured_request::Spent;
+
+/// Bytes of the longest header: four names, and times of at most 20 digits.
+const LONGEST: usize = 160;
+
+/// Returns the header's value, in milliseconds: `queue` (waited for a thread; only if the front sent
+/// the time of arrival), `run` (on CPU), `block` (held the thread, off CPU), `await` (waited without
+/// the thread).
+pub(super) fn header(spent: &Spent) -> Option<HeaderValue> {
+    let mut buffer = [0; LONGEST];
+    let mut rest = &mut buffer[..];
+    write(&mut rest, spent).ok()?;
+    let unused = rest.len();
+    HeaderValue::from_bytes(&buffer[..LONGEST - unused]).ok()
+}
+
+fn write(out: &mut impl Write, spent: &Spent) -> io::Result<()> {
+    if let Some(queued) = spent.queued {
+        out.write_all(b"queue;dur=")?;
+        write_milliseconds(out, u64::try_from(queued.as_micros()).unwrap_or(u64::MAX))?;
+        out.write_all(b", ")?;
+    }
+    out.write_all(b"run;dur=")?;
+    write_milliseconds(out, spent.held.running.as_micros())?;
+    out.write_all(b", block;dur=")?;
+    write_milliseconds(out, spent.held.blocked.as_micros())?;
+    out.write_all(b", await;dur=")?;
+    write_milliseconds(out, spent.awaited.as_micros())
+}
+
+/// Writes milliseconds with three decimals. `write!` would take a quarter of the time that the whole
+/// accounting takes.
+fn write_milliseconds(out: &mut impl Write, microseconds: u64) -> io::Result<()> {
+    let (whole, part) = (microseconds / 1_000, microseconds % 1_000);
+    out.write_all(itoa::Buffer::new().format(whole).as_bytes())?;
+    let digit = |value: u64| b'0' + (value % 10) as u8;
+    out.write_all(&[b'.', digit(part / 100), digit(part / 10), digit(part)])
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::accounting::{Held, Nanos};
+
+    #[test]
+    fn times_are_in_milliseconds_and_unknown_ones_are_left_out() {
+        let spent = |queued| Spent {
+            queued,
+            held: Held {
+                running: Nanos::from_nanos(1_234_567),
+                runnable: Nanos::ZERO,
+                blocked: Nanos::from_secs(20),
+            },
+            awaited: Nanos::from_micros(50),
+        };
+        assert_eq!(
+            header(&spent(None)).unwrap(),
+            "run;dur=1.234, block;dur=20000.000, await;dur=0.050"
+        );
+        let queued = Some(Duration::from_micros(7));
+        assert_eq!(
+            header(&spent(queued)).unwrap(),
+            "queue;dur=0.007, run;dur=1.234, block;dur=20000.000, await;dur=0.050"
+        );
+    }
+
+    #[test]
+    fn the_longest_times_fit() {
+        let spent = Spent {
+            queued: Some(Duration::MAX),
+            held: Held {
+                running: Nanos::MAX,
+                runnable: Nanos::MAX,
+                blocked: Nanos::MAX,
+            },
+            awaited: Nanos::MAX,
+        };
+        assert!(header(&spent).is_some());
+    }
+}
