@@ -11,5 +11,5 @@ mod watched_server;
 
 pub use events::routes;
 pub use links::{Link, NoLink};
-pub use page::{File, PAGE};
+pub use page::{File, page};
 pub use watched_server::WatchedServer;

@@ -1,53 +1,48 @@
-//! The files of the live page, which the front serves.
+//! Files of the live page, embedded in the program.
 
-/// A file of the page.
-#[derive(Debug, Clone, Copy)]
+use bytes::Bytes;
+use rust_embed::{EmbeddedFile, RustEmbed};
+
+/// The directory `page`, without its path.
+#[derive(RustEmbed)]
+#[folder = "src/live/page"]
+struct Embedded;
+
+/// File of the live page.
+#[derive(Debug, Clone)]
 pub struct File {
-    /// Its path at the front.
-    pub path: &'static str,
-    /// Its media type.
-    pub content_type: &'static str,
-    /// Its content.
-    pub bytes: &'static [u8],
+    /// Path at the front: `/` for `index.html`, `/live/NAME` for every other file.
+    pub path: String,
+    /// Media type.
+    pub content_type: String,
+    /// Content.
+    pub bytes: Bytes,
 }
 
-/// The page: it refers to nothing but these files, the servers' events and their endpoints.
-pub const PAGE: &[File] = &[
-    File {
-        path: "/",
-        content_type: "text/html; charset=utf-8",
-        bytes: include_bytes!("page/index.html"),
-    },
-    File {
-        path: "/live/page.css",
-        content_type: "text/css; charset=utf-8",
-        bytes: include_bytes!("page/page.css"),
-    },
-    File {
-        path: "/live/icon.svg",
-        content_type: "image/svg+xml",
-        bytes: include_bytes!("page/icon.svg"),
-    },
-    script("/live/page.js", include_bytes!("page/page.js")),
-    script("/live/ask.js", include_bytes!("page/ask.js")),
-    script("/live/bars.js", include_bytes!("page/bars.js")),
-    script("/live/controls.js", include_bytes!("page/controls.js")),
-    script("/live/dom.js", include_bytes!("page/dom.js")),
-    script("/live/experiment.js", include_bytes!("page/experiment.js")),
-    script("/live/history.js", include_bytes!("page/history.js")),
-    script("/live/lane.js", include_bytes!("page/lane.js")),
-    script("/live/server.js", include_bytes!("page/server.js")),
-    script("/live/states.js", include_bytes!("page/states.js")),
-    script("/live/stream.js", include_bytes!("page/stream.js")),
-    script("/live/words.js", include_bytes!("page/words.js")),
-];
-
-const fn script(path: &'static str, bytes: &'static [u8]) -> File {
-    File {
-        path,
-        content_type: "text/javascript; charset=utf-8",
-        bytes,
+impl File {
+    fn new(name: &str, file: EmbeddedFile) -> Self {
+        let path = match name {
+            "index.html" => "/".to_owned(),
+            name => format!("/live/{name}"),
+        };
+        let media_type = file.metadata.mimetype();
+        let charset = if media_type.starts_with("text/") {
+            "; charset=utf-8"
+        } else {
+            ""
+        };
+        Self {
+            path,
+            content_type: format!("{media_type}{charset}"),
+            bytes: file.data.into_owned().into(),
+        }
     }
+}
+
+/// Returns the files of the page. It refers to nothing but these files, the servers' event streams and
+/// their endpoints.
+pub fn page() -> impl Iterator<Item = File> {
+    Embedded::iter().filter_map(|name| Some(File::new(&name, Embedded::get(&name)?)))
 }
 
 #[cfg(test)]
@@ -57,19 +52,19 @@ mod tests {
 
     use super::*;
 
-    /// nginx serves the directory, and by this form of name (`nginx/maps.conf`).
+    /// nginx serves the directory, and only names of this form (`nginx/maps.conf`).
     #[test]
-    fn the_page_is_all_that_is_in_its_directory() {
+    fn the_page_has_every_file_of_its_directory() {
         let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/live/page");
         let files: BTreeSet<String> = std::fs::read_dir(directory)
             .unwrap()
             .map(|file| file.unwrap().file_name().into_string().unwrap())
             .collect();
-        let listed = PAGE.iter().map(|file| match file.path {
+        let embedded = page().map(|file| match &*file.path {
             "/" => "index.html".to_owned(),
             path => path.strip_prefix("/live/").unwrap().to_owned(),
         });
-        assert_eq!(files, listed.collect());
+        assert_eq!(files, embedded.collect());
         for file in files.iter().filter(|file| *file != "index.html") {
             let (name, kind) = file.split_once('.').unwrap();
             assert!(
@@ -77,6 +72,19 @@ mod tests {
                 "{file}"
             );
             assert!(["css", "js", "svg"].contains(&kind), "{file}");
+        }
+    }
+
+    #[test]
+    fn media_types_follow_from_the_names() {
+        for (path, expected) in [
+            ("/", "text/html; charset=utf-8"),
+            ("/live/page.css", "text/css; charset=utf-8"),
+            ("/live/page.js", "text/javascript; charset=utf-8"),
+            ("/live/icon.svg", "image/svg+xml"),
+        ] {
+            let file = page().find(|file| file.path == path).unwrap();
+            assert_eq!(file.content_type, expected);
         }
     }
 }

@@ -1,36 +1,69 @@
-//! The live page, answered from memory.
+//! Files of the live page, served from memory.
 
+use std::convert::Infallible;
+use std::future::ready;
 use std::hash::{DefaultHasher, Hash, Hasher};
-use std::io::{self, Write};
 
-use bytes::Bytes;
-use flate2::Compression;
-use flate2::write::GzEncoder;
+use headers::{ETag, HeaderMapExt, IfNoneMatch};
 use http::header::{
-    ACCEPT_ENCODING, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_SECURITY_POLICY,
-    CONTENT_TYPE, ETAG, HeaderMap, HeaderName, HeaderValue, IF_NONE_MATCH, VARY,
-    X_CONTENT_TYPE_OPTIONS,
+    CACHE_CONTROL, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_SECURITY_POLICY, CONTENT_TYPE, ETAG,
+    HeaderMap, HeaderName, HeaderValue, VARY, X_CONTENT_TYPE_OPTIONS,
 };
-use http::{Response, StatusCode};
+use http::{Request, Response, StatusCode};
 use http_body_util::{BodyExt, Full};
+use hyper::body::Incoming;
+use tower::{ServiceExt, service_fn};
+use tower_http::compression::Compression;
 
 use super::Body;
 use super::config::Asset;
 
-/// The page loads nothing from elsewhere, runs nothing inline and is framed by no one.
+/// Content Security Policy: the page loads only its own files, has no inline scripts or styles, and
+/// cannot be framed.
 const POLICY: &str =
     "default-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
-/// The answer to a GET or HEAD for the asset; 304 if the client has it already.
-pub(super) fn respond(asset: &Asset, request: &HeaderMap) -> Response<Body> {
-    let etag = entity_tag(asset.bytes);
-    let mut response = if has_already(request, &etag) {
-        not_modified()
-    } else {
-        whole(asset, takes_gzip(request))
-    };
+/// Responds to a GET or HEAD request for the asset.
+pub(super) async fn respond(asset: &Asset, request: Request<Incoming>) -> Response<Body> {
+    let uncompressed = service_fn(|request: Request<Incoming>| {
+        ready(Ok::<_, Infallible>(uncompressed(asset, request.headers())))
+    });
+    let Ok(mut response) = Compression::new(uncompressed)
+        .compress_when(|status: StatusCode, _, _: &HeaderMap, _: &_| status == StatusCode::OK)
+        .oneshot(request)
+        .await;
     let headers = response.headers_mut();
-    // Kept, but asked for again each time: the page changes with the program.
+    // Compressed bytes are another representation of the same content, which is what a weak tag
+    // means (RFC 9110, section 8.8.1). nginx does the same.
+    if let (true, Some(tag)) = (headers.contains_key(CONTENT_ENCODING), headers.get(ETAG))
+        && let Ok(weak) = HeaderValue::try_from([b"W/", tag.as_bytes()].concat())
+    {
+        headers.insert(ETAG, weak);
+    }
+    response.map(BodyExt::boxed_unsync)
+}
+
+/// Responds with the whole asset, or with 304 if the client has it already.
+fn uncompressed(asset: &Asset, request: &HeaderMap) -> Response<Full<bytes::Bytes>> {
+    let tag = entity_tag(&asset.bytes);
+    let known: Option<IfNoneMatch> = request.typed_get();
+    let modified = known
+        .zip(tag.as_ref())
+        .is_none_or(|(known, tag)| known.precondition_passes(tag));
+    let mut response = Response::new(Full::default());
+    if modified {
+        *response.body_mut() = Full::new(asset.bytes.clone());
+        let headers = response.headers_mut();
+        if let Ok(content_type) = HeaderValue::try_from(&asset.content_type) {
+            headers.insert(CONTENT_TYPE, content_type);
+        }
+        headers.insert(CONTENT_LENGTH, HeaderValue::from(asset.bytes.len()));
+    } else {
+        *response.status_mut() = StatusCode::NOT_MODIFIED;
+    }
+    let headers = response.headers_mut();
+    // `no-cache` lets a client keep the file but makes it ask again each time: the page changes with
+    // the program.
     let fixed: [(HeaderName, &'static str); 4] = [
         (CACHE_CONTROL, "no-cache"),
         (CONTENT_SECURITY_POLICY, POLICY),
@@ -40,76 +73,15 @@ pub(super) fn respond(asset: &Asset, request: &HeaderMap) -> Response<Body> {
     for (name, value) in fixed {
         headers.insert(name, HeaderValue::from_static(value));
     }
-    // The same content in other bytes: a weak tag, as nginx makes (RFC 9110, section 8.8.1).
-    let weak = headers.contains_key(CONTENT_ENCODING);
-    let etag = if weak { format!("W/{etag}") } else { etag };
-    if let Ok(etag) = HeaderValue::try_from(etag) {
-        headers.insert(ETAG, etag);
+    if let Some(tag) = tag {
+        headers.typed_insert(tag);
     }
     response
 }
 
-fn whole(asset: &Asset, gzip: bool) -> Response<Body> {
-    let plain = Bytes::from_static(asset.bytes);
-    // Small, and asked for seldom: compressed anew each time.
-    let compressed = gzip.then(|| compress(asset.bytes)).and_then(Result::ok);
-    let encoded = compressed.is_some();
-    let bytes = compressed.map_or(plain, Bytes::from);
-    let length = bytes.len();
-    let body = Full::new(bytes);
-    let mut response = Response::new(body.map_err(|never| match never {}).boxed_unsync());
-    let headers = response.headers_mut();
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static(asset.content_type));
-    headers.insert(CONTENT_LENGTH, HeaderValue::from(length));
-    if encoded {
-        headers.insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
-    }
-    response
-}
-
-fn compress(bytes: &[u8]) -> io::Result<Vec<u8>> {
-    let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
-    encoder.write_all(bytes)?;
-    encoder.finish()
-}
-
-/// Whether the client takes gzip: `Accept-Encoding` names it, and not with a weight of 0
-/// (RFC 9110, section 12.5.3).
-fn takes_gzip(request: &HeaderMap) -> bool {
-    let codings = request.get_all(ACCEPT_ENCODING).iter();
-    let mut codings = codings
-        .filter_map(|value| value.to_str().ok())
-        .flat_map(|value| value.split(','));
-    codings.any(|coding| {
-        let (name, weight) = coding.split_once(';').unwrap_or((coding, "q=1"));
-        let weight = weight
-            .trim()
-            .strip_prefix("q=")
-            .and_then(|weight| weight.parse().ok());
-        name.trim().eq_ignore_ascii_case("gzip") && weight.is_some_and(|weight: f64| weight > 0.0)
-    })
-}
-
-fn not_modified() -> Response<Body> {
-    let mut response = Response::new(Body::default());
-    *response.status_mut() = StatusCode::NOT_MODIFIED;
-    response
-}
-
-/// A tag that changes with the content.
-fn entity_tag(bytes: &[u8]) -> String {
+/// Returns a tag that changes with the content.
+fn entity_tag(bytes: &[u8]) -> Option<ETag> {
     let mut hasher = DefaultHasher::new();
     bytes.hash(&mut hasher);
-    format!("\"{:016x}\"", hasher.finish())
-}
-
-/// Whether `If-None-Match` names the tag, or any (RFC 9110, section 13.1.2).
-fn has_already(request: &HeaderMap, etag: &str) -> bool {
-    request
-        .get_all(IF_NONE_MATCH)
-        .iter()
-        .filter_map(|value| value.to_str().ok())
-        .flat_map(|value| value.split(','))
-        .map(|tag| tag.trim().trim_start_matches("W/"))
-        .any(|tag| tag == etag || tag == "*")
+    format!("\"{:016x}\"", hasher.finish()).parse().ok()
 }

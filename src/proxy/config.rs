@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use bytes::Bytes;
 use http::uri::PathAndQuery;
 
 /// Configuration of the front.
@@ -71,14 +72,14 @@ impl Target {
 }
 
 /// File of the live page, in memory.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct Asset {
     /// Path at the front, e.g. `/live/page.js`.
-    pub path: &'static str,
+    pub path: String,
     /// Media type, e.g. `text/javascript; charset=utf-8`.
-    pub content_type: &'static str,
+    pub content_type: String,
     /// Content.
-    pub bytes: &'static [u8],
+    pub bytes: Bytes,
 }
 
 /// Timeouts of the front.

@@ -69,9 +69,9 @@ mod tests {
             threads: Target::new(server, "/threads/stream"),
         }]);
         config.assets.push(Asset {
-            path: "/",
-            content_type: "text/html",
-            bytes: b"",
+            path: "/".into(),
+            content_type: "text/html".into(),
+            bytes: "".into(),
         });
         config
     }

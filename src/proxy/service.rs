@@ -67,7 +67,7 @@ impl ProxyService {
         self.check(&request)?;
         match routes::find(&self.config, request.uri()) {
             Destination::Asset(asset) => match *request.method() {
-                Method::GET | Method::HEAD => Ok(assets::respond(asset, request.headers())),
+                Method::GET | Method::HEAD => Ok(assets::respond(asset, request).await),
                 _ => Err(Rejection::Method),
             },
             Destination::Server(upstream, path) => {

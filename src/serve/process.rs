@@ -121,7 +121,7 @@ impl Process {
             ),
         };
         let mut config = proxy::Config::new(servers.map(upstream).into());
-        config.assets = live::PAGE.iter().map(asset).collect();
+        config.assets = live::page().map(asset).collect();
         let front = proxy::spawn(bound, config).context("cannot start the front")?;
         let address = front.local_addr();
         self.front = Some(front);
@@ -222,12 +222,12 @@ fn pools() -> prometheus::Result<IntGaugeVec> {
 }
 
 /// Converts a file of the live page to an asset of the front; neither module knows the other.
-fn asset(file: &live::File) -> proxy::Asset {
+fn asset(file: live::File) -> proxy::Asset {
     let live::File {
         path,
         content_type,
         bytes,
-    } = *file;
+    } = file;
     proxy::Asset {
         path,
         content_type,

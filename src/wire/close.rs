@@ -16,9 +16,9 @@ use tokio::time::timeout;
 
 /// Longest time between the last response and the close.
 ///
-/// Enough for a lost segment: it is sent again after 1 s, and if that is lost too, after 2 s more
-/// (RFC 6298, section 2). No longer, because in the synchronous gateway the connection holds a thread.
-const LINGER: Duration = Duration::from_secs(3);
+/// Enough for a lost segment to be sent again, after 1 s (RFC 6298, section 2), and to be acknowledged.
+/// No longer, because in the synchronous gateway the connection holds a thread.
+const LINGER: Duration = Duration::from_secs(2);
 
 /// Size of the buffer for discarded bytes.
 const DISCARD_BUFFER: usize = 4 * 1024;
@@ -35,7 +35,7 @@ pub(crate) fn must_linger(socket: impl AsFd, reply: Option<&Bytes>, unread: bool
     reply.is_some() || unread || has_bytes()
 }
 
-/// Sends `reply`, if any, and closes the connection when the client has closed its side, after 3 s at
+/// Sends `reply`, if any, and closes the connection when the client has closed its side, after 2 s at
 /// the latest.
 pub(crate) async fn close(mut socket: TcpStream, reply: Option<Bytes>) {
     let closing = async {

@@ -56,9 +56,9 @@ pub fn config(behind: &Behind) -> Config {
     ]);
     config.assets = PAGE
         .map(|(path, _, content_type, text)| Asset {
-            path,
-            content_type,
-            bytes: text.as_bytes(),
+            path: path.into(),
+            content_type: content_type.into(),
+            bytes: text.into(),
         })
         .into();
     config.timeouts = Timeouts {

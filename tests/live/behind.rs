@@ -2,7 +2,6 @@
 
 use std::net::{SocketAddr, TcpListener};
 
-use threadlab::live::PAGE;
 use threadlab::proxy::{self, Asset, Config, Running, Target, Upstream};
 
 use crate::lab::Process;
@@ -55,12 +54,12 @@ impl Front {
             threads: Target::new(server.metrics, "/threads/stream"),
         };
         let mut config = Config::new(vec![upstream(sync), upstream(asynchronous)]);
-        let asset = |file: &threadlab::live::File| Asset {
+        let asset = |file: threadlab::live::File| Asset {
             path: file.path,
             content_type: file.content_type,
             bytes: file.bytes,
         };
-        config.assets = PAGE.iter().map(asset).collect();
+        config.assets = threadlab::live::page().map(asset).collect();
         let bound = proxy::bind("127.0.0.1:0".parse().unwrap()).unwrap();
         Self(proxy::spawn(bound, config).unwrap())
     }
