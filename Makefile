@@ -4,7 +4,7 @@ export PATH := $(CURDIR)/target/tools/bin:$(PATH)
 # One thing after the other: some tests compare times.
 .NOTPARALLEL:
 .DEFAULT_GOAL := help
-.PHONY: help quick test unit browser stack check cross audit schema accuracy bench setup images up down clean
+.PHONY: help quick test unit browser stack check cross audit schema docs accuracy bench setup images up down clean
 
 help: ## show this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
@@ -54,6 +54,9 @@ audit: setup-deny ## licences, sources and known vulnerabilities of the dependen
 
 schema: setup-grafana ## the dashboards against Grafana's published schema
 	PYTHONPATH=target/tools/grafana python3 -B scripts/check-dashboards
+
+docs: ## update the tables of docs/metrics.md from the code
+	UPDATE_DOCS=1 cargo test --test metrics_reference
 
 accuracy: ## measure the accuracy of the thread states (the table of docs/accuracy.md)
 	cargo test -p thread-states --test ground_truth -- --ignored --nocapture accuracy

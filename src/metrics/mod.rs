@@ -3,8 +3,10 @@
 //! * `list`: their names, help texts and labels
 //! * `accept_queue`: connections that no thread has accepted yet
 //! * `experiments`: the experiments that are running
+//! * `endpoints`: the list of endpoints of the metrics port
 
 mod accept_queue;
+pub mod endpoints;
 mod experiments;
 pub mod list;
 
