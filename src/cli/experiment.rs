@@ -1,4 +1,4 @@
-//! `threadlab experiment`: predictions, put to the test.
+//! `threadlab experiment`: runs experiments against a lab and reports the results.
 
 use std::fs::{self, File};
 use std::io::{self, BufWriter, Write};
@@ -9,22 +9,23 @@ use std::time::Duration;
 use anyhow::Context;
 use clap::{Args, ValueEnum, builder::PossibleValuesParser};
 
-use super::output::{in_color, print};
+use super::output::print;
 use super::up::Servers;
 use super::value::host_and_port;
 use crate::experiment::report::{Report, Verdict};
-use crate::experiment::{self, ALL, Settings, Target, reporter};
+use crate::experiment::{self, ALL, LabAddresses, RunConfig, reporter};
 use crate::serve::raise_file_limit;
 
+/// Arguments of `threadlab experiment`.
 #[derive(Debug, Clone, Args)]
-pub(super) struct Experiment {
-    /// Which ones; `list` shows them, `all` runs them all
+pub(super) struct ExperimentArgs {
+    /// Experiments to run; `list` lists them, `all` runs all of them
     #[arg(required = true, value_name = "NAME", value_parser = PossibleValuesParser::new(names()))]
     names: Vec<String>,
-    /// The front
+    /// URL of the front
     #[arg(long, env = "THREADLAB_URL", default_value = "http://127.0.0.1:8080", value_name = "URL", value_parser = front)]
     url: String,
-    /// The metrics ports, with commas between; together they know both servers
+    /// Metrics ports, separated by commas; together they must export both servers
     #[arg(
         long,
         env = "THREADLAB_METRICS",
@@ -36,20 +37,19 @@ pub(super) struct Experiment {
     metrics: Vec<String>,
     #[command(flatten)]
     servers: Servers,
-    /// Seconds that the article's / waits; the waits and loads of all experiments derive from it
+    /// Wait of the article's / in seconds; the waits and loads of all experiments are derived from it
     #[arg(long, env = "THREADLAB_SECONDS", default_value = "20", value_name = "SECONDS", value_parser = wait)]
     seconds: Duration,
-    /// How the report is written
+    /// Format of the report
     #[arg(long, env = "THREADLAB_FORMAT", default_value = "table")]
-    format: Format,
-    /// Also writes the report there as a page with plots, index.html, and as report.json; the
-    /// directory is made
+    format: FormatArg,
+    /// Directory for the report as index.html (a page with plots) and report.json; created if it does not exist
     #[arg(long, env = "THREADLAB_OUT", value_name = "DIR")]
     out: Option<PathBuf>,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
-enum Format {
+enum FormatArg {
     /// For a terminal
     Table,
     /// For programs
@@ -63,7 +63,7 @@ fn names() -> impl Iterator<Item = &'static str> {
     names.chain(["all", "list"])
 }
 
-/// `HOST:PORT` of a URL without a path.
+/// Parses a URL without a path and returns its `HOST:PORT`.
 fn front(text: &str) -> Result<String, String> {
     let uri: http::Uri = text.parse().map_err(|error| format!("{error}"))?;
     match (uri.scheme_str(), uri.authority(), uri.path()) {
@@ -71,7 +71,7 @@ fn front(text: &str) -> Result<String, String> {
             let port = authority.port_u16().unwrap_or(80);
             Ok(format!("{}:{port}", authority.host()))
         }
-        _ => Err("http://HOST[:PORT] is allowed, e.g. http://127.0.0.1:8080".into()),
+        _ => Err("expected http://HOST[:PORT], e.g. http://127.0.0.1:8080".into()),
     }
 }
 
@@ -82,12 +82,12 @@ fn wait(text: &str) -> Result<Duration, String> {
         .filter(|seconds| (0.5..=120.0).contains(seconds));
     seconds
         .map(Duration::from_secs_f64)
-        .ok_or_else(|| "seconds from 0.5 to 120 are allowed".into())
+        .ok_or_else(|| "expected seconds from 0.5 to 120".into())
 }
 
-/// Runs experiments. Exits with 0 if every prediction was confirmed, 1 if one was contradicted or
-/// the lab failed, 3 if a run is void, 4 if none could be put to this lab, 130 after Ctrl-C.
-pub(super) fn run(arguments: Experiment) -> anyhow::Result<ExitCode> {
+/// Runs the experiments. The exit status is 0 if all are confirmed, 1 if one is contradicted or the lab
+/// failed, 3 if one is void, 4 if none was available on this lab, and 130 after Ctrl-C.
+pub(super) fn run(arguments: ExperimentArgs) -> anyhow::Result<ExitCode> {
     if arguments.names.iter().any(|name| name == "list") {
         return list();
     }
@@ -96,8 +96,8 @@ pub(super) fn run(arguments: Experiment) -> anyhow::Result<ExitCode> {
     let chosen = ALL
         .iter()
         .filter(|one| all || arguments.names.iter().any(|name| name == one.name));
-    let settings = Settings {
-        target: Target {
+    let config = RunConfig {
+        addresses: LabAddresses {
             front: arguments.url,
             metrics: arguments.metrics,
             sync: arguments.servers.sync,
@@ -105,42 +105,37 @@ pub(super) fn run(arguments: Experiment) -> anyhow::Result<ExitCode> {
         },
         wait: arguments.seconds,
     };
-    let ended = experiment::run(&settings, &chosen.collect::<Vec<_>>())?;
-    print(|stdout| reporter::write(&ended.report, arguments.format.into(), stdout))?;
+    let outcome = experiment::run(&config, &chosen.collect::<Vec<_>>())?;
+    print(|stdout| reporter::write(&outcome.report, arguments.format.into(), stdout))?;
     if let Some(directory) = &arguments.out {
-        save(&ended.report, directory).with_context(|| {
-            format!(
-                "the report cannot be written to {} (--out)",
-                directory.display()
-            )
+        save(&outcome.report, directory).with_context(|| {
+            format!("cannot write the report to {} (--out)", directory.display())
         })?;
     }
-    match ended.error {
+    match outcome.error {
         Some(error) => Err(error.into()),
-        None => Ok(status(&ended.report)),
+        None => Ok(status(&outcome.report)),
     }
 }
 
-impl From<Format> for reporter::Format {
-    fn from(format: Format) -> Self {
+impl From<FormatArg> for reporter::Format {
+    fn from(format: FormatArg) -> Self {
         match format {
-            Format::Table => Self::Table {
-                colour: in_color(&io::stdout()),
-            },
-            Format::Json => Self::Json,
-            Format::Markdown => Self::Markdown,
+            FormatArg::Table => Self::Table,
+            FormatArg::Json => Self::Json,
+            FormatArg::Markdown => Self::Markdown,
         }
     }
 }
 
-fn save(report: &Report, directory: &Path) -> anyhow::Result<()> {
+fn save(report: &Report, directory: &Path) -> io::Result<()> {
     fs::create_dir_all(directory)?;
     let mut page = BufWriter::new(File::create(directory.join("index.html"))?);
     reporter::html::write(report, &mut page)?;
     page.flush()?;
     let mut json = BufWriter::new(File::create(directory.join("report.json"))?);
     reporter::write(report, reporter::Format::Json, &mut json)?;
-    Ok(json.flush()?)
+    json.flush()
 }
 
 fn status(report: &Report) -> ExitCode {

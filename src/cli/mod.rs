@@ -44,7 +44,7 @@ enum Command {
     /// Runs one server
     Serve(serve::Serve),
     /// Runs experiments on a lab: each predicts a result, then measures it
-    Experiment(experiment::Experiment),
+    Experiment(experiment::ExperimentArgs),
     /// Exits with 0 if a URL returns 200, else with 1; for container health checks
     Health {
         /// URL to request, plain HTTP, e.g. <http://127.0.0.1:9100/readyz>
@@ -67,7 +67,7 @@ pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Up(up) => up.run(),
         Command::Serve(serve) => serve.run(),
         Command::Experiment(experiment) => experiment::run(experiment),
-        Command::Health { url } => health::check(url),
+        Command::Health { url } => health::check(&url),
     }
 }
 

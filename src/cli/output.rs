@@ -5,12 +5,10 @@ use std::io::{self, Write};
 use anstream::stream::RawStream;
 use anstream::{AutoStream, ColorChoice};
 
-/// Writes to stdout by calling `write`. A reader that stops early (`threadlab … | head -1`) is not an
-/// error.
-pub(super) fn print(
-    write: impl FnOnce(&mut io::StdoutLock<'_>) -> io::Result<()>,
-) -> io::Result<()> {
-    let mut stdout = io::stdout().lock();
+/// Writes to stdout by calling `write`. Strips ANSI colors unless [`in_color`]. A reader that stops
+/// early (`threadlab … | head -1`) is not an error.
+pub(super) fn print(write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> io::Result<()> {
+    let mut stdout = anstream::stdout().lock();
     match write(&mut stdout).and_then(|()| stdout.flush()) {
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
         result => result,

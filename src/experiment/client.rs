@@ -1,4 +1,5 @@
-//! One request on a connection of its own.
+//! Minimal HTTP client: each request has its own connection, so that connection reuse never affects a
+//! measurement.
 
 use std::io;
 use std::net::SocketAddr;
@@ -11,95 +12,106 @@ use http::{HeaderMap, Method, Request, StatusCode};
 use http_body_util::{BodyExt, Empty};
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
-use tokio::net::TcpStream;
+use tokio::net::{TcpStream, ToSocketAddrs};
 use tokio::task::JoinHandle;
 
-/// Why a request has no answer.
+/// Reason why a request got no response.
 #[derive(Debug, thiserror::Error)]
-pub enum Failure {
-    /// There is no connection.
+pub enum RequestError {
+    /// The connection could not be opened.
     #[error("cannot connect")]
     Connect(#[from] io::Error),
-    /// The connection ended or what came is no HTTP.
-    #[error("no answer")]
+    /// The connection was closed early, or the peer does not speak HTTP/1.
+    #[error("no valid HTTP response")]
     Http(#[from] hyper::Error),
-    /// The address cannot be part of a request.
-    #[error("no request can be made of it")]
-    Request(#[from] http::Error),
+    /// The host or path contains characters that HTTP does not allow.
+    #[error("invalid host or path in request")]
+    Invalid(#[from] http::Error),
 }
 
-/// An answer, read to its end.
+/// A response, read to its end.
 #[derive(Debug, Clone)]
-pub(super) struct Answer {
-    /// Its status.
-    pub(super) status: StatusCode,
-    /// Where the server says that the time went.
-    pub(super) timing: Timing,
-    /// Its body.
+pub(crate) struct FullResponse {
+    /// Status code.
+    pub(crate) status: StatusCode,
+    /// Values of the `Server-Timing` header.
+    pub(super) timing: ServerTiming,
+    /// Body.
     pub(super) body: Bytes,
-    /// When its last byte came.
+    /// Time at which the last byte arrived.
     pub(super) ended: Instant,
 }
 
-/// Asks `address` for `path`. Dropping the future closes the connection, as a client does that
+/// Sends `GET path` to `address`. Dropping the future closes the connection, as a client does that
 /// gives up.
 ///
 /// # Errors
 ///
-/// If there is no whole answer. A status such as 503 is an answer.
-pub(super) async fn get(address: SocketAddr, host: &str, path: &str) -> Result<Answer, Failure> {
-    exchange(address, request(Method::GET, host, path)?).await
+/// If there is no complete response. Any status, such as 503, is a response.
+pub(crate) async fn get(
+    address: impl ToSocketAddrs,
+    host: &str,
+    path: &str,
+) -> Result<FullResponse, RequestError> {
+    send(address, request(Method::GET, host, path)?).await
 }
 
-/// Posts nothing to `path` at `address`.
+/// Sends `POST path` with an empty body to `address`.
 ///
 /// # Errors
 ///
 /// As [`get`].
-pub(super) async fn post(address: SocketAddr, host: &str, path: &str) -> Result<Answer, Failure> {
-    exchange(address, request(Method::POST, host, path)?).await
+pub(super) async fn post(
+    address: SocketAddr,
+    host: &str,
+    path: &str,
+) -> Result<FullResponse, RequestError> {
+    send(address, request(Method::POST, host, path)?).await
 }
 
-async fn exchange(address: SocketAddr, request: Request<Empty<Bytes>>) -> Result<Answer, Failure> {
+async fn send(
+    address: impl ToSocketAddrs,
+    request: Request<Empty<Bytes>>,
+) -> Result<FullResponse, RequestError> {
     let stream = TcpStream::connect(address).await?;
     stream.set_nodelay(true)?;
     let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
-    let exchange = async move {
+    let response = async move {
         let (head, body) = sender.send_request(request).await?.into_parts();
         let body = body.collect().await?.to_bytes();
-        Ok(Answer {
+        Ok(FullResponse {
             status: head.status,
-            timing: Timing::of(&head.headers),
+            timing: ServerTiming::from_headers(&head.headers),
             body,
             ended: Instant::now(),
         })
     };
-    // An error of the connection is also the exchange's.
-    let (answer, _) = future::join(exchange, connection).await;
-    answer
+    // The connection's error is ignored because hyper reports it to the request as well.
+    let (response, _) = future::join(response, connection).await;
+    response
 }
 
-/// A connection that is kept open after an answer.
+/// A connection that the client keeps open after a response.
 #[derive(Debug)]
-pub(super) struct Kept {
+pub(super) struct KeptConnection {
     sender: http1::SendRequest<Empty<Bytes>>,
     connection: JoinHandle<hyper::Result<()>>,
 }
 
-impl Kept {
-    /// Whether the server has left it open.
+impl KeptConnection {
+    /// Returns true as long as the server has not closed the connection.
     pub(super) fn is_open(&self) -> bool {
         !self.sender.is_closed()
     }
 }
 
-impl Drop for Kept {
+impl Drop for KeptConnection {
     fn drop(&mut self) {
         self.connection.abort();
     }
 }
 
-/// Asks `address` for `path`, reads the answer and keeps the connection.
+/// Sends `GET path` to `address`, reads the response and keeps the connection.
 ///
 /// # Errors
 ///
@@ -108,7 +120,7 @@ pub(super) async fn get_and_keep(
     address: SocketAddr,
     host: &str,
     path: &str,
-) -> Result<Kept, Failure> {
+) -> Result<KeptConnection, RequestError> {
     let stream = TcpStream::connect(address).await?;
     let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
     let connection = tokio::spawn(connection);
@@ -116,7 +128,7 @@ pub(super) async fn get_and_keep(
         .send_request(request(Method::GET, host, path)?)
         .await?;
     response.into_body().collect().await?;
-    Ok(Kept { sender, connection })
+    Ok(KeptConnection { sender, connection })
 }
 
 fn request(method: Method, host: &str, path: &str) -> http::Result<Request<Empty<Bytes>>> {
@@ -124,19 +136,20 @@ fn request(method: Method, host: &str, path: &str) -> http::Result<Request<Empty
     request.header(HOST, host).body(Empty::new())
 }
 
-/// What an answer's `Server-Timing` says.
+/// Durations of a `Server-Timing` header (W3C Server Timing). An entry that is missing or malformed
+/// is zero.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(super) struct Timing {
-    /// Waited for a thread.
+pub(super) struct ServerTiming {
+    /// Time spent waiting for a thread.
     pub(super) queue: Duration,
-    /// Held the thread, on CPU or not.
+    /// Time holding the thread, on CPU or off.
     pub(super) held: Duration,
-    /// Waited without the thread.
+    /// Time waiting without holding a thread.
     pub(super) awaited: Duration,
 }
 
-impl Timing {
-    fn of(headers: &HeaderMap) -> Self {
+impl ServerTiming {
+    fn from_headers(headers: &HeaderMap) -> Self {
         let text = headers
             .get("server-timing")
             .and_then(|value| value.to_str().ok());
@@ -159,12 +172,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn reads_where_the_time_went() {
+    fn parses_server_timing() {
         let mut headers = HeaderMap::new();
-        assert_eq!(Timing::of(&headers), Timing::default());
+        assert_eq!(
+            ServerTiming::from_headers(&headers),
+            ServerTiming::default()
+        );
         let value = "queue;dur=1.5, run;dur=0.25, block;dur=20000.000, await;dur=3.000";
         headers.insert("server-timing", value.parse().unwrap());
-        let timing = Timing::of(&headers);
+        let timing = ServerTiming::from_headers(&headers);
         assert_eq!(timing.queue, Duration::from_micros(1500));
         assert_eq!(timing.held, Duration::from_micros(20_000_250));
         assert_eq!(timing.awaited, Duration::from_millis(3));

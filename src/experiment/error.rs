@@ -1,89 +1,93 @@
-//! What keeps an experiment from being run, told to a person.
+//! Reasons why an experiment cannot run.
 
 use std::io;
 
 use http::StatusCode;
 
-use super::Server;
-use super::client::Failure;
+use super::client::RequestError;
+use super::plural::plural;
+use crate::flavor::Flavor;
 
-/// What keeps an experiment from being run.
+/// Reason why an experiment cannot run. The text is written for the person at the terminal.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// A name stands for no address.
-    #[error("{part} has the address {address} ({flag}), which cannot be resolved")]
-    Name {
-        /// Which part of the lab.
+    /// An address could not be resolved.
+    #[error("cannot resolve {address}, the address of {part} ({flag})")]
+    Resolve {
+        /// Part of the lab.
         part: &'static str,
-        /// The flag that gives its address.
+        /// Flag that sets its address.
         flag: &'static str,
-        /// The address as it was given.
+        /// The address as given.
         address: String,
-        /// Why not.
+        /// Cause.
         source: io::Error,
     },
-    /// A part of the lab does not answer.
+    /// A part of the lab does not respond.
     #[error(
-        "{part} at {address} ({flag}) does not answer (is the lab running? `threadlab` starts one)"
+        "{part} at {address} ({flag}) does not respond; is the lab running? `threadlab` starts one"
     )]
     Unreachable {
-        /// Which part of the lab.
+        /// Part of the lab.
         part: &'static str,
-        /// The flag that gives its address.
+        /// Flag that sets its address.
         flag: &'static str,
-        /// The address as it was given.
+        /// The address as given.
         address: String,
-        /// Why not.
-        source: Failure,
+        /// Cause.
+        source: RequestError,
     },
-    /// A metrics port took the connection and says nothing.
-    #[error("the metrics port at {0} (--metrics) takes connections but does not answer")]
+    /// A metrics port accepts connections and does not respond.
+    #[error("the metrics port at {0} (--metrics) accepts connections but does not respond")]
     SilentMetrics(String),
-    /// The metrics ports know nothing of a server.
+    /// No metrics port exports one of the servers.
     #[error(
-        "the metrics port at {metrics} (--metrics) has no threads of the server {server}: give the ports of both servers, with a comma between"
+        "the metrics port at {metrics} (--metrics) exports no threads of the {server} server; give the metrics ports \
+         of both servers, separated by a comma"
     )]
     NotExported {
-        /// The server without metrics.
-        server: Server,
-        /// The ports that were asked.
+        /// The missing server.
+        server: Flavor,
+        /// Metrics ports that were scraped.
         metrics: String,
     },
-    /// A server refuses the cheapest request.
-    #[error(
-        "the server {server} is not ready: /{server}/dummy was answered with {status}, not 200"
-    )]
+    /// A server fails the cheapest request.
+    #[error("the {server} server is not ready: /{server}/dummy returned {status}, not 200")]
     NotReady {
         /// The server.
-        server: Server,
-        /// What it answered.
+        server: Flavor,
+        /// Status of its response.
         status: StatusCode,
     },
-    /// Requests are in flight that are not ours.
+    /// The lab has requests in flight that are not of this experiment.
     #[error(
-        "someone else uses the lab: the server {server} has {requests} requests in flight that are not of this experiment; stop them, then try again"
+        "the lab is in use: {} in flight on the {server} server that {} not of this experiment; stop {}, then try again",
+        plural(*requests, "request"),
+        if *requests == 1.0 { "is" } else { "are" },
+        if *requests == 1.0 { "it" } else { "them" }
     )]
     Busy {
         /// The server.
-        server: Server,
-        /// How many.
+        server: Flavor,
+        /// Number of requests in flight.
         requests: f64,
     },
-    /// The experiment is about something that this lab has not.
-    #[error("not here: {0}")]
+    /// The experiment needs something that this lab does not have.
+    #[error("not available on this lab: {0}")]
     NotHere(String),
-    /// This process may not open enough sockets.
+    /// The limit of open files is too low for the experiment.
     #[error(
-        "this needs {needed} open files, and this process may have {limit}; raise the limit (`ulimit -n {needed}`) or lower --seconds, with which the number of requests shrinks"
+        "this needs {needed} open files, but the limit of this process is {limit}; raise it (`ulimit -n {needed}`), \
+         or lower --seconds, which lowers the number of requests"
     )]
     TooFewFiles {
-        /// How many it takes.
+        /// Files needed.
         needed: u64,
-        /// How many there may be.
+        /// Soft limit of this process.
         limit: u64,
     },
-    /// The runner itself failed.
-    #[error("the runner cannot work")]
+    /// The runtime or its signal handlers could not be set up.
+    #[error("the experiment runner failed to start")]
     Runner(#[from] io::Error),
 }
 
@@ -92,7 +96,7 @@ impl Error {
         part: &'static str,
         flag: &'static str,
         address: &str,
-        source: Failure,
+        source: RequestError,
     ) -> Self {
         Self::Unreachable {
             part,

@@ -1,9 +1,9 @@
-//! A histogram that speaks [`Duration`].
+//! Histogram of durations.
 
 use std::time::Duration;
 
-/// Times from 1 µs to an hour, to 3 significant digits, in the same little memory however many
-/// there are.
+/// Durations from 1 µs to 1 h with 3 significant digits. Its size does not depend on the number of
+/// values.
 #[derive(Debug, Clone)]
 pub struct Histogram(hdrhistogram::Histogram<u64>);
 
@@ -21,25 +21,25 @@ impl Default for Histogram {
 }
 
 impl Histogram {
-    /// Adds a time; one above an hour counts as an hour.
+    /// Adds a duration. A duration above 1 h counts as 1 h.
     pub fn record(&mut self, time: Duration) {
         self.0
             .saturating_record(u64::try_from(time.as_micros()).unwrap_or(u64::MAX));
     }
 
-    /// The time that the share `quantile` (0 to 1) of all times does not exceed; zero without any.
+    /// Returns the duration at `quantile` (0 to 1); zero if the histogram is empty.
     #[must_use]
     pub fn quantile(&self, quantile: f64) -> Duration {
         Duration::from_micros(self.0.value_at_quantile(quantile))
     }
 
-    /// The longest time; zero without any.
+    /// Returns the longest duration; zero if the histogram is empty.
     #[must_use]
     pub fn max(&self) -> Duration {
         Duration::from_micros(self.0.max())
     }
 
-    /// How many times were recorded.
+    /// Returns the number of recorded durations.
     #[must_use]
     pub fn count(&self) -> u64 {
         self.0.len()
@@ -55,7 +55,7 @@ mod tests {
     }
 
     #[test]
-    fn knows_the_quantiles_of_a_uniform_distribution() {
+    fn quantiles_match_a_uniform_distribution() {
         let mut histogram = Histogram::default();
         for millis in 1..=10_000 {
             histogram.record(Duration::from_millis(millis));
@@ -69,7 +69,7 @@ mod tests {
     }
 
     #[test]
-    fn knows_the_quantiles_of_an_exponential_distribution() {
+    fn quantiles_match_an_exponential_distribution() {
         let mut histogram = Histogram::default();
         let samples = 100_000;
         for i in 0..samples {
@@ -83,7 +83,7 @@ mod tests {
     }
 
     #[test]
-    fn takes_what_is_out_of_its_bounds() {
+    fn out_of_range_values_are_clamped() {
         let mut histogram = Histogram::default();
         assert_eq!(histogram.quantile(0.99), Duration::ZERO);
         histogram.record(Duration::ZERO);

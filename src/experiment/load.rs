@@ -1,31 +1,34 @@
-//! Open-loop load: requests leave when the schedule says so, whatever became of those before.
+//! Open-loop load: each request is sent at its scheduled time, no matter whether earlier ones have
+//! finished.
 
 use std::time::{Duration, Instant};
 
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 
-use super::lab::{Exchange, Lab, Via};
-use super::report::{Curve, Point};
-use super::{Histogram, Schedule, Server};
+use super::attempt::Attempt;
+use super::lab_client::{LabClient, Via};
+use super::report::{Curve, CurvePoint};
+use super::{Histogram, Schedule};
+use crate::flavor::Flavor;
 
-/// The points of a curve.
+/// Quantiles of a [`Curve`].
 const QUANTILES: [f64; 10] = [0.0, 0.25, 0.5, 0.75, 0.9, 0.95, 0.98, 0.99, 0.995, 1.0];
 
-/// What became of a schedule's requests.
+/// Results of the requests of a schedule.
 #[derive(Debug, Default)]
-pub(super) struct Load {
-    /// Latencies of the requests that succeeded, from their intended time of sending.
+pub(super) struct LoadResult {
+    /// Latencies of the successful requests, from their scheduled send times.
     latencies: Histogram,
-    /// Requests with no answer or another one than 200.
+    /// Requests without a response, or with a status other than 200.
     failed: u64,
-    /// Requests that succeeded before the schedule was over.
+    /// Successful requests that ended before the end of the schedule.
     pub(super) in_time: u64,
 }
 
-impl Load {
-    /// The latency in seconds that the share `quantile` of the requests does not exceed. Infinite,
-    /// which no prediction allows, if any failed: late is not lost.
+impl LoadResult {
+    /// Returns the latency in seconds at `quantile` (0 to 1); infinite, which no prediction allows, if any
+    /// request failed.
     pub(super) fn latency(&self, quantile: f64) -> f64 {
         if self.failed > 0 {
             f64::INFINITY
@@ -34,9 +37,9 @@ impl Load {
         }
     }
 
-    /// How the latencies of the requests that succeeded are distributed.
+    /// Returns the latency distribution of the successful requests.
     pub(super) fn curve(&self, label: impl Into<String>) -> Curve {
-        let point = |quantile| Point {
+        let point = |quantile| CurvePoint {
             quantile,
             seconds: self.latencies.quantile(quantile).as_secs_f64(),
         };
@@ -46,40 +49,40 @@ impl Load {
         }
     }
 
-    /// Counts what became of a request.
-    pub(super) fn add(&mut self, exchange: &Exchange) {
-        if exchange.succeeded() {
-            self.latencies.record(exchange.latency());
+    /// Adds the result of a request.
+    pub(super) fn add(&mut self, attempt: &Attempt) {
+        if attempt.succeeded() {
+            self.latencies.record(attempt.latency());
         } else {
             self.failed += 1;
         }
     }
 
-    /// Requests with no answer or another one than 200.
+    /// Returns the number of requests without a response, or with a status other than 200.
     pub(super) fn failed(&self) -> u64 {
         self.failed
     }
 }
 
-/// Sends a request to `path` at each time of the schedule and waits for every answer. `length` is
-/// how long the schedule is.
+/// Sends `GET path` at each time of the schedule and waits for every response. `length` is the length
+/// of the schedule.
 pub(super) async fn run(
-    lab: &Lab,
-    (server, via): (Server, Via),
+    lab: &LabClient,
+    (server, via): (Flavor, Via),
     path: &str,
     schedule: &Schedule,
     length: Duration,
-) -> Load {
+) -> LoadResult {
     let start = Instant::now();
     let requests = schedule.times().iter();
     let mut requests: FuturesUnordered<_> = requests
         .map(|time| lab.get_at(server, via, path, start + *time))
         .collect();
-    let mut load = Load::default();
-    while let Some(exchange) = requests.next().await {
-        load.add(&exchange);
-        let in_time = exchange.intended + exchange.latency() <= start + length;
-        load.in_time += u64::from(exchange.succeeded() && in_time);
+    let mut result = LoadResult::default();
+    while let Some(attempt) = requests.next().await {
+        result.add(&attempt);
+        let in_time = attempt.intended + attempt.latency() <= start + length;
+        result.in_time += u64::from(attempt.succeeded() && in_time);
     }
-    load
+    result
 }

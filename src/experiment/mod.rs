@@ -1,85 +1,62 @@
-//! Experiments: a question, a prediction from a stated model, a run against a real lab, a verdict.
+//! Experiments: each asks a question, predicts the result from a model, and tests the prediction on a
+//! running lab.
 //!
-//! This imports nothing of ours. It speaks HTTP to the front (and, where the question is what the
-//! front is good for, to a gateway) and reads the threads' states from `/metrics`, as anyone can.
+//! Of the rest of the lab this module knows only [`Flavor`](crate::flavor::Flavor). It sends HTTP requests to the
+//! front (or directly to a server, where the front itself is in question) and reads thread states from
+//! `/metrics`, as any client can.
 //!
-//! * `scenario`: the experiments, a file each
-//! * `schedule`, `load`, `client`: an open loop of requests, each on a connection of its own
-//! * `lab`, `scrape`: the lab that is asked, and what its metrics say
-//! * `histogram`: latencies
-//! * `report`: what was found, as data; `reporter`: as a table, JSON or Markdown
+//! * `scenario`: one file per experiment
+//! * `runner`: runs experiments and decides the verdict
+//! * `schedule`, `load`: open-loop load; the send times are fixed before the run
+//! * `client`: one HTTP request on its own connection; `lab_client`: requests and scrapes of one lab;
+//!   `attempt`: a request and its outcome
+//! * `scrape`: the metrics of the lab; `histogram`: latencies
+//! * `report`: results as data; `reporter`: writes them as a table, JSON, Markdown or HTML
 
-mod client;
+mod attempt;
+pub(crate) mod client;
 mod error;
 mod histogram;
-mod lab;
+mod lab_client;
 mod load;
+mod plural;
 pub mod report;
 pub mod reporter;
+mod resolve;
 mod runner;
 mod scenario;
 mod schedule;
 mod scrape;
 
-use std::fmt;
 use std::time::Duration;
 
-pub use client::Failure;
+pub use client::RequestError;
 pub use error::Error;
 pub use histogram::Histogram;
-pub use runner::{Ended, run};
+pub use runner::{Outcome, run};
 pub use scenario::{ALL, Experiment};
 pub use schedule::Schedule;
-pub use scrape::{Scrape, States};
+pub use scrape::{Scrape, StateSeconds};
 
-/// The two servers.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Server {
-    /// The synchronous one.
-    Sync,
-    /// The asynchronous one.
-    Async,
-}
-
-impl Server {
-    /// Both, the synchronous one first.
-    pub const BOTH: [Self; 2] = [Self::Sync, Self::Async];
-
-    /// Its name in paths and metrics.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Sync => "sync",
-            Self::Async => "async",
-        }
-    }
-}
-
-impl fmt::Display for Server {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(self.as_str())
-    }
-}
-
-/// Where the lab is; each address is `HOST:PORT`.
+/// Addresses of a lab, each as `HOST:PORT`.
 #[derive(Debug, Clone)]
-pub struct Target {
+pub struct LabAddresses {
     /// The front.
     pub front: String,
-    /// The metrics ports, which together know both servers. A name that stands for several
-    /// addresses stands for as many replicas.
+    /// Metrics ports. Together they must export both servers. A host name that resolves to several
+    /// addresses is scraped at each of them: one per replica.
     pub metrics: Vec<String>,
-    /// The synchronous gateway itself.
+    /// The synchronous server, without the front.
     pub sync: String,
-    /// The asynchronous gateway itself.
+    /// The asynchronous server, without the front.
     pub r#async: String,
 }
 
-/// How experiments are run.
+/// Configuration of a call to [`run()`].
 #[derive(Debug, Clone)]
-pub struct Settings {
-    /// Where the lab is.
-    pub target: Target,
-    /// The wait of the article's `/`, from 0.5 s to 120 s; every other wait derives from it.
+pub struct RunConfig {
+    /// The lab to test.
+    pub addresses: LabAddresses,
+    /// Wait of the article's `/`, 0.5 s to 120 s. Every other wait is derived from it.
     pub wait: Duration,
 }

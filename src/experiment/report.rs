@@ -1,75 +1,75 @@
-//! What experiments found: data only. [`reporter`](super::reporter) writes it down.
+//! Results of experiments, as data. [`reporter`](super::reporter) writes them.
 //!
-//! As JSON this is a schema of its own, [`SCHEMA`], described in `docs/labs/schema.md`. Seconds are
-//! seconds, bytes are bytes; a bound that is not there is `null`.
+//! The JSON form has its own version, [`SCHEMA`], and is described in `docs/labs/schema.md`. Times are
+//! in seconds, sizes in bytes; a bound that does not exist is `null`.
 
 use serde::Serialize;
 
-use super::States;
+use super::StateSeconds;
 
-/// The version of the JSON form. It changes when a field is removed or changes its meaning.
+/// Version of the JSON form. It changes when a field is removed or changes its meaning.
 pub const SCHEMA: u32 = 1;
 
-/// The runs of one call.
+/// Results of one call of `threadlab experiment`.
 #[derive(Debug, Clone, Serialize)]
 pub struct Report {
     /// [`SCHEMA`].
     pub schema: u32,
-    /// The version of this program.
+    /// Version of this program.
     pub version: &'static str,
-    /// The front that was asked.
+    /// Address of the front.
     pub front: String,
-    /// The wait of the article's `/`, from which the experiments derive theirs.
+    /// Wait of the article's `/`, from which the experiments derive theirs.
     pub seconds: f64,
     /// CPUs of the machine that generated the load.
     pub cpus: usize,
-    /// One for each experiment, in the order in which they ran.
+    /// One run per experiment, in the order in which they ran.
     pub runs: Vec<Run>,
 }
 
-/// One experiment, performed.
+/// Result of one experiment.
 #[derive(Debug, Clone, Serialize)]
 pub struct Run {
-    /// Its name.
+    /// Name of the experiment.
     pub name: &'static str,
-    /// What it asks.
+    /// Question that it asks.
     pub question: &'static str,
-    /// From what its predictions follow.
+    /// Model from which its predictions follow.
     pub model: &'static str,
-    /// What came of it.
+    /// Verdict.
     pub verdict: Verdict,
-    /// Why the verdict is what it is, where the findings do not say so.
+    /// Remarks that the findings do not show, such as the reason why a run is void.
     pub notes: Vec<String>,
-    /// Each number that was predicted, and what was seen.
+    /// Each predicted number with its measurement.
     pub findings: Vec<Finding>,
     /// Requests drawn over time.
     pub timelines: Vec<Timeline>,
-    /// How latencies were distributed.
+    /// Latency distributions.
     pub curves: Vec<Curve>,
-    /// How well the load was generated.
+    /// Quality of the generated load.
     pub generator: Generator,
-    /// How long it took.
+    /// Duration of the experiment.
     pub took_seconds: f64,
 }
 
-/// What came of an experiment.
+/// Verdict of an experiment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Verdict {
-    /// Every number is within its prediction.
+    /// Every number is within its predicted range.
     Confirmed,
-    /// A number is not.
+    /// At least one number is not.
     Contradicted,
-    /// The load was not what it was to be, so the numbers mean nothing.
+    /// The load or the machine was not as required, so the numbers mean nothing.
     Void,
-    /// This lab has not what the experiment is about.
+    /// The lab does not have what the experiment needs.
     NotHere,
-    /// It was stopped before its end.
+    /// The experiment was stopped before its end.
     Interrupted,
 }
 
 impl Verdict {
-    /// In words.
+    /// Returns the verdict as text.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -82,7 +82,7 @@ impl Verdict {
     }
 }
 
-/// What stands beside each number.
+/// Conditions under which a number was measured.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Setting {
     /// `sync` or `async`.
@@ -91,59 +91,59 @@ pub struct Setting {
     pub via: &'static str,
     /// Threads of the server.
     pub threads: usize,
-    /// Threads that it may have beside those, where the load makes use of them.
+    /// Limit of threads of the server's blocking pool, if the load uses the pool.
     pub pool_threads: Option<usize>,
-    /// How long the requests in question wait.
+    /// Wait of the requests in question.
     pub wait_seconds: f64,
-    /// What was asked for.
+    /// Requests that were sent.
     pub load: String,
 }
 
-/// A number that was predicted, and what was seen.
+/// A predicted number and its measurement.
 #[derive(Debug, Clone, Serialize)]
 pub struct Finding {
-    /// Under which circumstances.
+    /// Conditions of the measurement.
     pub setting: Setting,
-    /// What was predicted.
+    /// Predicted range.
     #[serde(flatten)]
     pub prediction: Prediction,
-    /// What was seen; `null` where requests failed that had to succeed.
+    /// Measured value; `null` if a request failed that had to succeed.
     pub observed: f64,
-    /// Whether it is within the prediction.
+    /// True if the value is within the predicted range.
     pub holds: bool,
 }
 
-/// What a number counts.
+/// Unit of a number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Unit {
     /// Seconds.
     Seconds,
-    /// Events a second.
+    /// Events per second.
     PerSecond,
-    /// Things.
+    /// A plain number.
     Count,
     /// Bytes.
     Bytes,
 }
 
-/// The range in which a number is to be.
+/// Predicted range of a number.
 #[derive(Debug, Clone, Serialize)]
 pub struct Prediction {
-    /// What it is.
+    /// Name of the number.
     pub quantity: String,
-    /// In which unit.
+    /// Its unit.
     pub unit: Unit,
-    /// It is not below this.
+    /// Lower bound, inclusive.
     pub low: f64,
-    /// It is not above this; `null` if there is no bound.
+    /// Upper bound, inclusive; `null` if there is none.
     pub high: f64,
-    /// Why this, and why it may differ by as much.
+    /// Reason for the value, and for the width of the range.
     pub because: &'static str,
 }
 
 impl Prediction {
-    /// From `low` to `high`.
+    /// Predicts a number from `low` to `high`. A negative `low` becomes 0.
     pub fn between(
         quantity: impl Into<String>,
         unit: Unit,
@@ -160,7 +160,7 @@ impl Prediction {
         }
     }
 
-    /// At most `high`.
+    /// Predicts a number of at most `high`.
     pub fn at_most(
         quantity: impl Into<String>,
         unit: Unit,
@@ -170,7 +170,7 @@ impl Prediction {
         Self::between(quantity, unit, 0.0, high, because)
     }
 
-    /// At least `low`.
+    /// Predicts a number of at least `low`.
     pub fn at_least(
         quantity: impl Into<String>,
         unit: Unit,
@@ -181,106 +181,103 @@ impl Prediction {
     }
 }
 
-/// Requests over time, and the states of the thread under them.
+/// Requests to one server over time, and the states of its threads meanwhile.
 #[derive(Debug, Clone, Serialize)]
 pub struct Timeline {
-    /// Which server.
+    /// `sync` or `async`.
     pub server: &'static str,
-    /// How long it is.
+    /// Length of the timeline.
     pub seconds: f64,
-    /// The requests, in their order.
-    pub requests: Vec<Bar>,
-    /// What the server's threads did, in equal slices of the time.
-    pub threads: Vec<Slice>,
+    /// Requests in the order in which they were sent.
+    pub requests: Vec<RequestBar>,
+    /// Thread states in consecutive slices of time.
+    pub threads: Vec<StateSlice>,
 }
 
-/// A request, drawn.
+/// A request of a [`Timeline`].
 #[derive(Debug, Clone, Serialize)]
-pub struct Bar {
-    /// What was asked for.
+pub struct RequestBar {
+    /// Path.
     pub path: String,
-    /// When, from the start.
+    /// Send time, counted from the start of the timeline.
     pub at_seconds: f64,
-    /// How long it then waited for a thread.
+    /// Time spent waiting for a thread.
     pub queued_seconds: f64,
-    /// How long it then held one.
+    /// Time holding a thread.
     pub held_seconds: f64,
-    /// How long it then waited without one.
+    /// Time waiting without holding a thread.
     pub awaited_seconds: f64,
 }
 
-/// What the threads did from the slice before until `until_seconds`.
+/// Dominant thread state from the end of the previous slice to `until_seconds`.
 #[derive(Debug, Clone, Serialize)]
-pub struct Slice {
-    /// Its end, from the start of the timeline.
+pub struct StateSlice {
+    /// End, counted from the start of the timeline.
     pub until_seconds: f64,
-    /// The state in which they spent most of it.
+    /// State in which the threads spent most of the slice.
     pub state: &'static str,
 }
 
-impl Slice {
-    /// The slice that ends at `until_seconds`, in which the threads did this.
+impl StateSlice {
+    /// Returns the slice that ends at `until_seconds`. `spent` is what the threads did during it.
     #[must_use]
-    pub fn new(until_seconds: f64, states: &States) -> Self {
-        let most = states
-            .named()
-            .into_iter()
-            .max_by(|a, b| a.1.total_cmp(&b.1));
+    pub fn new(until_seconds: f64, spent: &StateSeconds) -> Self {
+        let longest = spent.named().into_iter().max_by(|a, b| a.1.total_cmp(&b.1));
         Self {
             until_seconds,
-            state: most.map_or("idle", |(state, _)| state),
+            state: longest.map_or("idle", |(state, _)| state),
         }
     }
 }
 
-/// The distribution of the latencies of one load.
+/// Latency distribution of one load.
 #[derive(Debug, Clone, Serialize)]
 pub struct Curve {
-    /// Of which.
+    /// Description of the load.
     pub label: String,
-    /// From the lowest quantile to the highest.
-    pub points: Vec<Point>,
+    /// Points by ascending quantile.
+    pub points: Vec<CurvePoint>,
 }
 
-/// A point of a [`Curve`].
+/// Point of a [`Curve`]: the share `quantile` of the requests had at most this latency.
 #[derive(Debug, Clone, Copy, Serialize)]
-pub struct Point {
-    /// The share of the requests, 0 to 1, …
+pub struct CurvePoint {
+    /// Share of the requests, 0 to 1.
     pub quantile: f64,
-    /// … that had at most this latency.
+    /// Latency.
     pub seconds: f64,
 }
 
-/// How well the load was generated.
+/// Quality of the generated load.
 #[derive(Debug, Clone, Copy, Default, Serialize)]
 pub struct Generator {
     /// Requests sent.
     pub requests: u64,
-    /// How late they were sent, at the 99th percentile.
+    /// 99th percentile of the delay between scheduled and actual send time.
     pub lag_p99_seconds: f64,
-    /// How late the latest was sent.
+    /// Maximum of that delay.
     pub lag_max_seconds: f64,
-    /// CPU seconds of the generator a second; it has one thread, so 1 is all there is.
+    /// CPU seconds per second used by the generator. It has one thread, so 1 is the maximum.
     pub cpu_share: f64,
 }
 
-/// More than this and latencies are the generator's as much as the lab's.
+/// Above this lag, latencies say as much about the generator as about the lab.
 const LAG_LIMIT_SECONDS: f64 = 0.1;
-/// Beyond this the generator is short of CPU.
+/// Above this share the generator is short of CPU time.
 const CPU_LIMIT: f64 = 0.9;
 
 impl Generator {
-    /// Why the load was not what it was to be, if so.
+    /// Returns the reason why the load was not generated as scheduled, if so.
     #[must_use]
     pub fn fault(&self) -> Option<String> {
         if self.lag_p99_seconds > LAG_LIMIT_SECONDS {
             Some(format!(
-                "the generator sent 1 % of its requests {:.3} s late or later; {LAG_LIMIT_SECONDS} s is allowed",
+                "the load generator sent 1 % of its requests {:.3} s late or later; the limit is {LAG_LIMIT_SECONDS} s",
                 self.lag_p99_seconds
             ))
         } else if self.cpu_share > CPU_LIMIT {
             Some(format!(
-                "the generator used {:.0} % of its one CPU; {:.0} % is allowed",
+                "the load generator used {:.0} % of its one CPU; the limit is {:.0} %",
                 self.cpu_share * 100.0,
                 CPU_LIMIT * 100.0
             ))
@@ -291,7 +288,7 @@ impl Generator {
 }
 
 impl Run {
-    /// Compares a number with its prediction.
+    /// Adds a finding: `observed`, compared with its prediction.
     pub fn judge(&mut self, setting: &Setting, prediction: Prediction, observed: f64) {
         self.findings.push(Finding {
             setting: setting.clone(),
@@ -301,14 +298,14 @@ impl Run {
         });
     }
 
-    /// Compares the time in a state with its prediction. Where it differs, a note says what the
-    /// threads did instead.
+    /// Adds a finding about the time in one thread state. If it does not hold, a note lists the time in
+    /// all states.
     pub fn judge_state(
         &mut self,
         setting: &Setting,
         prediction: Prediction,
         observed: f64,
-        spent: &States,
+        spent: &StateSeconds,
     ) {
         let quantity = prediction.quantity.clone();
         self.judge(setting, prediction, observed);
@@ -316,7 +313,7 @@ impl Run {
             let states = spent.named();
             let states = states.map(|(state, seconds)| format!("{state} {seconds:.2} s"));
             self.notes.push(format!(
-                "{}, {}: where {quantity} is not as predicted, the threads were {}",
+                "{}, {}: {quantity} is not as predicted; the threads were {}",
                 setting.server,
                 setting.load,
                 states.join(", ")
@@ -324,9 +321,9 @@ impl Run {
         }
     }
 
-    /// The verdict that the findings give.
+    /// Returns the verdict that follows from the findings.
     #[must_use]
-    pub fn found(&self) -> Verdict {
+    pub fn verdict_of_findings(&self) -> Verdict {
         if self.findings.iter().all(|finding| finding.holds) {
             Verdict::Confirmed
         } else {

@@ -1,17 +1,17 @@
-//! When requests are to be sent: an open loop decides that before the first one is sent, so a slow
-//! server cannot slow down its clients and so hide how slow it is.
+//! Send times of requests. An open loop decides them before it sends the first request, so that a slow
+//! server cannot slow down its clients and thereby hide how slow it is.
 
 use std::time::Duration;
 
-/// The times of sending, counted from the start, in their order.
+/// Send times in ascending order, counted from the start.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Schedule(Vec<Duration>);
 
-/// Every run draws the same times.
+/// Seed of the random generator: fixed, so that every run has the same send times.
 const SEED: u64 = 20;
 
 impl Schedule {
-    /// One request every `1 / rate` seconds for as long as `length`, the first after half of that.
+    /// Returns one request every `1 / rate` seconds for `length`, the first after half of that interval.
     #[must_use]
     pub fn even(rate: f64, length: Duration) -> Self {
         let gap = 1.0 / rate;
@@ -19,11 +19,12 @@ impl Schedule {
         Self::until(length, times)
     }
 
-    /// Independent clients: exponentially distributed gaps (a Poisson process) of `rate` requests a
-    /// second on average, for as long as `length`. The same at every call.
+    /// Returns the arrivals of independent clients, `rate` requests per second on average for `length`: a
+    /// Poisson process, whose gaps are exponentially distributed. The same at every call.
     #[must_use]
     pub fn poisson(rate: f64, length: Duration) -> Self {
         let mut random = fastrand::Rng::with_seed(SEED);
+        // Inverse transform sampling of the exponential distribution.
         let times = std::iter::repeat_with(|| -(1.0 - random.f64()).ln() / rate);
         let times = times.scan(0.0, |now, gap| {
             *now += gap;
@@ -38,17 +39,17 @@ impl Schedule {
         Self(times.map(Duration::from_secs_f64).collect())
     }
 
-    /// The times of sending, counted from the start, in their order.
+    /// Returns the send times in ascending order, counted from the start.
     #[must_use]
     pub fn times(&self) -> &[Duration] {
         &self.0
     }
 
-    /// The latencies that these requests have before `servers` threads which each hold one request
-    /// for `held`, first come, first served: a queue without any other cost.
+    /// Returns the latencies that these requests have in a first-come, first-served queue with `servers`
+    /// threads, each of which holds one request for `held`. Nothing else costs time in it.
     #[must_use]
     pub fn latencies(&self, servers: usize, held: Duration) -> Vec<Duration> {
-        // When each thread is free again. The next request goes to the first that is.
+        // Times at which the threads become free. The next request goes to the earliest.
         let mut free = vec![Duration::ZERO; servers.max(1)];
         let latency = |sent: &Duration| {
             free.sort_unstable();
@@ -73,16 +74,15 @@ mod tests {
     }
 
     #[test]
-    fn even_requests_have_equal_gaps() {
+    fn even_schedule_has_equal_gaps() {
         let schedule = Schedule::even(50.0, Duration::from_secs(4));
         assert_eq!(schedule.times().len(), 200);
         assert!(gaps(&schedule).iter().all(|gap| (gap - 0.02).abs() < 1e-6));
     }
 
-    /// Gaps of a Poisson process have equal mean and standard deviation, and 1/e of them are longer
-    /// than the mean.
+    /// In a Poisson process the gaps' mean equals their standard deviation, and 1/e of them exceed the mean.
     #[test]
-    fn independent_requests_have_exponential_gaps() {
+    fn poisson_schedule_has_exponential_gaps() {
         let schedule = Schedule::poisson(100.0, Duration::from_secs(1000));
         let gaps = gaps(&schedule);
         let count = gaps.len() as f64;
@@ -95,24 +95,23 @@ mod tests {
     }
 
     #[test]
-    fn every_run_draws_the_same() {
+    fn poisson_schedule_is_the_same_at_every_call() {
         let draw = || Schedule::poisson(10.0, Duration::from_secs(60));
         assert_eq!(draw(), draw());
         assert!(draw().times().is_sorted());
     }
 
     #[test]
-    fn one_thread_serves_one_after_the_other() {
+    fn one_thread_serves_requests_one_after_the_other() {
         let second = Duration::from_secs(1);
         let schedule = Schedule(vec![Duration::ZERO, Duration::ZERO, 5 * second]);
         assert_eq!(schedule.latencies(1, second), [second, 2 * second, second]);
         assert_eq!(schedule.latencies(2, second), [second; 3]);
     }
 
-    /// Half loaded, one server with a fixed service time makes requests wait half of that on
-    /// average (Pollaczek and Khinchine).
+    /// M/D/1 queue: at a load of 0.5 the mean time in the queue is half of the service time.
     #[test]
-    fn the_queue_is_that_of_the_theory() {
+    fn mean_latency_matches_the_pollaczek_khinchine_formula() {
         let schedule = Schedule::poisson(0.5, Duration::from_secs(200_000));
         let latencies = schedule.latencies(1, Duration::from_secs(1));
         let mean =

@@ -1,24 +1,24 @@
-//! What a lab exports: its `/metrics`, read on the wire.
+//! Metrics of a lab, as scraped from its metrics ports.
 
-use super::Server;
+use crate::flavor::Flavor;
 
-/// The seconds that a server's threads spent in each state, summed over the threads.
+/// Seconds per thread state, summed over the threads of a server.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
-pub struct States {
+pub struct StateSeconds {
     /// On a CPU.
     pub running: f64,
-    /// Wanting a CPU.
+    /// Waiting for a CPU.
     pub runnable: f64,
-    /// Off CPU while they held a request.
+    /// Off CPU while holding a request.
     pub blocked: f64,
-    /// Parked while requests were in flight.
+    /// Parked while requests are in flight.
     pub awaiting: f64,
     /// Parked with nothing in flight.
     pub idle: f64,
 }
 
-impl States {
-    /// The seconds since `earlier`.
+impl StateSeconds {
+    /// Returns the seconds since `earlier`.
     #[must_use]
     pub fn since(&self, earlier: &Self) -> Self {
         Self {
@@ -30,7 +30,7 @@ impl States {
         }
     }
 
-    /// Each state with its name, in the order in which the lab draws them.
+    /// Returns each state with its name, in the order in which the lab draws them.
     #[must_use]
     pub fn named(&self) -> [(&'static str, f64); 5] {
         [
@@ -43,10 +43,10 @@ impl States {
     }
 }
 
-/// One reading of every metrics port.
+/// One scrape of every metrics port.
 #[derive(Debug, Clone, Default)]
 pub struct Scrape {
-    /// The samples of each port apart: the `process_*` of one are not of the others' servers.
+    /// Samples by port, because a `process_*` metric belongs to the servers of its own port only.
     pages: Vec<Vec<Sample>>,
 }
 
@@ -58,22 +58,22 @@ struct Sample {
 }
 
 impl Scrape {
-    /// Adds what a port answered. Lines that are no samples are passed over.
+    /// Adds the response of a port, in the Prometheus text format. Lines that are not samples are ignored.
     pub(super) fn add(&mut self, text: &str) {
         let lines = text.lines().filter(|line| !line.starts_with('#'));
-        self.pages.push(lines.filter_map(sample).collect());
+        self.pages.push(lines.filter_map(parse_sample).collect());
     }
 
-    /// The threads' states of a server.
+    /// Returns the thread states of a server.
     #[must_use]
-    pub fn states(&self, server: Server) -> States {
+    pub fn states(&self, server: Flavor) -> StateSeconds {
         let state = |state| {
             self.sum(
                 "thread_state_seconds_total",
                 &[("server", server.as_str()), ("state", state)],
             )
         };
-        States {
+        StateSeconds {
             running: state("running"),
             runnable: state("runnable"),
             blocked: state("blocked"),
@@ -82,71 +82,71 @@ impl Scrape {
         }
     }
 
-    /// How many threads a server has, over all its replicas.
+    /// Returns the number of threads of a server, over all its replicas.
     #[must_use]
-    pub fn threads(&self, server: Server) -> usize {
+    pub fn threads(&self, server: Flavor) -> usize {
         let labels = [("server", server.as_str())];
         let threads = self.matching("thread_wall_seconds_total", &labels);
         threads.count()
     }
 
-    /// Seconds that a server's threads have lived, on average.
+    /// Returns the mean age of a server's threads in seconds.
     #[must_use]
-    pub fn wall(&self, server: Server) -> f64 {
+    pub fn wall(&self, server: Flavor) -> f64 {
         let labels = [("server", server.as_str())];
         self.sum("thread_wall_seconds_total", &labels) / self.threads(server).max(1) as f64
     }
 
-    /// How many threads a server may have beside its own, for calls that block.
+    /// Returns the limit of threads of a server's blocking pool.
     #[must_use]
-    pub fn pool(&self, server: Server) -> usize {
+    pub fn pool(&self, server: Flavor) -> usize {
         self.sum("blocking_pool_limit", &[("server", server.as_str())]) as usize
     }
 
-    /// Requests in flight.
+    /// Returns the number of requests in flight.
     #[must_use]
-    pub fn in_flight(&self, server: Server) -> f64 {
+    pub fn in_flight(&self, server: Flavor) -> f64 {
         self.sum(
             "http_server_active_requests",
             &[("server", server.as_str())],
         )
     }
 
-    /// Connections that no thread has accepted yet.
+    /// Returns the number of connections that no thread has accepted yet.
     #[must_use]
-    pub fn accept_queue(&self, server: Server) -> f64 {
+    pub fn accept_queue(&self, server: Flavor) -> f64 {
         self.sum("tcp_accept_queue_length", &[("server", server.as_str())])
     }
 
-    /// Requests that have ended, whatever their answer.
+    /// Returns the number of finished requests, whatever their status.
     #[must_use]
-    pub fn finished(&self, server: Server) -> f64 {
+    pub fn finished(&self, server: Flavor) -> f64 {
         self.sum(
             "http_server_request_duration_seconds_count",
             &[("server", server.as_str())],
         )
     }
 
-    /// Seconds that requests waited without a thread, summed over the requests.
+    /// Returns the seconds that requests waited without a thread, summed over the requests.
     #[must_use]
-    pub fn awaited(&self, server: Server) -> f64 {
+    pub fn awaited(&self, server: Flavor) -> f64 {
         self.sum(
             "http_route_await_seconds_total",
             &[("server", server.as_str())],
         )
     }
 
-    /// A `process_*` value, summed over the processes that run this server.
+    /// Returns a `process_*` metric, summed over the processes that run this server.
     #[must_use]
-    pub fn process(&self, server: Server, name: &str) -> f64 {
+    pub fn process(&self, server: Flavor, name: &str) -> f64 {
         let samples = self.pages_of(server);
         let samples = samples.flatten().filter(|sample| sample.is(name, &[]));
         samples.map(|sample| sample.value).sum()
     }
 
-    /// When the processes that run this server were started, in seconds since 1970, in their order.
+    /// Returns the start times of the processes that run this server, ascending, in Unix time.
     #[must_use]
-    pub fn started(&self, server: Server) -> Vec<f64> {
+    pub fn started(&self, server: Flavor) -> Vec<f64> {
         let pages = self.pages_of(server);
         let started = pages.flatten();
         let started = started.filter(|sample| sample.is("process_start_time_seconds", &[]));
@@ -155,14 +155,14 @@ impl Scrape {
         started
     }
 
-    /// How many processes the lab consists of, as far as they have metrics.
+    /// Returns the number of scraped processes.
     #[must_use]
     pub fn processes(&self) -> usize {
         self.pages.len()
     }
 
-    /// What the processes that run this server export.
-    fn pages_of(&self, server: Server) -> impl Iterator<Item = &Vec<Sample>> {
+    /// Returns the samples of each process that runs this server.
+    fn pages_of(&self, server: Flavor) -> impl Iterator<Item = &Vec<Sample>> {
         let runs = move |page: &&Vec<Sample>| {
             page.iter().any(|sample| {
                 sample.is("thread_wall_seconds_total", &[("server", server.as_str())])
@@ -191,8 +191,9 @@ impl Sample {
     }
 }
 
-/// A line of the text format. No label of the lab holds a quote or a comma.
-fn sample(line: &str) -> Option<Sample> {
+/// Parses a line of the Prometheus text format. It does not unescape label values: none of the lab's
+/// contains a quote or a comma.
+fn parse_sample(line: &str) -> Option<Sample> {
     let (series, value) = line.rsplit_once(' ')?;
     let (name, labels) = series.split_once('{').unwrap_or((series, "}"));
     let labels = labels.strip_suffix('}')?.split(',');
@@ -232,10 +233,10 @@ mod tests {
         scrape.add(&page("sync", 2, 100));
         scrape.add(&page("sync", 1, 10));
         scrape.add(&page("async", 1, 1));
-        assert_eq!(scrape.threads(Server::Sync), 3);
-        assert_eq!(scrape.states(Server::Sync).blocked, 6.0);
-        assert_eq!(scrape.states(Server::Async).running, 1.5);
+        assert_eq!(scrape.threads(Flavor::Sync), 3);
+        assert_eq!(scrape.states(Flavor::Sync).blocked, 6.0);
+        assert_eq!(scrape.states(Flavor::Async).running, 1.5);
         let memory = |server| scrape.process(server, "process_resident_memory_bytes");
-        assert_eq!((memory(Server::Sync), memory(Server::Async)), (110.0, 1.0));
+        assert_eq!((memory(Flavor::Sync), memory(Flavor::Async)), (110.0, 1.0));
     }
 }

@@ -1,4 +1,4 @@
-//! A lab that knows which experiment runs on it.
+//! Announcement of the running experiment in the lab's metrics.
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -10,7 +10,7 @@ use threadlab::experiment::ALL;
 use crate::lab::Lab;
 use crate::runner::{Found, command, machine, spawn};
 
-/// The experiments that a lab says run, of all that it knows.
+/// Returns the experiments whose `experiment_running` is 1.
 fn running(lab: &Lab) -> Vec<&'static str> {
     let scrape = lab.scrape();
     let names = ALL.iter().map(|experiment| experiment.name);
@@ -19,12 +19,12 @@ fn running(lab: &Lab) -> Vec<&'static str> {
         .collect()
 }
 
-fn is_soon(lab: &Lab, expected: &[&str]) {
+fn wait_until_running(lab: &Lab, expected: &[&str]) {
     let start = Instant::now();
     while running(lab) != expected {
         assert!(
             start.elapsed() < Duration::from_secs(20),
-            "{:?} runs, not {expected:?}",
+            "{:?} is running, not {expected:?}",
             running(lab)
         );
         thread::sleep(Duration::from_millis(100));
@@ -32,15 +32,15 @@ fn is_soon(lab: &Lab, expected: &[&str]) {
 }
 
 #[test]
-fn an_experiment_shows_in_the_metrics_while_it_runs() {
+fn metrics_show_an_experiment_while_it_runs() {
     let _machine = machine();
     let lab = Lab::start(&[]);
     assert!(running(&lab).is_empty());
     let runner = spawn(command(&lab, &lab.front, &["article", "--seconds", "1"]));
-    is_soon(&lab, &["article"]);
+    wait_until_running(&lab, &["article"]);
     let found = Found::of(&runner.wait_with_output().unwrap());
     assert_eq!(found.verdict(), "confirmed", "{:#}", found.run);
-    is_soon(&lab, &[]);
+    wait_until_running(&lab, &[]);
 }
 
 #[test]
@@ -65,7 +65,7 @@ fn only_known_names_become_series() {
 fn status(lab: &Lab, request: &str) -> String {
     let mut stream = TcpStream::connect(&lab.metrics).unwrap();
     write!(stream, "{request} HTTP/1.0\r\n\r\n").unwrap();
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).unwrap();
-    answer.split(' ').nth(1).unwrap().to_owned()
+    let mut response = String::new();
+    stream.read_to_string(&mut response).unwrap();
+    response.split(' ').nth(1).unwrap().to_owned()
 }

@@ -1,16 +1,16 @@
-//! The lab as it is.
+//! Each experiment is confirmed on an unchanged lab.
 
 use crate::lab::Lab;
-use crate::runner::{Found, machine, perform, say_again};
+use crate::runner::{Found, machine, perform, print_repeat};
 
-/// A machine that is short of disk or memory can surprise once, in ways that no run can tell from
-/// a fault of the lab; so a surprise is said, and has to come twice.
+/// Runs an experiment and asserts that it is confirmed. A contradiction is printed and must occur twice to fail the
+/// test: a machine that is short of memory or disk bandwidth can cause one.
 fn is_confirmed(name: &str, seconds: &str) -> Found {
     let _machine = machine();
     let lab = Lab::start(&[]);
     let mut found = perform(&lab, &lab.front, name, seconds);
     if found.verdict() == "contradicted" {
-        say_again(name, &found);
+        print_repeat(name, &found);
         found = perform(&lab, &lab.front, name, seconds);
     }
     assert_eq!(
@@ -18,7 +18,7 @@ fn is_confirmed(name: &str, seconds: &str) -> Found {
         ("confirmed", Some(0)),
         "{}: {:#?}",
         found.run["notes"],
-        found.surprises()
+        found.failed_findings()
     );
     found
 }
@@ -31,7 +31,7 @@ fn article() {
 #[test]
 fn matrix() {
     let found = is_confirmed("matrix", "6");
-    // Beside each number stands the pool where the load uses it, and only there.
+    // The blocking pool is reported exactly where the load uses it.
     for finding in found.run["findings"].as_array().unwrap() {
         let setting = &finding["setting"];
         let offloads = setting["load"].as_str().unwrap().contains("offloaded");

@@ -1,4 +1,4 @@
-//! A lab that is not what the predictions are about: each experiment has to notice.
+//! Each experiment is contradicted on a lab that violates its assumptions.
 
 use crate::crossed::Crossed;
 use crate::lab::Lab;
@@ -11,23 +11,23 @@ fn is_contradicted(found: &Found, quantities: &[&str]) {
         "{:#}",
         found.run
     );
-    let surprises = found.surprises();
+    let failed = found.failed_findings();
     for quantity in quantities {
-        let surprised = surprises
+        let fails = failed
             .iter()
             .any(|finding| finding["quantity"] == *quantity);
-        assert!(surprised, "{quantity} is not among {surprises:#?}");
+        assert!(fails, "{quantity} is not among {failed:#?}");
     }
 }
 
-/// Four threads, so that one that is held does not matter.
+/// Runs an experiment on a lab with four threads, where one that is held makes no difference.
 fn with_four_threads(name: &str, seconds: &str, quantities: &[&str]) {
     let _machine = machine();
     let lab = Lab::start(&["--threads", "4"]);
     is_contradicted(&perform(&lab, &lab.front, name, seconds), quantities);
 }
 
-/// Each server's requests go to the other.
+/// Runs an experiment through a front that swaps the two servers.
 fn with_servers_crossed(name: &str, seconds: &str, quantities: &[&str]) {
     let _machine = machine();
     let lab = Lab::start(&[]);
@@ -70,7 +70,7 @@ fn waiting() {
 
 #[test]
 fn capacity() {
-    with_servers_crossed("capacity", "6", &["answers", "longest latency"]);
+    with_servers_crossed("capacity", "6", &["responses", "longest latency"]);
 }
 
 #[test]

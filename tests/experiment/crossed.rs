@@ -1,4 +1,4 @@
-//! A front that sends each server's requests to the other one.
+//! A front that sends the requests of each server to the other one.
 
 use std::time::Duration;
 
@@ -6,7 +6,7 @@ use threadlab::proxy::{self, Config, Running, Target, Upstream};
 
 use crate::lab::Lab;
 
-/// The front; ends when dropped.
+/// The front. Stops when dropped.
 pub(crate) struct Crossed(Option<Running>);
 
 impl Crossed {

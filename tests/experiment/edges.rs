@@ -1,11 +1,11 @@
-//! What is not an experiment's normal course: errors, strangers, a late generator, Ctrl-C, formats.
+//! Errors, other users of the lab, a late load generator, Ctrl-C, and output formats.
 
 use std::io;
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::process::{Command, Output};
 use std::sync::{Arc, Mutex};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Resource, Rlimit, prlimit};
 
@@ -23,8 +23,29 @@ fn signal(name: &str, process: u32) {
     assert!(sent.unwrap().success());
 }
 
+const IN_FLIGHT: &str = "http_server_active_requests";
+
+/// Waits until a metric, summed over its series, is at least `least`.
+fn wait_for_sum(lab: &Lab, metric: &str, least: f64) {
+    let deadline = Instant::now() + Duration::from_secs(30);
+    let series = format!("{metric}{{");
+    let sum = || -> f64 {
+        let samples = lab.scrape().samples;
+        let matching = samples.iter().filter(|(key, _)| key.starts_with(&series));
+        matching.map(|(_, value)| value).sum()
+    };
+    while sum() < least {
+        assert!(
+            Instant::now() < deadline,
+            "{metric} is {}, not {least}",
+            sum()
+        );
+        thread::sleep(Duration::from_millis(20));
+    }
+}
+
 #[test]
-fn a_part_that_does_not_answer_is_named_with_its_flag() {
+fn error_names_the_unreachable_part_and_its_flag() {
     let lab = Lab::start(&[]);
     // Nothing listens on port 1.
     let front = command(&lab, "127.0.0.1:1", &["article"]).output().unwrap();
@@ -35,15 +56,15 @@ fn a_part_that_does_not_answer_is_named_with_its_flag() {
     let metrics = command(&lab, &lab.front, &["article"])
         .args(["--metrics", "127.0.0.1:1"])
         .output();
-    // Beside the port that answers.
-    let said = stderr(&metrics.unwrap());
-    assert!(said.contains("127.0.0.1:1 (--metrics)"), "{said}");
+    // Given in addition to the port that responds.
+    let error = stderr(&metrics.unwrap());
+    assert!(error.contains("127.0.0.1:1 (--metrics)"), "{error}");
 }
 
-/// A way to the front that can be closed.
+/// A TCP relay to the front that can be closed.
 struct Relay {
     address: String,
-    /// What is connected; `None` once it is closed.
+    /// Open connections; `None` once the relay is closed.
     streams: Arc<Mutex<Option<Vec<TcpStream>>>>,
 }
 
@@ -62,7 +83,7 @@ impl Relay {
                 for (from, to) in [(&client, &server), (&server, &client)] {
                     let (mut from, mut to) = (from.try_clone().unwrap(), to.try_clone().unwrap());
                     thread::spawn(move || {
-                        // Either side may leave at any time.
+                        // Either side may close at any time.
                         let _ = io::copy(&mut from, &mut to);
                         let _ = to.shutdown(Shutdown::Write);
                     });
@@ -78,22 +99,22 @@ impl Relay {
         for stream in streams.unwrap() {
             let _ = stream.shutdown(Shutdown::Both);
         }
-        // For this one the listener looks, and ends.
+        // Wakes the listener, which then ends.
         drop(TcpStream::connect(&self.address));
     }
 }
 
 #[test]
-fn a_front_that_goes_away_contradicts_nothing() {
+fn run_is_interrupted_if_the_front_disappears() {
     let _machine = machine();
     let lab = Lab::start(&[]);
     let relay = Relay::to(&lab.front);
     let runner = spawn(command(
         &lab,
         &relay.address,
-        &["article", "--seconds", "4"],
+        &["article", "--seconds", "2"],
     ));
-    thread::sleep(Duration::from_secs(2));
+    wait_for_sum(&lab, IN_FLIGHT, 2.0);
     relay.close();
     let output = runner.wait_with_output().unwrap();
     let found = Found::of(&output);
@@ -104,7 +125,7 @@ fn a_front_that_goes_away_contradicts_nothing() {
 }
 
 #[test]
-fn metrics_of_one_server_are_not_enough() {
+fn metrics_of_both_servers_are_required() {
     let lab = Lab::start(&[]);
     let server = crate::lab::Server::start("sync", &[]);
     let output = Command::new(env!("CARGO_BIN_EXE_threadlab"))
@@ -129,7 +150,7 @@ fn metrics_of_one_server_are_not_enough() {
 }
 
 #[test]
-fn bad_names_and_values_are_refused_with_what_is_allowed() {
+fn invalid_arguments_are_rejected_with_the_allowed_values() {
     for (arguments, word) in [
         (&["nothing"][..], "article"),
         (&["article", "--seconds", "0"], "from 0.5 to 120"),
@@ -151,11 +172,11 @@ fn bad_names_and_values_are_refused_with_what_is_allowed() {
 }
 
 #[test]
-fn requests_of_others_make_a_run_void() {
+fn foreign_requests_make_a_run_void() {
     let _machine = machine();
     let lab = Lab::start(&[]);
-    let runner = spawn(command(&lab, &lab.front, &["article", "--seconds", "4"]));
-    thread::sleep(Duration::from_secs(1));
+    let runner = spawn(command(&lab, &lab.front, &["article", "--seconds", "2"]));
+    wait_for_sum(&lab, IN_FLIGHT, 2.0);
     for _ in 0..20 {
         get(&lab.r#async, "/dummy");
     }
@@ -170,25 +191,25 @@ fn requests_of_others_make_a_run_void() {
 }
 
 #[test]
-fn a_lab_that_someone_else_keeps_busy_is_said() {
+fn error_says_that_the_lab_is_in_use() {
     let _machine = machine();
     let lab = Lab::start(&[]);
     let address = lab.r#async.clone();
-    let stranger = thread::spawn(move || try_get(&address, "/?seconds=60"));
-    thread::sleep(Duration::from_millis(500));
+    let other = thread::spawn(move || try_get(&address, "/?seconds=60"));
+    wait_for_sum(&lab, IN_FLIGHT, 1.0);
     let output = command(&lab, &lab.front, &["article", "--seconds", "0.5"])
         .output()
         .unwrap();
     assert_eq!(output.status.code(), Some(1));
-    for word in ["someone else", "async", "1 requests"] {
+    for word in ["in use", "async", "1 request in flight"] {
         assert!(stderr(&output).contains(word), "{}", stderr(&output));
     }
     drop(lab);
-    assert!(stranger.join().unwrap().is_none());
+    assert!(other.join().unwrap().is_none());
 }
 
 #[test]
-fn too_few_files_are_said_with_the_limit() {
+fn error_states_the_limit_of_open_files() {
     let _machine = machine();
     let lab = Lab::start(&[]);
     let command = command(&lab, &lab.front, &["waiting", "--seconds", "1"]);
@@ -206,7 +227,7 @@ fn too_few_files_are_said_with_the_limit() {
 }
 
 #[test]
-fn thousands_go_straight_to_the_gateway_where_the_front_would_take_too_many_files() {
+fn waiting_goes_directly_to_the_server_if_the_front_needs_too_many_files() {
     let _machine = machine();
     let lab = Lab::start(&[]);
     let files = Rlimit {
@@ -219,7 +240,7 @@ fn thousands_go_straight_to_the_gateway_where_the_front_would_take_too_many_file
     assert_eq!(found.verdict(), "confirmed", "{:#}", found.run);
     let last = found.run["findings"].as_array().unwrap().last().unwrap();
     assert_eq!(last["setting"]["via"], "direct");
-    assert_eq!(last["setting"]["load"], "500 wait, 50/s /dummy");
+    assert_eq!(last["setting"]["load"], "500 waiting, 50/s /dummy");
     assert!(
         found.run["notes"].to_string().contains("1400 files"),
         "{}",
@@ -228,7 +249,7 @@ fn thousands_go_straight_to_the_gateway_where_the_front_would_take_too_many_file
 }
 
 #[test]
-fn an_experiment_that_is_not_for_this_lab_says_so_and_fails_no_other() {
+fn unavailable_experiment_explains_itself_and_does_not_fail_others() {
     let _machine = machine();
     let lab = Lab::start(&[]);
     let alone = command(&lab, &lab.front, &["failover"]).output().unwrap();
@@ -244,7 +265,7 @@ fn an_experiment_that_is_not_for_this_lab_says_so_and_fails_no_other() {
 }
 
 #[test]
-fn a_generator_that_lags_makes_a_run_void() {
+fn lagging_load_generator_makes_a_run_void() {
     let _machine = machine();
     let lab = Lab::start(&[]);
     let runner = spawn(command(&lab, &lab.front, &["capacity", "--seconds", "6"]));
@@ -265,11 +286,12 @@ fn a_generator_that_lags_makes_a_run_void() {
 }
 
 #[test]
-fn ctrl_c_ends_it_with_what_was_measured() {
+fn ctrl_c_reports_the_results_so_far() {
     let _machine = machine();
     let lab = Lab::start(&[]);
-    let runner = spawn(command(&lab, &lab.front, &["matrix", "--seconds", "20"]));
-    thread::sleep(Duration::from_secs(5));
+    let runner = spawn(command(&lab, &lab.front, &["matrix", "--seconds", "6"]));
+    // Ten requests of the warm-up, and two for each of the first two cells.
+    wait_for_sum(&lab, "http_server_request_duration_seconds_count", 14.0);
     signal("INT", runner.id());
     let found = Found::of(&runner.wait_with_output().unwrap());
     assert_eq!((found.verdict(), found.code), ("interrupted", Some(130)));
@@ -278,7 +300,7 @@ fn ctrl_c_ends_it_with_what_was_measured() {
 }
 
 #[test]
-fn the_other_formats_say_the_same() {
+fn table_and_markdown_contain_the_results() {
     let _machine = machine();
     let lab = Lab::start(&[]);
     for (format, words) in [
@@ -303,13 +325,13 @@ fn the_other_formats_say_the_same() {
         }
         assert!(
             !text.contains('\x1b'),
-            "no colours where stdout is no terminal"
+            "no colours if stdout is not a terminal"
         );
     }
 }
 
 #[test]
-fn the_page_needs_nothing_else_to_be_shown() {
+fn html_report_is_self_contained() {
     let _machine = machine();
     let lab = Lab::start(&[]);
     let directory = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join("experiment-report");
@@ -321,11 +343,11 @@ fn the_page_needs_nothing_else_to_be_shown() {
     let page = std::fs::read_to_string(directory.join("index.html")).unwrap();
     let report = std::fs::read(directory.join("report.json")).unwrap();
     assert_eq!(report, output.unwrap().stdout);
-    // Two timelines and the findings of one, the latencies and the findings of the other.
+    // Two timelines and the findings of one experiment, the curves and the findings of the other.
     assert_eq!(page.matches("<svg").count(), 5);
     assert_eq!(page.matches("</svg>").count(), 5);
     assert!(page.contains("#F2495C"), "the colour of blocked");
-    // But for the name of SVG itself, no address: nothing is loaded from anywhere.
+    // No address except the XML namespace of SVG: nothing is loaded.
     let addresses = page.replace("http://www.w3.org/2000/svg", "");
     for word in ["src=", "http://", "https://", "@import", "url("] {
         assert!(!addresses.contains(word), "{word}");
@@ -333,7 +355,7 @@ fn the_page_needs_nothing_else_to_be_shown() {
 }
 
 #[test]
-fn a_report_that_cannot_be_written_is_said() {
+fn error_names_the_directory_that_cannot_be_written() {
     let _machine = machine();
     let lab = Lab::start(&[]);
     let output = command(
@@ -349,4 +371,24 @@ fn a_report_that_cannot_be_written_is_said() {
         "{}",
         stderr(&output)
     );
+}
+
+/// Runs a command whose reader is gone before it starts to write.
+fn exit_code_with_closed_stdout(mut command: Command) -> (Option<i32>, String) {
+    let (reader, writer) = io::pipe().unwrap();
+    drop(reader);
+    let output = command.stdout(writer).output().unwrap();
+    (output.status.code(), stderr(&output))
+}
+
+#[test]
+fn closed_stdout_is_not_an_error() {
+    let _machine = machine();
+    let mut list = Command::new(env!("CARGO_BIN_EXE_threadlab"));
+    list.args(["experiment", "list"]);
+    assert_eq!(exit_code_with_closed_stdout(list), (Some(0), String::new()));
+    // The exit status still tells the verdict.
+    let lab = Lab::start(&["--threads", "4"]);
+    let article = command(&lab, &lab.front, &["article", "--seconds", "1"]);
+    assert_eq!(exit_code_with_closed_stdout(article).0, Some(1));
 }

@@ -1,5 +1,5 @@
-//! The experiments against labs of one process, with short waits: each is confirmed by the lab as
-//! it is, and contradicted by a lab that is not what it says.
+//! Experiments on labs of one process, with short waits: each must be confirmed on an unchanged lab and contradicted on
+//! one that violates its assumptions.
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 

@@ -1,4 +1,4 @@
-//! The course in `docs/labs/`: complete, and about what there is.
+//! Checks of the course in `docs/labs/` against the program.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -18,7 +18,7 @@ fn read(page: &str) -> String {
 }
 
 #[test]
-fn every_experiment_has_its_page() {
+fn every_experiment_has_a_complete_page() {
     let course = read("README.md");
     for experiment in ALL {
         let (name, question) = (experiment.name, experiment.question);
@@ -40,14 +40,14 @@ fn every_experiment_has_its_page() {
                 "{name} has no {heading}"
             );
         }
-        // What the program printed, with the question and the model as they are now.
+        // A sample of the program's output, with the current model.
         assert!(
             page.contains(experiment.model),
-            "the output of {name} is old"
+            "the sample of {name} is outdated"
         );
         assert!(
             page.contains("\n  confirmed after "),
-            "{name} was not confirmed"
+            "the sample of {name} is not confirmed"
         );
         assert!(
             course.contains(&format!("[{name}]({name}.md)")),
@@ -68,7 +68,7 @@ fn keys<'a>(value: &'a Value, found: &mut BTreeSet<&'a str>) {
 }
 
 #[test]
-fn every_field_of_a_report_is_described() {
+fn every_field_of_a_report_is_documented() {
     let _machine = machine();
     let lab = Lab::start(&[]);
     let output = command(&lab, &lab.front, &["article", "capacity", "--seconds", "1"]).output();

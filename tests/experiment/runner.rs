@@ -1,4 +1,4 @@
-//! The runner as a process.
+//! Runs `threadlab experiment` as a process.
 
 use std::io::{self, Write};
 use std::process::{Child, Command, Output, Stdio};
@@ -8,14 +8,14 @@ use serde_json::Value;
 
 use crate::lab::Lab;
 
-/// One experiment at a time: they compare times, and the machine may have two CPUs only.
+/// Held while an experiment runs: experiments compare times, so only one may run on a machine with few CPUs.
 static MACHINE: Mutex<()> = Mutex::new(());
 
 pub(crate) fn machine() -> MutexGuard<'static, ()> {
     MACHINE.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// The runner, asked for an experiment on a lab.
+/// Returns the command that runs experiments on a lab through `front`.
 pub(crate) fn command(lab: &Lab, front: &str, arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_threadlab"));
     command
@@ -33,7 +33,7 @@ pub(crate) fn spawn(mut command: Command) -> Child {
     piped.spawn().unwrap()
 }
 
-/// What the runner found out about one experiment.
+/// Exit status and first run of a report.
 pub(crate) struct Found {
     pub(crate) code: Option<i32>,
     pub(crate) run: Value,
@@ -58,8 +58,8 @@ impl Found {
         self.run["verdict"].as_str().unwrap()
     }
 
-    /// The findings that are not as predicted, for a person.
-    pub(crate) fn surprises(&self) -> Vec<&Value> {
+    /// Returns the findings that are not as predicted.
+    pub(crate) fn failed_findings(&self) -> Vec<&Value> {
         let findings = self.run["findings"].as_array().unwrap().iter();
         findings
             .filter(|finding| finding["holds"] == false)
@@ -67,27 +67,27 @@ impl Found {
     }
 }
 
-/// Performs an experiment on a lab through `front`. A void run is no result: it is
-/// repeated, four times at most, because a machine that runs other tests is often short of CPUs.
+/// Runs an experiment on a lab through `front`. A void run is repeated up to four times, because a machine that
+/// runs other tests is often short of CPU time.
 pub(crate) fn perform(lab: &Lab, front: &str, name: &str, seconds: &str) -> Found {
     for _ in 0..4 {
         let found = once(lab, front, name, seconds);
         if found.verdict() != "void" {
             return found;
         }
-        say_again(name, &found);
+        print_repeat(name, &found);
     }
     once(lab, front, name, seconds)
 }
 
-/// Says why an experiment is repeated, past the test runner, which shows only what failing tests
-/// print.
-pub(crate) fn say_again(name: &str, found: &Found) {
+/// Prints why an experiment is repeated, directly to stderr, because the test runner hides the output of tests that
+/// pass.
+pub(crate) fn print_repeat(name: &str, found: &Found) {
     let (verdict, notes) = (found.verdict(), &found.run["notes"]);
-    let surprises = found.surprises();
+    let failed = found.failed_findings();
     let _ = writeln!(
         io::stderr(),
-        "\n{name} again, because it was {verdict}: {notes:#}\n{surprises:#?}"
+        "\nrepeating {name}, which was {verdict}: {notes:#}\n{failed:#?}"
     );
 }
 

@@ -1,4 +1,4 @@
-//! The report as JSON: `docs/labs/schema.md`.
+//! Report in JSON, described in `docs/labs/schema.md`.
 
 use std::io::{self, Write};
 

@@ -1,8 +1,11 @@
-//! The report for pasting into a document.
+//! Report in Markdown, for pasting into a document.
 
 use std::io::{self, Write};
 
+use anstream::adapter::strip_str;
+
 use super::{number, timeline};
+use crate::experiment::plural::plural;
 use crate::experiment::report::{Report, Run};
 
 pub(super) fn write(report: &Report, to: &mut dyn Write) -> io::Result<()> {
@@ -11,8 +14,10 @@ pub(super) fn write(report: &Report, to: &mut dyn Write) -> io::Result<()> {
     }
     writeln!(
         to,
-        "threadlab {}, front {}, {} CPUs",
-        report.version, report.front, report.cpus
+        "threadlab {}, front {}, {}",
+        report.version,
+        report.front,
+        plural(report.cpus, "CPU")
     )
 }
 
@@ -26,9 +31,8 @@ fn write_run(run: &Run, to: &mut dyn Write) -> io::Result<()> {
         number::conclusion(run, &format!("**{}**", run.verdict.as_str()))
     )?;
     for drawn in &run.timelines {
-        writeln!(to, "```text")?;
-        timeline::write(drawn, false, to)?;
-        writeln!(to, "```\n")?;
+        let drawn = timeline::draw(drawn);
+        writeln!(to, "```text\n{}```\n", strip_str(&drawn))?;
     }
     if !run.findings.is_empty() {
         writeln!(

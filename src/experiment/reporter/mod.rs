@@ -1,4 +1,4 @@
-//! Writes a report down.
+//! Writes a report as a table, JSON, Markdown or HTML.
 
 pub mod html;
 mod json;
@@ -12,14 +12,11 @@ use std::io::{self, Write};
 
 use super::report::Report;
 
-/// How a report is written.
+/// Format of a report.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Format {
-    /// For a terminal; with colours if `colour`.
-    Table {
-        /// Whether the terminal has colours and its user wants them.
-        colour: bool,
-    },
+    /// For a terminal, with ANSI colours. Where they are not wanted, the writer strips them.
+    Table,
     /// For programs: [`super::report`].
     Json,
     /// For pasting into a document.
@@ -30,10 +27,10 @@ pub enum Format {
 ///
 /// # Errors
 ///
-/// If it cannot be written.
+/// If writing fails.
 pub fn write(report: &Report, format: Format, to: &mut dyn Write) -> io::Result<()> {
     match format {
-        Format::Table { colour } => table::write(report, colour, to),
+        Format::Table => table::write(report, to),
         Format::Json => json::write(report, to),
         Format::Markdown => markdown::write(report, to),
     }

@@ -1,8 +1,9 @@
-//! Numbers as people read them.
+//! Numbers and findings as text.
 
+use crate::experiment::plural::plural;
 use crate::experiment::report::{Finding, Generator, Prediction, Run, Setting, Unit, Verdict};
 
-/// A number in its unit.
+/// Formats a number in its unit.
 pub(super) fn number(value: f64, unit: Unit) -> String {
     if !value.is_finite() {
         return "failed".into();
@@ -17,7 +18,7 @@ pub(super) fn number(value: f64, unit: Unit) -> String {
     }
 }
 
-/// A range.
+/// Formats a predicted range.
 pub(super) fn range(prediction: &Prediction) -> String {
     let number = |value| number(value, prediction.unit);
     match (prediction.low, prediction.high) {
@@ -28,22 +29,19 @@ pub(super) fn range(prediction: &Prediction) -> String {
     }
 }
 
-/// Server, thread count, pool and way.
+/// Formats the server with its thread count, blocking pool and route.
 pub(super) fn server(setting: &Setting) -> String {
-    let threads = match setting.threads {
-        1 => "1 thread".to_owned(),
-        threads => format!("{threads} threads"),
-    };
+    let threads = plural(setting.threads, "thread");
     let pool = setting.pool_threads;
     let pool = pool.map_or(String::new(), |threads| format!(", pool of {threads}"));
-    let way = match setting.via {
+    let route = match setting.via {
         "direct" => ", direct",
         _ => "",
     };
-    format!("{}, {threads}{pool}{way}", setting.server)
+    format!("{}, {threads}{pool}{route}", setting.server)
 }
 
-/// The cells of a finding, as [`HEADINGS`] names them.
+/// Returns the cells of a finding in the order of [`HEADINGS`].
 pub(super) fn cells(finding: &Finding) -> [String; 7] {
     let Finding {
         setting,
@@ -58,22 +56,27 @@ pub(super) fn cells(finding: &Finding) -> [String; 7] {
         prediction.quantity.clone(),
         range(prediction),
         number(*observed, prediction.unit),
-        if *holds { "as predicted" } else { "not so" }.into(),
+        if *holds {
+            "as predicted"
+        } else {
+            "not as predicted"
+        }
+        .into(),
     ]
 }
 
-/// The columns of a table of findings.
+/// Column headings of a table of findings.
 pub(super) const HEADINGS: [&str; 7] = [
     "server",
     "wait",
     "load",
     "quantity",
     "predicted",
-    "seen",
+    "observed",
     "",
 ];
 
-/// The verdict and when it came; a run that was not to its end has none.
+/// Formats the verdict with the duration of the run, unless the run has no end.
 pub(super) fn conclusion(run: &Run, verdict: &str) -> String {
     match run.verdict {
         Verdict::Interrupted | Verdict::NotHere => verdict.to_owned(),
@@ -81,18 +84,18 @@ pub(super) fn conclusion(run: &Run, verdict: &str) -> String {
     }
 }
 
-/// How the load was generated.
+/// Formats the quality of the generated load.
 pub(super) fn generator(generator: &Generator) -> String {
     format!(
-        "{} requests, sent {} late at most (p99 {}), with {:.0} % of a CPU",
-        generator.requests,
+        "{}, sent at most {} late (p99 {}); the load generator used {:.0} % of a CPU",
+        plural(generator.requests, "request"),
         number(generator.lag_max_seconds, Unit::Seconds),
         number(generator.lag_p99_seconds, Unit::Seconds),
         generator.cpu_share * 100.0
     )
 }
 
-/// Each reason once, in order: those who share a prediction share its reason.
+/// Returns each reason once, with its quantity, in the order of the findings.
 pub(super) fn reasons(findings: &[Finding]) -> Vec<(&str, &'static str)> {
     let mut reasons: Vec<(&str, &'static str)> = Vec::new();
     for finding in findings {

@@ -1,16 +1,20 @@
-//! The lab's colours: a state has the same one on the dashboards, the live page and here.
+//! Colours of the thread states: the same here as on the dashboards and the live page.
 
-/// Red, green and blue.
-pub(super) type Colour = (u8, u8, u8);
+use anstyle::{RgbColor, Style};
 
-pub(super) const RUNNING: Colour = (0x73, 0xBF, 0x69);
-pub(super) const RUNNABLE: Colour = (0xFA, 0xDE, 0x2A);
-pub(super) const BLOCKED: Colour = (0xF2, 0x49, 0x5C);
-pub(super) const AWAITING: Colour = (0x57, 0x94, 0xF2);
-pub(super) const IDLE: Colour = (0x8E, 0x8E, 0x8E);
+/// Colour of `running`.
+pub(super) const RUNNING: RgbColor = RgbColor(0x73, 0xBF, 0x69);
+/// Colour of `runnable`, and of requests that wait for a thread.
+pub(super) const RUNNABLE: RgbColor = RgbColor(0xFA, 0xDE, 0x2A);
+/// Colour of `blocked`, and of requests that hold a thread.
+pub(super) const BLOCKED: RgbColor = RgbColor(0xF2, 0x49, 0x5C);
+/// Colour of `awaiting`, and of requests that wait without a thread.
+pub(super) const AWAITING: RgbColor = RgbColor(0x57, 0x94, 0xF2);
+/// Colour of `idle`.
+pub(super) const IDLE: RgbColor = RgbColor(0x8E, 0x8E, 0x8E);
 
-/// The colour of a thread's state.
-pub(super) fn state(name: &str) -> Colour {
+/// Returns the colour of a thread state.
+pub(super) fn state(name: &str) -> RgbColor {
     match name {
         "running" => RUNNING,
         "runnable" => RUNNABLE,
@@ -18,4 +22,9 @@ pub(super) fn state(name: &str) -> Colour {
         "awaiting" => AWAITING,
         _ => IDLE,
     }
+}
+
+/// Formats `text` in a style, as ANSI escape codes.
+pub(super) fn styled(style: Style, text: impl std::fmt::Display) -> String {
+    format!("{style}{text}{style:#}")
 }

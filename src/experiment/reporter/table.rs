@@ -1,32 +1,34 @@
-//! The report for a terminal.
+//! Report for a terminal.
 
 use std::io::{self, Write};
 
+use anstyle::{AnsiColor, Style};
 use comfy_table::presets::UTF8_HORIZONTAL_ONLY;
 use comfy_table::{Attribute, Cell, Color, ContentArrangement, Table, TableComponent};
 
+use super::palette::styled;
 use super::{number, timeline};
 use crate::experiment::report::{Finding, Report, Run, Verdict};
 
-pub(super) fn write(report: &Report, colour: bool, to: &mut dyn Write) -> io::Result<()> {
+pub(super) fn write(report: &Report, to: &mut dyn Write) -> io::Result<()> {
     for run in &report.runs {
-        write_run(run, colour, to)?;
+        write_run(run, to)?;
     }
     if report.runs.len() > 1 {
         for run in &report.runs {
-            writeln!(to, "{:<12} {}", run.name, verdict(run.verdict, colour))?;
+            writeln!(to, "{:<12} {}", run.name, verdict(run.verdict))?;
         }
     }
     Ok(())
 }
 
-fn write_run(run: &Run, colour: bool, to: &mut dyn Write) -> io::Result<()> {
+fn write_run(run: &Run, to: &mut dyn Write) -> io::Result<()> {
     writeln!(to, "{}: {}\n{}\n", run.name, run.question, run.model)?;
     for drawn in &run.timelines {
-        timeline::write(drawn, colour, to)?;
+        write!(to, "{}", timeline::draw(drawn))?;
     }
     if !run.findings.is_empty() {
-        writeln!(to, "{}", table(&run.findings, colour))?;
+        writeln!(to, "{}", table(&run.findings))?;
     }
     for (quantity, because) in number::reasons(&run.findings) {
         writeln!(to, "  {quantity}: {because}")?;
@@ -37,11 +39,11 @@ fn write_run(run: &Run, colour: bool, to: &mut dyn Write) -> io::Result<()> {
     if run.generator.requests > 0 {
         writeln!(to, "  load: {}", number::generator(&run.generator))?;
     }
-    let verdict = verdict(run.verdict, colour);
+    let verdict = verdict(run.verdict);
     writeln!(to, "\n  {}\n", number::conclusion(run, &verdict))
 }
 
-fn table(findings: &[Finding], colour: bool) -> Table {
+fn table(findings: &[Finding]) -> Table {
     let mut table = Table::new();
     table
         .load_preset(UTF8_HORIZONTAL_ONLY)
@@ -52,32 +54,27 @@ fn table(findings: &[Finding], colour: bool) -> Table {
         .remove_style(TableComponent::MiddleIntersections)
         .remove_style(TableComponent::LeftBorderIntersections)
         .remove_style(TableComponent::RightBorderIntersections);
+    // The writer decides about colours, not the table.
+    table.enforce_styling();
     for finding in findings {
-        let [cells @ .., verdict] = number::cells(finding);
-        let mut verdict = Cell::new(verdict);
-        if colour {
-            let colour = if finding.holds {
-                Color::Green
-            } else {
-                Color::Red
-            };
-            verdict = verdict.fg(colour).add_attribute(Attribute::Bold);
-        }
-        table.add_row(cells.map(Cell::new).into_iter().chain([verdict]));
+        let [cells @ .., result] = number::cells(finding);
+        let colour = if finding.holds {
+            Color::Green
+        } else {
+            Color::Red
+        };
+        let result = Cell::new(result).fg(colour).add_attribute(Attribute::Bold);
+        table.add_row(cells.map(Cell::new).into_iter().chain([result]));
     }
     table
 }
 
-fn verdict(verdict: Verdict, colour: bool) -> String {
-    let code = match verdict {
-        Verdict::Confirmed => 32,
-        Verdict::Contradicted => 31,
-        Verdict::Void | Verdict::NotHere | Verdict::Interrupted => 33,
+fn verdict(verdict: Verdict) -> String {
+    let colour = match verdict {
+        Verdict::Confirmed => AnsiColor::Green,
+        Verdict::Contradicted => AnsiColor::Red,
+        Verdict::Void | Verdict::NotHere | Verdict::Interrupted => AnsiColor::Yellow,
     };
-    let text = verdict.as_str();
-    if colour {
-        format!("\x1b[1;{code}m{text}\x1b[0m")
-    } else {
-        text.into()
-    }
+    let style = Style::new().bold().fg_color(Some(colour.into()));
+    styled(style, verdict.as_str())
 }

@@ -1,55 +1,64 @@
-//! Requests over time, in Unicode blocks.
+//! Requests and thread states over time, drawn with Unicode block characters.
 
-use std::io::{self, Write};
+use std::fmt::Write;
 
-use super::palette::{self, Colour};
-use crate::experiment::report::{Bar, Timeline};
+use anstyle::{RgbColor, Style};
+
+use super::palette::{self, styled};
+use crate::experiment::report::{RequestBar, Timeline};
 
 /// Characters of a timeline.
 const WIDTH: usize = 60;
 
 /// A character and its colour.
-type Ink = (char, Option<Colour>);
+type Ink = (char, Option<RgbColor>);
 
 const NOTHING: Ink = (' ', None);
 const QUEUED: Ink = ('░', Some(palette::RUNNABLE));
 const HELD: Ink = ('█', Some(palette::BLOCKED));
 const AWAITED: Ink = ('▒', Some(palette::AWAITING));
-/// A request that is over before the next character.
+/// A request that is shorter than one character.
 const MOMENT: Ink = ('│', None);
 
-/// Draws the requests and under them what the server's threads did.
-pub(super) fn write(timeline: &Timeline, colour: bool, to: &mut dyn Write) -> io::Result<()> {
+/// Draws the requests, and below them the states of the server's threads, with ANSI colours.
+pub(super) fn draw(timeline: &Timeline) -> String {
+    let mut text = String::new();
+    // Writing to a string cannot fail.
+    let _ = write_to(&mut text, timeline);
+    text
+}
+
+fn write_to(to: &mut String, timeline: &Timeline) -> std::fmt::Result {
     writeln!(to, "  {} over {:.1} s", timeline.server, timeline.seconds)?;
     for bar in &timeline.requests {
-        let mut drawn = draw(timeline.seconds, |at| request(bar, at));
+        let mut drawn = sample(timeline.seconds, |at| request(bar, at));
         if drawn.iter().all(|ink| *ink == NOTHING) {
             let at = bar.at_seconds / timeline.seconds * WIDTH as f64;
             drawn[(at as usize).min(WIDTH - 1)] = MOMENT;
         }
         let end = bar.at_seconds + bar.queued_seconds + bar.held_seconds + bar.awaited_seconds;
-        writeln!(to, "  {:>8} {} {end:.1} s", bar.path, paint(&drawn, colour))?;
+        writeln!(to, "  {:>8} {} {end:.1} s", bar.path, paint(&drawn))?;
     }
-    let threads = draw(timeline.seconds, |at| thread(timeline, at));
-    writeln!(to, "  {:>8} {}", "threads", paint(&threads, colour))?;
+    let threads = sample(timeline.seconds, |at| thread(timeline, at));
+    writeln!(to, "  {:>8} {}", "threads", paint(&threads))?;
     let legend = [
         (QUEUED, "waits for a thread"),
         (HELD, "holds a thread (blocked)"),
-        (AWAITED, "waits without one (awaiting)"),
+        (AWAITED, "waits without a thread (awaiting)"),
         (state("running"), "running"),
         (state("idle"), "idle"),
     ];
-    let legend = legend.map(|(ink, what)| format!("{} {what}", paint(&[ink], colour)));
+    let legend = legend.map(|(ink, meaning)| format!("{} {meaning}", paint(&[ink])));
     writeln!(to, "  {:>8} {}\n", "", legend.join("  "))
 }
 
-/// What is at the middle of each character.
-fn draw(seconds: f64, ink: impl Fn(f64) -> Ink) -> Vec<Ink> {
+/// Samples `ink` at the middle of each character.
+fn sample(seconds: f64, ink: impl Fn(f64) -> Ink) -> Vec<Ink> {
     let step = seconds / WIDTH as f64;
     (0..WIDTH).map(|i| ink(step * (i as f64 + 0.5))).collect()
 }
 
-fn request(bar: &Bar, at: f64) -> Ink {
+fn request(bar: &RequestBar, at: f64) -> Ink {
     let since = at - bar.at_seconds;
     let held = bar.queued_seconds + bar.held_seconds;
     match since {
@@ -80,24 +89,24 @@ fn state(name: &str) -> Ink {
     (character, Some(palette::state(name)))
 }
 
-fn paint(inks: &[Ink], colour: bool) -> String {
-    let painted = |(character, ink): &Ink| match ink {
-        Some((red, green, blue)) if colour => {
-            format!("\x1b[38;2;{red};{green};{blue}m{character}\x1b[0m")
-        }
-        _ => character.to_string(),
+fn paint(inks: &[Ink]) -> String {
+    let painted = |(character, colour): &Ink| match colour {
+        Some(colour) => styled(Style::new().fg_color(Some((*colour).into())), character),
+        None => character.to_string(),
     };
     inks.iter().map(painted).collect()
 }
 
 #[cfg(test)]
 mod tests {
+    use anstream::adapter::strip_str;
+
     use super::*;
-    use crate::experiment::report::Slice;
+    use crate::experiment::report::StateSlice;
 
     #[test]
-    fn draws_who_waits_for_whom() {
-        let bar = |path: &str, at_seconds, queued_seconds, held_seconds| Bar {
+    fn draws_queueing_and_holding_of_a_thread() {
+        let bar = |path: &str, at_seconds, queued_seconds, held_seconds| RequestBar {
             path: path.into(),
             at_seconds,
             queued_seconds,
@@ -108,14 +117,12 @@ mod tests {
             server: "sync",
             seconds: 4.0,
             requests: vec![bar("/", 0.0, 0.0, 4.0), bar("/dummy", 1.0, 3.0, 0.0)],
-            threads: vec![Slice {
+            threads: vec![StateSlice {
                 until_seconds: 2.0,
                 state: "blocked",
             }],
         };
-        let mut text = Vec::new();
-        write(&timeline, false, &mut text).unwrap();
-        let text = String::from_utf8(text).unwrap();
+        let text = strip_str(&draw(&timeline)).to_string();
         let lines: Vec<&str> = text.lines().collect();
         assert_eq!(lines[1], format!("         / {} 4.0 s", "█".repeat(60)));
         assert_eq!(

@@ -1,69 +1,71 @@
-//! Clients that give up.
+//! Client that gives up before the response.
 
 use std::time::Duration;
 
 use tokio::time::timeout;
 
 use super::{Experiment, about, at_once};
-use crate::experiment::lab::{Exchange, Lab, Via};
+use crate::experiment::attempt::Attempt;
+use crate::experiment::lab_client::{LabClient, Via};
 use crate::experiment::report::{Prediction, Run, Setting, Unit};
-use crate::experiment::{Error, Server, States};
+use crate::experiment::{Error, StateSeconds};
+use crate::flavor::Flavor;
 
 pub(super) const EXPERIMENT: Experiment = Experiment {
     name: "abort",
     question: "What happens when the client gives up?",
-    model: "The front closes its connection to the server when the client closes its own. An event loop sees that and \
-            drops the handler. A synchronous thread waits and does not look, so the work goes on for nobody and \
-            /dummy, sent after the abort, waits for it.",
+    model: "When the client closes its connection, the front closes the one to the server. An event loop is notified \
+            and drops the handler. A synchronous thread is inside the handler and does not notice: it finishes work \
+            that nobody waits for, and /dummy, sent after the abort, has to wait for that.",
     perform: |lab, run| Box::pin(perform(lab, run)),
 };
 
-async fn perform(lab: &Lab, run: &mut Run) -> Result<(), Error> {
+async fn perform(lab: &LabClient, run: &mut Run) -> Result<(), Error> {
     let wait = (lab.wait / 4).clamp(Duration::from_millis(1500), Duration::from_secs(5));
-    let patience = wait / 5;
-    for server in Server::BOTH {
-        lab.say(&format!("{server}: / is given up, then /dummy"));
+    let client_timeout = wait / 5;
+    for server in Flavor::ALL {
+        lab.show_step(&format!("{server}: client gives up on /, then /dummy"));
         let before = lab.scrape().await?;
-        give_up(lab, server, wait, patience).await;
+        give_up(lab, server, wait, client_timeout).await;
         let dummy = lab.get(server, "/dummy").await;
-        let after = lab.quiet().await?;
+        let after = lab.wait_until_quiet().await?;
         let load = format!(
             "/ given up after {:.1} s, then /dummy",
-            patience.as_secs_f64()
+            client_timeout.as_secs_f64()
         );
         let setting = lab.setting(server, Via::Front, after.threads(server), wait, load);
         let spent = after.states(server).since(&before.states(server));
         match server {
-            Server::Sync => judge_sync(run, &setting, wait, patience, &dummy, &spent),
-            Server::Async => judge_async(run, &setting, wait, patience, &dummy, &spent),
+            Flavor::Sync => judge_sync(run, &setting, wait, client_timeout, &dummy, &spent),
+            Flavor::Async => judge_async(run, &setting, wait, client_timeout, &dummy, &spent),
         }
     }
     Ok(())
 }
 
-/// The connection is closed when the request's future is dropped.
-async fn give_up(lab: &Lab, server: Server, wait: Duration, patience: Duration) {
+/// Sends `GET /` and closes the connection, by dropping the request's future, after `client_timeout`.
+async fn give_up(lab: &LabClient, server: Flavor, wait: Duration, client_timeout: Duration) {
     let path = format!("/?seconds={}", wait.as_secs_f64());
-    // An answer so early would be wrong, and shows in the latency and the states.
-    let _ = timeout(patience, lab.get(server, &path)).await;
+    // A response this early would be wrong; it would show in the latency of /dummy and in the thread states.
+    let _ = timeout(client_timeout, lab.get(server, &path)).await;
 }
 
 fn judge_sync(
     run: &mut Run,
     setting: &Setting,
     wait: Duration,
-    patience: Duration,
-    dummy: &Exchange,
-    spent: &States,
+    client_timeout: Duration,
+    dummy: &Attempt,
+    spent: &StateSeconds,
 ) {
-    let (seconds, rest) = (wait.as_secs_f64(), (wait - patience).as_secs_f64());
+    let (seconds, rest) = (wait.as_secs_f64(), (wait - client_timeout).as_secs_f64());
     run.judge(
         setting,
         about(
             "latency of /dummy",
             rest,
             0.15,
-            "the thread is held to the end of the wait; 15 % and 0.3 s for a busy machine",
+            "the thread is held until the end of the wait; tolerance 15 % and 0.3 s for a busy machine",
         ),
         dummy.seconds(),
     );
@@ -73,7 +75,7 @@ fn judge_sync(
             "thread blocked",
             seconds,
             0.15,
-            "the whole wait, though nobody waits for its answer; tolerance as above",
+            "the whole wait, although the client is gone; same tolerance",
         ),
         spent.blocked,
         spent,
@@ -84,9 +86,9 @@ fn judge_async(
     run: &mut Run,
     setting: &Setting,
     wait: Duration,
-    patience: Duration,
-    dummy: &Exchange,
-    spent: &States,
+    client_timeout: Duration,
+    dummy: &Attempt,
+    spent: &StateSeconds,
 ) {
     run.judge(
         setting,
@@ -94,20 +96,20 @@ fn judge_async(
             "latency of /dummy",
             Unit::Seconds,
             at_once(wait),
-            "the thread is free; at most 0.5 s and a quarter of the wait, for a busy machine",
+            "the thread is free; the limit is 0.5 s or a quarter of the wait, whichever is lower",
         ),
         dummy.seconds(),
     );
-    let patience = patience.as_secs_f64();
+    let client_timeout = client_timeout.as_secs_f64();
     run.judge_state(
         setting,
         Prediction::between(
             "thread awaiting",
             Unit::Seconds,
-            patience * 0.7,
-            patience * 1.3 + wait.as_secs_f64() * 0.2,
-            "a request is in flight until the client gives up and not longer; 30 %, and a fifth of the wait for the \
-             news to arrive",
+            client_timeout * 0.7,
+            client_timeout * 1.3 + wait.as_secs_f64() * 0.2,
+            "a request is in flight until the client gives up; tolerance 30 %, plus a fifth of the wait until the \
+             server notices",
         ),
         spent.awaiting,
         spent,

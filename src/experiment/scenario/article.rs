@@ -1,4 +1,4 @@
-//! The article's experiment, which the lab is built around.
+//! The article's experiment, around which the lab is built.
 
 use std::time::{Duration, Instant};
 
@@ -7,30 +7,32 @@ use tokio::time::sleep;
 
 use super::pair::{self, Pair};
 use super::{Experiment, about, at_once};
-use crate::experiment::lab::{Exchange, Lab, Via};
-use crate::experiment::report::{Bar, Prediction, Run, Slice, Timeline, Unit};
-use crate::experiment::{Error, Server, States};
+use crate::experiment::attempt::Attempt;
+use crate::experiment::lab_client::{LabClient, Via};
+use crate::experiment::report::{Prediction, RequestBar, Run, StateSlice, Timeline, Unit};
+use crate::experiment::{Error, StateSeconds};
+use crate::flavor::Flavor;
 
 pub(super) const EXPERIMENT: Experiment = Experiment {
     name: "article",
     question: "Does /dummy wait for /?",
-    model: "Each server has one thread. A synchronous thread waits with its request, so /dummy, sent half a second \
-            after /, waits for the rest of it. An event loop puts the waiting request aside.",
+    model: "Each server has one thread. A synchronous thread is blocked while / waits, so /dummy, sent half a second \
+            after /, waits until / has finished. An event loop suspends the waiting request and serves /dummy at once.",
     perform: |lab, run| Box::pin(perform(lab, run)),
 };
 
-/// As many slices of a timeline as fit a terminal beside their labels.
+/// Slices of a timeline: one per character of its drawing.
 const SLICES: u32 = 60;
-/// The metrics are not read more often than this.
+/// Minimum interval between two scrapes.
 const SHORTEST_SLICE: Duration = Duration::from_millis(50);
 
-async fn perform(lab: &Lab, run: &mut Run) -> Result<(), Error> {
+async fn perform(lab: &LabClient, run: &mut Run) -> Result<(), Error> {
     let wait = lab.wait;
     let pause = Duration::from_millis(500).min(wait / 4);
-    lab.say("both servers: / and then /dummy");
+    lab.show_step("both servers: /, then /dummy");
     let (sync, r#async) = future::try_join(
-        observe(lab, Server::Sync, wait, pause),
-        observe(lab, Server::Async, wait, pause),
+        observe(lab, Flavor::Sync, wait, pause),
+        observe(lab, Flavor::Async, wait, pause),
     )
     .await?;
     judge_sync(lab, run, &sync.0, wait, pause);
@@ -39,11 +41,11 @@ async fn perform(lab: &Lab, run: &mut Run) -> Result<(), Error> {
     Ok(())
 }
 
-fn judge_sync(lab: &Lab, run: &mut Run, seen: &Pair, wait: Duration, pause: Duration) {
+fn judge_sync(lab: &LabClient, run: &mut Run, pair: &Pair, wait: Duration, pause: Duration) {
     let setting = lab.setting(
-        Server::Sync,
+        Flavor::Sync,
         Via::Front,
-        seen.threads,
+        pair.threads,
         wait,
         "/, then /dummy",
     );
@@ -54,9 +56,9 @@ fn judge_sync(lab: &Lab, run: &mut Run, seen: &Pair, wait: Duration, pause: Dura
             "latency of /dummy",
             rest,
             0.1,
-            "the rest of the wait of /; 10 % and 0.3 s for a busy machine",
+            "the rest of the wait of /; tolerance 10 % and 0.3 s for a busy machine",
         ),
-        seen.dummy.seconds(),
+        pair.dummy.seconds(),
     );
     run.judge_state(
         &setting,
@@ -64,18 +66,18 @@ fn judge_sync(lab: &Lab, run: &mut Run, seen: &Pair, wait: Duration, pause: Dura
             "threads blocked",
             seconds,
             0.1,
-            "the thread is held, off CPU, for as long as / waits; tolerance as above",
+            "the thread is held, off CPU, for as long as / waits; same tolerance",
         ),
-        seen.spent.blocked,
-        &seen.spent,
+        pair.spent.blocked,
+        &pair.spent,
     );
 }
 
-fn judge_async(lab: &Lab, run: &mut Run, seen: &Pair, wait: Duration, pause: Duration) {
+fn judge_async(lab: &LabClient, run: &mut Run, pair: &Pair, wait: Duration, pause: Duration) {
     let setting = lab.setting(
-        Server::Async,
+        Flavor::Async,
         Via::Front,
-        seen.threads,
+        pair.threads,
         wait,
         "/, then /dummy",
     );
@@ -86,9 +88,9 @@ fn judge_async(lab: &Lab, run: &mut Run, seen: &Pair, wait: Duration, pause: Dur
             "latency of /dummy",
             Unit::Seconds,
             at_once(wait - pause),
-            "nothing is in its way; at most 0.5 s and a quarter of what it would be if it waited",
+            "the thread is free; the limit is 0.5 s or a quarter of the wait for /, whichever is lower",
         ),
-        seen.dummy.seconds(),
+        pair.dummy.seconds(),
     );
     run.judge_state(
         &setting,
@@ -96,27 +98,27 @@ fn judge_async(lab: &Lab, run: &mut Run, seen: &Pair, wait: Duration, pause: Dur
             "threads awaiting",
             seconds,
             0.1,
-            "the loop is parked with one request in flight for as long as / waits; 10 % and 0.3 s \
-             for a busy machine",
+            "the event loop is parked with one request in flight for as long as / waits; tolerance 10 % and 0.3 s for a \
+             busy machine",
         ),
-        seen.spent.awaiting,
-        &seen.spent,
+        pair.spent.awaiting,
+        &pair.spent,
     );
 }
 
-/// The pair, and how it looks over time.
+/// Sends the pair of requests and records the timeline meanwhile.
 async fn observe(
-    lab: &Lab,
-    server: Server,
+    lab: &LabClient,
+    server: Flavor,
     wait: Duration,
     pause: Duration,
 ) -> Result<(Pair, Timeline), Error> {
     let path = format!("/?seconds={}", wait.as_secs_f64());
     let mut slices = Vec::new();
     let start = Instant::now();
-    let asked = Box::pin(pair::ask(lab, server, &path, pause));
-    let watched = Box::pin(watch(lab, server, wait, start, &mut slices));
-    let pair = match future::select(asked, watched).await {
+    let pair = Box::pin(pair::send(lab, server, &path, pause));
+    let record = Box::pin(record_states(lab, server, wait, start, &mut slices));
+    let pair = match future::select(pair, record).await {
         Either::Left((pair, _)) => pair?,
         Either::Right((Err(error), _)) => return Err(error),
         Either::Right((Ok(never), _)) => match never {},
@@ -133,19 +135,19 @@ async fn observe(
     Ok((pair, timeline))
 }
 
-/// Reads the threads' states again and again.
-async fn watch(
-    lab: &Lab,
-    server: Server,
+/// Scrapes the thread states at regular intervals.
+async fn record_states(
+    lab: &LabClient,
+    server: Flavor,
     wait: Duration,
     start: Instant,
-    slices: &mut Vec<Slice>,
+    slices: &mut Vec<StateSlice>,
 ) -> Result<std::convert::Infallible, Error> {
-    let mut last = States::default();
+    let mut last = StateSeconds::default();
     loop {
         let states = lab.scrape().await?.states(server);
-        if last != States::default() {
-            slices.push(Slice::new(
+        if last != StateSeconds::default() {
+            slices.push(StateSlice::new(
                 start.elapsed().as_secs_f64(),
                 &states.since(&last),
             ));
@@ -155,14 +157,14 @@ async fn watch(
     }
 }
 
-fn bar(path: &str, start: Instant, exchange: &Exchange) -> Bar {
-    let timing = exchange
+fn bar(path: &str, start: Instant, attempt: &Attempt) -> RequestBar {
+    let timing = attempt
         .result
         .as_ref()
-        .map_or_else(|_| Default::default(), |answer| answer.timing);
-    Bar {
+        .map_or_else(|_| Default::default(), |response| response.timing);
+    RequestBar {
         path: path.to_owned(),
-        at_seconds: exchange
+        at_seconds: attempt
             .intended
             .saturating_duration_since(start)
             .as_secs_f64(),

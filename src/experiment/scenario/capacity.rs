@@ -1,51 +1,53 @@
-//! What a number of threads can carry.
+//! Throughput and latency of a number of threads, below and above their capacity.
 
 use std::time::Duration;
 
 use futures_util::future;
 
 use super::Experiment;
-use crate::experiment::lab::{Lab, Via};
-use crate::experiment::load::{self, Load};
+use crate::experiment::lab_client::{LabClient, Via};
+use crate::experiment::load::{self, LoadResult};
+use crate::experiment::plural::plural;
 use crate::experiment::report::{Prediction, Run, Setting, Unit};
-use crate::experiment::{Error, Schedule, Scrape, Server};
+use crate::experiment::{Error, Schedule, Scrape};
+use crate::flavor::Flavor;
 
 pub(super) const EXPERIMENT: Experiment = Experiment {
     name: "capacity",
     question: "How many threads is one event loop worth?",
-    model: "Little's law: L requests per second that each hold a thread for W need L·W threads. N synchronous threads \
-            carry N/W a second; beyond that the queue grows without end. The latencies are those of a queue with N \
-            servers, worked out for the very times at which the requests are sent. One event loop holds its thread \
-            for none of W.",
+    model: "Little's law: λ requests per second that each hold a thread for W seconds need λ·W threads. N synchronous \
+            threads serve at most N/W requests per second; above that the queue grows without limit. The predicted \
+            latencies come from simulating a first-come, first-served queue with N threads and the same send times. \
+            An event loop does not hold its thread during W.",
     perform: |lab, run| Box::pin(perform(lab, run)),
 };
 
-/// The lower of two ceilings to be tried, in requests a second; the wait is what makes it the
-/// ceiling. Few, so that the cost of a request itself does not count.
-const CEILING: f64 = 10.0;
-/// The longest wait, in seconds: many threads get a higher ceiling instead.
+/// Lower of the two capacities that are tested, in requests per second. The wait is chosen to match it.
+/// Low, so that the CPU time of a request does not matter.
+const CAPACITY: f64 = 10.0;
+/// Maximum wait in seconds. With many threads the capacity is raised instead.
 const LONGEST_WAIT: f64 = 0.5;
-/// Offered load as a share of the ceiling.
+/// Offered loads as shares of the capacity.
 const LOADS: [f64; 2] = [0.5, 1.5];
 
-async fn perform(lab: &Lab, run: &mut Run) -> Result<(), Error> {
-    let threads = lab.scrape().await?.threads(Server::Sync);
-    let lower = CEILING.max(threads as f64 / LONGEST_WAIT);
-    for ceiling in [lower, 2.0 * lower] {
-        let wait = Duration::from_secs_f64(threads as f64 / ceiling);
-        // A wait is a small part of the time.
+async fn perform(lab: &LabClient, run: &mut Run) -> Result<(), Error> {
+    let threads = lab.scrape().await?.threads(Flavor::Sync);
+    let lower = CAPACITY.max(threads as f64 / LONGEST_WAIT);
+    for capacity in [lower, 2.0 * lower] {
+        let wait = Duration::from_secs_f64(threads as f64 / capacity);
+        // Long compared with a wait, so that the edges matter little.
         let length = (lab.wait / 4).clamp(Duration::from_millis(1500), Duration::from_secs(5));
         let length = length.max(wait * 10);
         for share in LOADS {
-            lab.say(&format!(
-                "{:.0} % of {ceiling} requests a second",
+            lab.show_step(&format!(
+                "load: {:.0} % of the capacity of {capacity} requests per second",
                 share * 100.0
             ));
             let trial = Trial {
-                rate: ceiling * share,
+                rate: capacity * share,
                 wait,
                 length,
-                schedule: Schedule::poisson(ceiling * share, length),
+                schedule: Schedule::poisson(capacity * share, length),
             };
             trial.perform(lab, run, share > 1.0).await?;
         }
@@ -53,7 +55,7 @@ async fn perform(lab: &Lab, run: &mut Run) -> Result<(), Error> {
     Ok(())
 }
 
-/// One load on both servers at once.
+/// One load, sent to both servers at the same time.
 struct Trial {
     rate: f64,
     wait: Duration,
@@ -62,7 +64,7 @@ struct Trial {
 }
 
 impl Trial {
-    async fn perform(&self, lab: &Lab, run: &mut Run, overloads: bool) -> Result<(), Error> {
+    async fn perform(&self, lab: &LabClient, run: &mut Run, overloads: bool) -> Result<(), Error> {
         let path = format!("/?seconds={}", self.wait.as_secs_f64());
         let before = lab.scrape().await?;
         let load = |server| {
@@ -74,24 +76,24 @@ impl Trial {
                 self.length,
             )
         };
-        let (sync, r#async) = future::join(load(Server::Sync), load(Server::Async)).await;
-        let after = lab.quiet().await?;
+        let (sync, r#async) = future::join(load(Flavor::Sync), load(Flavor::Async)).await;
+        let after = lab.wait_until_quiet().await?;
         self.judge(
             run,
-            &self.setting(lab, &after, Server::Sync),
+            &self.setting(lab, &after, Flavor::Sync),
             &sync,
-            after.threads(Server::Sync),
+            after.threads(Flavor::Sync),
             overloads,
         );
-        // As if there were a thread for each request.
+        // An event loop behaves as if there were a thread per request.
         self.judge(
             run,
-            &self.setting(lab, &after, Server::Async),
+            &self.setting(lab, &after, Flavor::Async),
             &r#async,
             self.schedule.times().len(),
             false,
         );
-        for server in Server::BOTH {
+        for server in Flavor::ALL {
             self.judge_states(
                 run,
                 &self.setting(lab, &after, server),
@@ -104,22 +106,23 @@ impl Trial {
         Ok(())
     }
 
-    fn setting(&self, lab: &Lab, scrape: &Scrape, server: Server) -> Setting {
+    fn setting(&self, lab: &LabClient, scrape: &Scrape, server: Flavor) -> Setting {
         let requests = self.schedule.times().len();
         let load = format!(
-            "{:.0}/s: {requests} requests in {:.1} s",
+            "{:.0}/s: {} in {:.1} s",
             self.rate,
+            plural(requests, "request"),
             self.length.as_secs_f64()
         );
         lab.setting(server, Via::Front, scrape.threads(server), self.wait, load)
     }
 
-    /// Compares with a queue before `servers` threads.
+    /// Compares a load with the simulated queue of `servers` threads.
     fn judge(
         &self,
         run: &mut Run,
         setting: &Setting,
-        load: &Load,
+        load: &LoadResult,
         servers: usize,
         overloads: bool,
     ) {
@@ -137,12 +140,11 @@ impl Trial {
         run.judge(
             setting,
             Prediction::between(
-                "answers",
+                "responses",
                 Unit::PerSecond,
                 (in_time * 0.8 - 2.0) / seconds,
                 (in_time * 1.1 + 2.0) / seconds,
-                "what such a queue lets through while the load lasts; 20 % less or 10 % more, and two requests at the \
-                 edge",
+                "throughput of the simulated queue during the load; tolerance -20 %, +10 % and two requests",
             ),
             load.in_time as f64 / seconds,
         );
@@ -155,32 +157,32 @@ impl Trial {
         run.judge(
             setting,
             Prediction::between(
-                if overloads { "longest latency, beyond the ceiling" } else { "longest latency" },
+                if overloads { "longest latency, above capacity" } else { "longest latency" },
                 Unit::Seconds,
                 longest * 0.8,
                 longest * 1.4 + 0.25,
-                "that of such a queue; 40 % and 0.25 s more, because the requests have a cost of their own, which \
-                 adds up in a queue",
+                "longest latency in the simulated queue; tolerance -20 %, +40 % and 0.25 s, because each request also \
+                 costs CPU time, which adds up in a queue",
             ),
             load.latency(1.0),
         );
     }
 
-    /// Each request holds, or waits without, a thread for as long as it waits, queue or not.
+    /// Judges the total wait of all requests, which does not depend on queueing.
     fn judge_states(
         &self,
         run: &mut Run,
         setting: &Setting,
-        server: Server,
+        server: Flavor,
         before: &Scrape,
         after: &Scrape,
     ) {
         let held = self.schedule.times().len() as f64 * self.wait.as_secs_f64();
         let spent = after.states(server).since(&before.states(server));
         let (quantity, observed) = match server {
-            Server::Sync => ("threads blocked", spent.blocked),
-            Server::Async => (
-                "waits without a thread",
+            Flavor::Sync => ("threads blocked", spent.blocked),
+            Flavor::Async => (
+                "time awaited without a thread",
                 after.awaited(server) - before.awaited(server),
             ),
         };
@@ -191,7 +193,7 @@ impl Trial {
                 Unit::Seconds,
                 held * 0.9,
                 held * 1.25,
-                "requests times their wait; a quarter more for what a request costs beside its wait",
+                "number of requests times their wait; tolerance -10 %, and +25 % for the cost of a request besides its wait",
             ),
             observed,
             &spent,
@@ -208,15 +210,15 @@ impl Trial {
             |server| after.process(server, "process_resident_memory_bytes") / f64::from(1 << 20);
         let needed = self.rate * self.wait.as_secs_f64();
         run.notes.push(format!(
-            "{:.0}/s that each wait {:.2} s need {needed:.1} synchronous threads or one event loop. CPU per request: \
-             sync {:.2} ms, async {:.2} ms. Resident memory of the processes: sync {:.1} MiB, async {:.1} MiB{}.",
+            "{:.0} requests per second with a wait of {:.2} s need {needed:.1} synchronous threads or one event loop. CPU \
+             time per request: sync {:.2} ms, async {:.2} ms. Resident memory: sync {:.1} MiB, async {:.1} MiB{}.",
             self.rate,
             self.wait.as_secs_f64(),
-            cpu(Server::Sync),
-            cpu(Server::Async),
-            memory(Server::Sync),
-            memory(Server::Async),
-            if after.processes() == 1 { " (one process runs both)" } else { "" },
+            cpu(Flavor::Sync),
+            cpu(Flavor::Async),
+            memory(Flavor::Sync),
+            memory(Flavor::Async),
+            if after.processes() == 1 { " (one process runs both servers)" } else { "" },
         ));
     }
 }

@@ -1,4 +1,4 @@
-//! A replica that dies, and one that is asked to end, under a steady load.
+//! A replica that is killed and one that is restarted gracefully, under a steady load.
 
 use std::cell::Cell;
 use std::time::{Duration, Instant};
@@ -9,57 +9,60 @@ use futures_util::stream::FuturesUnordered;
 use tokio::time::{sleep, sleep_until};
 
 use super::Experiment;
-use crate::experiment::lab::{Lab, Via};
-use crate::experiment::load::Load;
+use crate::experiment::lab_client::{LabClient, Via};
+use crate::experiment::load::LoadResult;
 use crate::experiment::report::{Prediction, Run, Setting, Unit};
-use crate::experiment::{Error, Scrape, Server};
+use crate::experiment::{Error, Scrape};
+use crate::flavor::Flavor;
 
 pub(super) const EXPERIMENT: Experiment = Experiment {
     name: "failover",
     question: "Does a dying replica lose requests?",
-    model: "A replica that is asked to end answers what it has first, and the front asks another one for what it \
-            refuses: nothing is lost. For what a killed replica leaves unanswered the front asks another one, too, \
-            because GET may be repeated: that waits twice. Lost is what the front sends to the dead one's address \
-            until the DNS has forgotten it, where nobody answers and nobody refuses. Those that are left carry the \
-            whole load.",
+    model: "A replica that is restarted gracefully finishes its requests, and the front sends what it refuses to \
+            another replica: nothing is lost. The requests of a killed replica are also sent to another one, because \
+            GET is idempotent; they wait twice. Lost are the requests that the front sends to the dead replica's \
+            address before DNS drops it, where nothing responds or refuses. The remaining replicas carry the whole \
+            load.",
     perform: |lab, run| Box::pin(perform(lab, run)),
 };
 
-const SERVER: Server = Server::Async;
-/// Requests a second.
+const SERVER: Flavor = Flavor::Async;
+/// Requests per second.
 const RATE: f64 = 40.0;
-/// How often the replicas are looked for.
-const LOOK: Duration = Duration::from_millis(200);
-/// How long whoever kills and restarts may take for each.
-const PATIENCE: Duration = Duration::from_secs(60);
-/// How long the load goes on when all replicas are there again: the front learns of them within
-/// 2 s.
-const SETTLES: Duration = Duration::from_secs(3);
+/// Interval at which the replicas are scraped.
+const POLL_INTERVAL: Duration = Duration::from_millis(200);
+/// Deadline for whoever kills and restarts the replicas, for each step.
+const STEP_DEADLINE: Duration = Duration::from_secs(60);
+/// Time for which the load continues when all replicas are back. The front learns of them within 2 s.
+const SETTLE_TIME: Duration = Duration::from_secs(3);
 
-/// How long the front may take for a dead replica's address: 1 s until it asks the DNS again
-/// (`nginx/upstreams.conf`), and 2 s for a busy container engine to tell the DNS.
-const FORGOTTEN: Duration = Duration::from_secs(3);
+/// Time after which the front no longer uses a dead replica's address: 1 s until it resolves the name again
+/// (`nginx/upstreams.conf`), and 2 s for a busy container engine to update DNS.
+const DNS_DELAY: Duration = Duration::from_secs(3);
 
-/// What happens to a replica. Each request counts to what was next when it was sent.
+/// Phase of the experiment. A request belongs to the phase in which it was sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Fate {
-    Killed,
-    Restarted,
+enum Phase {
+    /// A replica is killed and started again.
+    Kill,
+    /// A replica is restarted gracefully.
+    Restart,
+    /// No more requests are sent.
     Over,
 }
 
-async fn perform(lab: &Lab, run: &mut Run) -> Result<(), Error> {
+async fn perform(lab: &LabClient, run: &mut Run) -> Result<(), Error> {
     let wait = (lab.wait / 20).clamp(Duration::from_millis(250), Duration::from_secs(1));
     let replicas = lab.scrape_living().await.started(SERVER).len();
     if replicas < 2 {
         return Err(Error::NotHere(format!(
-            "it needs two replicas of {SERVER} behind nginx, and someone who kills one; against the Compose stack, \
-             `scripts/failover` does all of it"
+            "this experiment needs two replicas of the {SERVER} server behind nginx, and someone who kills one; \
+             `scripts/failover` does both with the Compose stack"
         )));
     }
-    let fate = Cell::new(Fate::Killed);
-    let load = Box::pin(steady_load(lab, wait, &fate));
-    let watch = Box::pin(watch(lab, replicas, &fate));
+    let phase = Cell::new(Phase::Kill);
+    let load = Box::pin(steady_load(lab, wait, &phase));
+    let watch = Box::pin(direct(lab, replicas, &phase));
     let (killed, restarted, outage) = match future::select(load, watch).await {
         Either::Left(((killed, restarted), watch)) => (killed, restarted, watch.await?),
         Either::Right((outage, load)) => {
@@ -68,65 +71,69 @@ async fn perform(lab: &Lab, run: &mut Run) -> Result<(), Error> {
             (killed, restarted, outage)
         }
     };
-    let seen = Seen { wait, replicas };
-    seen.judge_killed(lab, run, &killed);
-    seen.judge_restarted(lab, run, &restarted);
-    seen.judge_survivor(lab, run, &outage);
+    let conditions = Conditions { wait, replicas };
+    conditions.judge_killed(lab, run, &killed);
+    conditions.judge_restarted(lab, run, &restarted);
+    conditions.judge_survivors(lab, run, &outage);
     Ok(())
 }
 
-/// Sends a request every `1 / RATE` seconds until all is over, and waits for every answer. Returns
-/// what became of those around the kill, and around the restart.
-async fn steady_load(lab: &Lab, wait: Duration, fate: &Cell<Fate>) -> (Load, Load) {
+/// Sends a request every `1 / RATE` seconds until the last phase, and waits for every response. Returns the
+/// results of the kill phase and of the restart phase.
+async fn steady_load(
+    lab: &LabClient,
+    wait: Duration,
+    phase: &Cell<Phase>,
+) -> (LoadResult, LoadResult) {
     let path = format!("/?seconds={}", wait.as_secs_f64());
-    let (mut killed, mut restarted) = (Load::default(), Load::default());
-    let mut add = |(fate, exchange)| match fate {
-        Fate::Killed => killed.add(&exchange),
-        Fate::Restarted | Fate::Over => restarted.add(&exchange),
+    let (mut killed, mut restarted) = (LoadResult::default(), LoadResult::default());
+    let mut add = |(phase, attempt)| match phase {
+        Phase::Kill => killed.add(&attempt),
+        Phase::Restart | Phase::Over => restarted.add(&attempt),
     };
     let mut requests = FuturesUnordered::new();
     let mut due = Instant::now();
-    while fate.get() != Fate::Over {
+    while phase.get() != Phase::Over {
         due += Duration::from_secs_f64(1.0 / RATE);
         let next = Box::pin(sleep_until(due.into()));
-        let answers = requests.by_ref().for_each(|answer| {
-            add(answer);
+        let responses = requests.by_ref().for_each(|attempt| {
+            add(attempt);
             future::ready(())
         });
-        if let Either::Right(((), next)) = future::select(next, answers).await {
+        if let Either::Right(((), next)) = future::select(next, responses).await {
             next.await;
         }
-        let (fate, path) = (fate.get(), &path);
-        requests.push(async move { (fate, lab.get_at(SERVER, Via::Front, path, due).await) });
+        let (phase, path) = (phase.get(), &path);
+        requests.push(async move { (phase, lab.get_at(SERVER, Via::Front, path, due).await) });
     }
-    while let Some(answer) = requests.next().await {
-        add(answer);
+    while let Some(attempt) = requests.next().await {
+        add(attempt);
     }
     (killed, restarted)
 }
 
-/// The replicas that were left once the dead one was forgotten: at first, and at last.
+/// First and last scrape of the remaining replicas while the killed one was out of use.
 struct Outage {
     first: Scrape,
     last: Scrape,
 }
 
 impl Outage {
-    /// By the replicas' own clocks: to find out that another one is dead takes its time.
+    /// Length in seconds, by the replicas' own clocks, because a scrape that finds one dead takes up to its deadline.
     fn seconds(&self) -> f64 {
         self.last.wall(SERVER) - self.first.wall(SERVER)
     }
 }
 
-/// Asks for a kill and a restart, and sees both through.
-async fn watch(lab: &Lab, replicas: usize, fate: &Cell<Fate>) -> Result<Outage, Error> {
+/// Prompts for the kill and the restart, and waits for both.
+async fn direct(lab: &LabClient, replicas: usize, phase: &Cell<Phase>) -> Result<Outage, Error> {
     let living = |scrape: &Scrape| scrape.started(SERVER).len();
     let id = format!("$(docker compose ps --quiet {SERVER} | head -1)");
-    lab.ask(&format!(
-        "please kill one replica, and then start it again: docker kill {id}; sleep 6; docker start {id}"
+    lab.prompt(&format!(
+        "please kill one replica, then start it again: docker kill {id}; sleep 6; docker start {id}"
     ));
     until(lab, "killed a replica", |scrape| living(scrape) < replicas).await?;
-    sleep(FORGOTTEN).await;
+    sleep(DNS_DELAY).await;
     let first = lab.scrape_living().await;
     let mut outage = Outage {
         last: first.clone(),
@@ -140,10 +147,10 @@ async fn watch(lab: &Lab, replicas: usize, fate: &Cell<Fate>) -> Result<Outage, 
         whole
     })
     .await?;
-    sleep(SETTLES).await;
+    sleep(SETTLE_TIME).await;
 
-    fate.set(Fate::Restarted);
-    lab.ask(&format!(
+    phase.set(Phase::Restart);
+    lab.prompt(&format!(
         "please restart one replica gracefully: docker restart {id}"
     ));
     let started = whole.started(SERVER);
@@ -151,59 +158,59 @@ async fn watch(lab: &Lab, replicas: usize, fate: &Cell<Fate>) -> Result<Outage, 
         living(scrape) >= replicas && scrape.started(SERVER) != started
     })
     .await?;
-    sleep(SETTLES).await;
-    fate.set(Fate::Over);
+    sleep(SETTLE_TIME).await;
+    phase.set(Phase::Over);
     Ok(outage)
 }
 
-/// Looks at the replicas until it `holds`, and returns what it then saw.
+/// Scrapes the replicas until `holds` returns true, and returns that scrape.
 async fn until(
-    lab: &Lab,
+    lab: &LabClient,
     what: &str,
     mut holds: impl FnMut(&Scrape) -> bool,
 ) -> Result<Scrape, Error> {
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + STEP_DEADLINE;
     while Instant::now() < deadline {
         let scrape = lab.scrape_living().await;
         if holds(&scrape) {
             return Ok(scrape);
         }
-        sleep(LOOK).await;
+        sleep(POLL_INTERVAL).await;
     }
     Err(Error::NotHere(format!(
-        "nobody has {what} within {} s",
-        PATIENCE.as_secs()
+        "nobody {what} within {} s",
+        STEP_DEADLINE.as_secs()
     )))
 }
 
-/// The circumstances.
-struct Seen {
+/// Conditions of the experiment.
+struct Conditions {
     wait: Duration,
     replicas: usize,
 }
 
-impl Seen {
-    fn setting(&self, lab: &Lab, replicas: usize, what: &str) -> Setting {
+impl Conditions {
+    fn setting(&self, lab: &LabClient, replicas: usize, what: &str) -> Setting {
         let load = format!("{RATE:.0}/s on {} replicas, {what}", self.replicas);
         lab.setting(SERVER, Via::Front, replicas, self.wait, load)
     }
 
-    fn judge_killed(&self, lab: &Lab, run: &mut Run, load: &Load) {
+    fn judge_killed(&self, lab: &LabClient, run: &mut Run, load: &LoadResult) {
         run.curves.push(load.curve("one killed"));
         run.judge(
             &self.setting(lab, self.replicas, "one killed"),
             Prediction::at_most(
                 "requests lost, one killed",
                 Unit::Count,
-                RATE / self.replicas as f64 * FORGOTTEN.as_secs_f64(),
-                "its share of the load for 3 s: the front asks the DNS once a second, and a busy container engine \
-                 takes 2 s to tell it",
+                RATE / self.replicas as f64 * DNS_DELAY.as_secs_f64(),
+                "its share of the load for 3 s: the front resolves the name once per second, and a busy container \
+                 engine takes 2 s to update DNS",
             ),
             load.failed() as f64,
         );
     }
 
-    fn judge_restarted(&self, lab: &Lab, run: &mut Run, load: &Load) {
+    fn judge_restarted(&self, lab: &LabClient, run: &mut Run, load: &LoadResult) {
         run.curves.push(load.curve("one restarted"));
         run.judge(
             &self.setting(lab, self.replicas, "one restarted"),
@@ -211,18 +218,18 @@ impl Seen {
                 "requests lost, one restarted",
                 Unit::Count,
                 0.0,
-                "what it has taken it answers, what it refuses goes to another one, and what finds nobody for a \
-                 moment is sent again by TCP",
+                "it finishes the requests it has accepted, the front sends those it refuses to another replica, and TCP \
+                 retransmits a connection attempt that meets no listener",
             ),
             load.failed() as f64,
         );
     }
 
-    /// By Little's law the load waits L·W seconds a second, whoever carries it.
-    fn judge_survivor(&self, lab: &Lab, run: &mut Run, outage: &Outage) {
-        if outage.seconds() < FORGOTTEN.as_secs_f64() / 3.0 {
+    /// Judges the load on the remaining replicas: by Little's law, λ·W requests wait at any time.
+    fn judge_survivors(&self, lab: &LabClient, run: &mut Run, outage: &Outage) {
+        if outage.seconds() < DNS_DELAY.as_secs_f64() / 3.0 {
             run.notes.push(
-                "the replica was back too soon to see what the others carry without it".into(),
+                "the replica was back too soon to measure the load on the others without it".into(),
             );
             return;
         }
@@ -232,12 +239,12 @@ impl Seen {
         run.judge(
             &setting,
             Prediction::between(
-                "requests that wait at a time",
+                "requests waiting at a time",
                 Unit::Count,
                 waits * 0.75,
                 waits * 1.25,
-                "Little's law: the rate of requests times their wait, all of them on those that are left; a quarter for \
-                 a busy machine",
+                "Little's law: request rate times wait, all on the remaining replicas; tolerance 25 % for a busy \
+                 machine",
             ),
             awaited / outage.seconds(),
         );

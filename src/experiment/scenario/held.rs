@@ -1,22 +1,23 @@
-//! A thread held by a client that sends little or nothing, and `/dummy` meanwhile.
+//! Judges `/dummy` while clients that send little or nothing occupy the server.
 
 use std::time::Duration;
 
 use super::{about, at_once};
-use crate::experiment::States;
-use crate::experiment::lab::{Exchange, Lab};
+use crate::experiment::StateSeconds;
+use crate::experiment::attempt::Attempt;
+use crate::experiment::lab_client::LabClient;
 use crate::experiment::report::{Prediction, Run, Setting, Unit};
 
-/// For how long clients are in the way, and when `/dummy` is sent meanwhile.
+/// Time for which the clients stay, and the delay after which `/dummy` is sent.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Held {
+pub(super) struct Hold {
     pub(super) time: Duration,
     pub(super) pause: Duration,
 }
 
-impl Held {
-    /// Less than the 10 s after which the servers send slow clients away.
-    pub(super) fn of(lab: &Lab) -> Self {
+impl Hold {
+    /// Derives both from the article's wait. `time` stays below the servers' read timeout of 10 s.
+    pub(super) fn of(lab: &LabClient) -> Self {
         let time = (lab.wait / 4).clamp(Duration::from_millis(1500), Duration::from_secs(5));
         Self {
             time,
@@ -25,17 +26,17 @@ impl Held {
     }
 }
 
-/// The thread is held, and `/dummy` waits.
+/// Predicts that the thread is held and `/dummy` waits.
 pub(super) fn judge_held(
     run: &mut Run,
     setting: &Setting,
-    held: Held,
-    dummy: &Exchange,
-    spent: &States,
+    hold: Hold,
+    dummy: &Attempt,
+    spent: &StateSeconds,
 ) {
     let (time, rest) = (
-        held.time.as_secs_f64(),
-        (held.time - held.pause).as_secs_f64(),
+        hold.time.as_secs_f64(),
+        (hold.time - hold.pause).as_secs_f64(),
     );
     run.judge(
         setting,
@@ -43,7 +44,7 @@ pub(super) fn judge_held(
             "latency of /dummy",
             rest,
             0.15,
-            "the thread is held until the client leaves; 15 % and 0.3 s for a busy machine",
+            "the thread is held until the client leaves; tolerance 15 % and 0.3 s for a busy machine",
         ),
         dummy.seconds(),
     );
@@ -53,28 +54,28 @@ pub(super) fn judge_held(
             "thread blocked",
             time,
             0.15,
-            "off CPU and of no use to anyone else for that time; tolerance as above",
+            "the thread is held, off CPU, for that time; same tolerance",
         ),
         spent.blocked,
         spent,
     );
 }
 
-/// The thread is free, and `/dummy` is answered at once.
+/// Predicts that the thread is free and `/dummy` is served at once.
 pub(super) fn judge_free(
     run: &mut Run,
     setting: &Setting,
-    held: Held,
-    dummy: &Exchange,
-    spent: &States,
+    hold: Hold,
+    dummy: &Attempt,
+    spent: &StateSeconds,
 ) {
     run.judge(
         setting,
         Prediction::at_most(
             "latency of /dummy",
             Unit::Seconds,
-            at_once(held.time),
-            "nothing is in its way; at most 0.5 s and a quarter of the time, for a busy machine",
+            at_once(hold.time),
+            "the thread is free; the limit is 0.5 s or a quarter of the time, whichever is lower",
         ),
         dummy.seconds(),
     );
@@ -83,8 +84,8 @@ pub(super) fn judge_free(
         Prediction::at_least(
             "thread idle",
             Unit::Seconds,
-            held.time.as_secs_f64() * 0.7,
-            "no request is in flight but /dummy; 30 % for a busy machine",
+            hold.time.as_secs_f64() * 0.7,
+            "no request but /dummy is in flight; tolerance 30 % for a busy machine",
         ),
         spent.idle,
         spent,

@@ -1,4 +1,4 @@
-//! Connections on which nobody asks for anything.
+//! Idle connections.
 
 use std::time::{Duration, Instant};
 
@@ -7,61 +7,63 @@ use tokio::net::TcpStream;
 use tokio::time::sleep;
 
 use super::Experiment;
-use super::held::{Held, judge_free, judge_held};
-use crate::experiment::client::{self, Failure};
-use crate::experiment::lab::{Exchange, Lab, Via};
+use super::held::{Hold, judge_free, judge_held};
+use crate::experiment::Error;
+use crate::experiment::attempt::Attempt;
+use crate::experiment::client::{self, RequestError};
+use crate::experiment::lab_client::{LabClient, Via};
+use crate::experiment::plural::plural;
 use crate::experiment::report::{Prediction, Run, Unit};
-use crate::experiment::{Error, Server};
+use crate::flavor::Flavor;
 
 pub(super) const EXPERIMENT: Experiment = Experiment {
     name: "keepalive",
     question: "Who owns an idle connection?",
-    model: "To an event loop an idle connection is an entry in a table. A synchronous thread that accepted one has no \
-            other until it closes: so it closes each after its answer, and one that stays silent holds the thread. \
-            The front takes silent connections upon itself and opens one to the server only for a request.",
+    model: "To an event loop an idle connection is one entry in a table. A synchronous thread serves one connection \
+            until it closes. So it closes each after the response, and a silent connection holds the thread. The front \
+            keeps silent connections itself and opens one to the server only for a request.",
     perform: |lab, run| Box::pin(perform(lab, run)),
 };
 
-/// Connections that are kept, and that are silent where it takes many to matter.
+/// Number of connections to keep, and of silent connections where one should make no difference.
 const MANY: usize = 20;
 
-async fn perform(lab: &Lab, run: &mut Run) -> Result<(), Error> {
-    let held = Held::of(lab);
-    for server in Server::BOTH {
-        lab.say(&format!("{server}: connections kept after an answer"));
+async fn perform(lab: &LabClient, run: &mut Run) -> Result<(), Error> {
+    let hold = Hold::of(lab);
+    for server in Flavor::ALL {
+        lab.show_step(&format!("{server}: connections kept after a response"));
         keep(lab, run, server).await?;
     }
     for (server, via, silent) in [
-        (Server::Sync, Via::Direct, 1),
-        (Server::Async, Via::Direct, MANY),
-        (Server::Sync, Via::Front, MANY),
+        (Flavor::Sync, Via::Direct, 1),
+        (Flavor::Async, Via::Direct, MANY),
+        (Flavor::Sync, Via::Front, MANY),
     ] {
-        lab.say(&format!("{server}: silent connections"));
+        lab.show_step(&format!("{server}: silent connections"));
         let before = lab.scrape().await?;
-        let dummy = ask_beside_silence(lab, server, via, silent, held).await?;
-        let after = lab.quiet().await?;
-        let plural = if silent == 1 { "" } else { "s" };
-        let load = format!("{silent} silent connection{plural}, then /dummy");
-        let setting = lab.setting(server, via, after.threads(server), held.time, load);
+        let dummy = dummy_beside_silence(lab, server, via, silent, hold).await?;
+        let after = lab.wait_until_quiet().await?;
+        let load = format!("{}, then /dummy", plural(silent, "silent connection"));
+        let setting = lab.setting(server, via, after.threads(server), hold.time, load);
         let spent = after.states(server).since(&before.states(server));
         match (server, via) {
-            (Server::Sync, Via::Direct) => judge_held(run, &setting, held, &dummy, &spent),
-            _ => judge_free(run, &setting, held, &dummy, &spent),
+            (Flavor::Sync, Via::Direct) => judge_held(run, &setting, hold, &dummy, &spent),
+            _ => judge_free(run, &setting, hold, &dummy, &spent),
         }
     }
     Ok(())
 }
 
-/// How many connections a gateway leaves open after an answer.
-async fn keep(lab: &Lab, run: &mut Run, server: Server) -> Result<(), Error> {
+/// Counts the connections that a server keeps open after the response.
+async fn keep(lab: &LabClient, run: &mut Run, server: Flavor) -> Result<(), Error> {
     let (address, host) = lab.address(server, Via::Direct);
-    let ask = || {
-        lab.sent(Duration::ZERO);
+    let send = || {
+        lab.count_sent(Duration::ZERO);
         client::get_and_keep(address, host, "/dummy")
     };
-    let kept = future::try_join_all((0..MANY).map(|_| ask())).await;
-    let kept = kept.map_err(|failure| unreachable(server, host, failure))?;
-    // Time for the news of a close to arrive.
+    let kept = future::try_join_all((0..MANY).map(|_| send())).await;
+    let kept = kept.map_err(|error| unreachable(server, host, error))?;
+    // Time for a FIN to arrive.
     sleep(Duration::from_millis(200)).await;
     let open = kept
         .iter()
@@ -76,8 +78,8 @@ async fn keep(lab: &Lab, run: &mut Run, server: Server) -> Result<(), Error> {
         format!("/dummy on {MANY} connections"),
     );
     let expected = match server {
-        Server::Sync => 0.0,
-        Server::Async => MANY as f64,
+        Flavor::Sync => 0.0,
+        Flavor::Async => MANY as f64,
     };
     run.judge(
         &setting,
@@ -86,29 +88,29 @@ async fn keep(lab: &Lab, run: &mut Run, server: Server) -> Result<(), Error> {
             Unit::Count,
             expected,
             expected,
-            "all or none: it is a rule of the gateway, not a matter of speed",
+            "all or none; this is a rule of the server and does not depend on timing",
         ),
         open as f64,
     );
     Ok(())
 }
 
-/// `/dummy` on a connection of its own beside `silent` ones, which close after the time.
-async fn ask_beside_silence(
-    lab: &Lab,
-    server: Server,
+/// Sends `/dummy` on its own connection beside `silent` idle ones, which close after `hold.time`.
+async fn dummy_beside_silence(
+    lab: &LabClient,
+    server: Flavor,
     via: Via,
     silent: usize,
-    held: Held,
-) -> Result<Exchange, Error> {
+    hold: Hold,
+) -> Result<Attempt, Error> {
     let (address, host) = lab.address(server, via);
     let connections = future::try_join_all((0..silent).map(|_| TcpStream::connect(address))).await;
     let connections = connections.map_err(|error| unreachable(server, host, error.into()))?;
     let start = Instant::now();
     let (dummy, ()) = future::join(
-        lab.get_at(server, via, "/dummy", start + held.pause),
+        lab.get_at(server, via, "/dummy", start + hold.pause),
         async {
-            sleep(held.time).await;
+            sleep(hold.time).await;
             drop(connections);
         },
     )
@@ -116,9 +118,9 @@ async fn ask_beside_silence(
     Ok(dummy)
 }
 
-fn unreachable(server: Server, address: &str, failure: Failure) -> Error {
+fn unreachable(server: Flavor, address: &str, error: RequestError) -> Error {
     match server {
-        Server::Sync => Error::unreachable("the synchronous server", "--sync", address, failure),
-        Server::Async => Error::unreachable("the asynchronous server", "--async", address, failure),
+        Flavor::Sync => Error::unreachable("the synchronous server", "--sync", address, error),
+        Flavor::Async => Error::unreachable("the asynchronous server", "--async", address, error),
     }
 }

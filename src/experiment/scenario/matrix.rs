@@ -1,37 +1,38 @@
-//! Both gateways and each way of spending a while.
+//! Both servers and each way in which a handler can spend time.
 
 use std::time::Duration;
 
 use super::{Experiment, at_once, pair};
-use crate::experiment::lab::{Lab, Via};
+use crate::experiment::lab_client::{LabClient, Via};
 use crate::experiment::report::{Prediction, Run, Unit};
-use crate::experiment::{Error, Server, States};
+use crate::experiment::{Error, StateSeconds};
+use crate::flavor::Flavor;
 
 pub(super) const EXPERIMENT: Experiment = Experiment {
     name: "matrix",
-    question: "What makes /dummy wait: the gateway or the code?",
-    model: "On one thread, /dummy waits if the thread is held. The synchronous gateway holds it through every \
-            request. The asynchronous one gives it back where the code awaits (/, /offloaded) and not where the code \
-            blocks or computes.",
+    question: "What makes /dummy wait: the server or the code?",
+    model: "On one thread, /dummy waits while the thread is held. The synchronous server holds it during every \
+            request. The asynchronous server releases it while the code awaits (/, /offloaded), but not while the \
+            code blocks or computes (/blocking, /cpu).",
     perform: |lab, run| Box::pin(perform(lab, run)),
 };
 
-/// A way of spending a while, and what its thread does meanwhile.
-struct Cell {
-    server: Server,
+/// An endpoint of a server, and the state of the thread that serves it.
+struct MatrixCell {
+    server: Flavor,
     path: &'static str,
     load: &'static str,
-    state: State,
+    state: ThreadState,
 }
 
-enum State {
+enum ThreadState {
     Running,
     Blocked,
     Awaiting,
 }
 
-impl State {
-    fn of(&self, states: &States) -> f64 {
+impl ThreadState {
+    fn seconds(&self, states: &StateSeconds) -> f64 {
         match self {
             Self::Running => states.running,
             Self::Blocked => states.blocked,
@@ -48,39 +49,64 @@ impl State {
     }
 }
 
-const CELLS: [Cell; 8] = [
-    cell(Server::Sync, "/", "await, then /dummy", State::Blocked),
+const CELLS: [MatrixCell; 8] = [
     cell(
-        Server::Sync,
+        Flavor::Sync,
+        "/",
+        "await, then /dummy",
+        ThreadState::Blocked,
+    ),
+    cell(
+        Flavor::Sync,
         "/blocking",
         "blocking, then /dummy",
-        State::Blocked,
+        ThreadState::Blocked,
     ),
     cell(
-        Server::Sync,
+        Flavor::Sync,
         "/offloaded",
         "offloaded, then /dummy",
-        State::Blocked,
+        ThreadState::Blocked,
     ),
-    cell(Server::Sync, "/cpu", "cpu, then /dummy", State::Running),
-    cell(Server::Async, "/", "await, then /dummy", State::Awaiting),
     cell(
-        Server::Async,
+        Flavor::Sync,
+        "/cpu",
+        "cpu, then /dummy",
+        ThreadState::Running,
+    ),
+    cell(
+        Flavor::Async,
+        "/",
+        "await, then /dummy",
+        ThreadState::Awaiting,
+    ),
+    cell(
+        Flavor::Async,
         "/blocking",
         "blocking, then /dummy",
-        State::Blocked,
+        ThreadState::Blocked,
     ),
     cell(
-        Server::Async,
+        Flavor::Async,
         "/offloaded",
         "offloaded, then /dummy",
-        State::Awaiting,
+        ThreadState::Awaiting,
     ),
-    cell(Server::Async, "/cpu", "cpu, then /dummy", State::Running),
+    cell(
+        Flavor::Async,
+        "/cpu",
+        "cpu, then /dummy",
+        ThreadState::Running,
+    ),
 ];
 
-const fn cell(server: Server, path: &'static str, load: &'static str, state: State) -> Cell {
-    Cell {
+const fn cell(
+    server: Flavor,
+    path: &'static str,
+    load: &'static str,
+    state: ThreadState,
+) -> MatrixCell {
+    MatrixCell {
         server,
         path,
         load,
@@ -88,56 +114,61 @@ const fn cell(server: Server, path: &'static str, load: &'static str, state: Sta
     }
 }
 
-async fn perform(lab: &Lab, run: &mut Run) -> Result<(), Error> {
+async fn perform(lab: &LabClient, run: &mut Run) -> Result<(), Error> {
     let wait = (lab.wait / 10).clamp(Duration::from_millis(600), Duration::from_secs(2));
     for cell in &CELLS {
-        fill(lab, run, cell, wait).await?;
+        measure(lab, run, cell, wait).await?;
     }
     Ok(())
 }
 
-async fn fill(lab: &Lab, run: &mut Run, cell: &Cell, wait: Duration) -> Result<(), Error> {
-    lab.say(&format!("{}: {}", cell.server, cell.load));
+async fn measure(
+    lab: &LabClient,
+    run: &mut Run,
+    cell: &MatrixCell,
+    wait: Duration,
+) -> Result<(), Error> {
+    lab.show_step(&format!("{}: {}", cell.server, cell.load));
     let pause = wait / 4;
     let path = format!("{}?seconds={}", cell.path, wait.as_secs_f64());
-    let seen = pair::ask(lab, cell.server, &path, pause).await?;
-    let mut setting = lab.setting(cell.server, Via::Front, seen.threads, wait, cell.load);
-    setting.pool_threads = (cell.path == "/offloaded").then_some(seen.pool);
+    let pair = pair::send(lab, cell.server, &path, pause).await?;
+    let mut setting = lab.setting(cell.server, Via::Front, pair.threads, wait, cell.load);
+    setting.pool_threads = (cell.path == "/offloaded").then_some(pair.pool);
     let rest = (wait - pause).as_secs_f64();
     let quantity = "latency of /dummy";
     let latency = match cell.state {
-        State::Awaiting => Prediction::at_most(
+        ThreadState::Awaiting => Prediction::at_most(
             quantity,
             Unit::Seconds,
             at_once(wait),
-            "the thread is free; at most a quarter of the wait, for a busy machine",
+            "the thread is free; the limit is 0.5 s or a quarter of the wait, whichever is lower",
         ),
-        State::Blocked => Prediction::between(
+        ThreadState::Blocked => Prediction::between(
             quantity,
             Unit::Seconds,
             rest * 0.8,
             rest * 1.2 + 0.3,
-            "the thread is held for the rest of the wait; 20 % and 0.3 s for a busy machine",
+            "the thread is held for the rest of the wait; tolerance 20 % and 0.3 s for a busy machine",
         ),
-        State::Running => Prediction::at_least(
+        ThreadState::Running => Prediction::at_least(
             quantity,
             Unit::Seconds,
             rest * 0.8,
-            "the thread is held for the rest of the wait, less 20 %; longer where others want the CPU, because /cpu \
-             counts CPU time",
+            "the thread is held for at least the rest of the wait, tolerance 20 %; longer on a busy machine, because \
+             /cpu counts CPU time",
         ),
     };
-    run.judge(&setting, latency, seen.dummy.seconds());
+    run.judge(&setting, latency, pair.dummy.seconds());
     run.judge_state(
         &setting,
         Prediction::at_least(
             cell.state.quantity(),
             Unit::Seconds,
             wait.as_secs_f64() * 0.75,
-            "what the code does with its thread; at least three quarters of the wait",
+            "the state in which the handler puts its thread; at least three quarters of the wait",
         ),
-        cell.state.of(&seen.spent),
-        &seen.spent,
+        cell.state.seconds(&pair.spent),
+        &pair.spent,
     );
     Ok(())
 }

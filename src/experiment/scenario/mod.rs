@@ -1,4 +1,4 @@
-//! The experiments, a file each.
+//! The experiments, one per file.
 
 mod abort;
 mod article;
@@ -18,25 +18,25 @@ use std::time::Duration;
 use futures_util::future::LocalBoxFuture;
 
 use super::Error;
-use super::lab::Lab;
+use super::lab_client::LabClient;
 use super::report::{Prediction, Run, Unit};
 
-/// One experiment of the syllabus.
+/// An experiment of the course.
 #[derive(Debug)]
 pub struct Experiment {
-    /// Its name on the command line; `docs/labs/NAME.md` is its page.
+    /// Name on the command line. `docs/labs/NAME.md` is its page.
     pub name: &'static str,
-    /// What it asks.
+    /// Question that it asks.
     pub question: &'static str,
-    /// From what its predictions follow.
+    /// Model from which its predictions follow.
     pub model: &'static str,
-    /// Adds to the run what is found.
+    /// Runs the experiment and adds its findings to the run.
     pub(super) perform: Perform,
 }
 
-type Perform = for<'a> fn(&'a Lab, &'a mut Run) -> LocalBoxFuture<'a, Result<(), Error>>;
+type Perform = for<'a> fn(&'a LabClient, &'a mut Run) -> LocalBoxFuture<'a, Result<(), Error>>;
 
-/// All experiments, in the order of the course.
+/// All experiments in the order of the course.
 pub const ALL: &[Experiment] = &[
     article::EXPERIMENT,
     matrix::EXPERIMENT,
@@ -50,13 +50,13 @@ pub const ALL: &[Experiment] = &[
     failover::EXPERIMENT,
 ];
 
-/// What "at once" means beside a wait: far below it, and still far above what a busy machine with
-/// two CPUs takes for a request that does nothing.
+/// Returns the maximum latency in seconds of a request that is served at once while another one waits for
+/// `wait`: far below the wait, and far above the latency of an empty request on a busy machine with 2 CPUs.
 fn at_once(wait: Duration) -> f64 {
     (wait.as_secs_f64() / 4.0).min(0.5)
 }
 
-/// About `seconds`: a `share` of it less or more, and 0.3 s more for a busy machine.
+/// Predicts about `seconds`, with a relative tolerance of `share`, plus 0.3 s upwards for a busy machine.
 fn about(quantity: &str, seconds: f64, share: f64, because: &'static str) -> Prediction {
     let (low, high) = (seconds * (1.0 - share), seconds * (1.0 + share) + 0.3);
     Prediction::between(quantity, Unit::Seconds, low, high, because)

@@ -1,52 +1,54 @@
-//! One request in a hundred that behaves badly.
+//! One request in a hundred that blocks the event loop.
 
 use std::time::Duration;
 
 use futures_util::future;
 
 use super::Experiment;
-use crate::experiment::lab::{Lab, Via};
-use crate::experiment::load::{self, Load};
+use crate::experiment::lab_client::{LabClient, Via};
+use crate::experiment::load::{self, LoadResult};
 use crate::experiment::report::{Prediction, Run, Setting, Unit};
-use crate::experiment::{Error, Schedule, Server, States};
+use crate::experiment::{Error, Schedule, StateSeconds};
+use crate::flavor::Flavor;
 
 pub(super) const EXPERIMENT: Experiment = Experiment {
     name: "noisy",
     question: "Who pays for one bad handler?",
-    model: "On one event loop, requests that come while a handler holds the thread wait for its end. With b bad \
-            requests a second that hold it for H, the share b·H of all others waits, evenly from 0 to H: the median \
-            sees nothing, and p99 is H - 0.01/b. Offloaded, the same call holds nothing.",
+    model: "On one event loop, requests that arrive while a handler holds the thread wait until it has finished. With \
+            b bad requests per second that each hold it for H seconds, the share b·H of the others waits, uniformly \
+            from 0 to H: the median does not change, and p99 is H - 0.01/b. The same call on the blocking pool does \
+            not hold the thread.",
     perform: |lab, run| Box::pin(perform(lab, run)),
 };
 
-/// Good requests a second: few, so that serving those that waited takes no time.
+/// Good requests per second: few, so that serving those that waited takes little time.
 const RATE: f64 = 40.0;
-/// One in a hundred is bad: one every 2.5 s.
+/// Bad requests per second: one in a hundred, or one every 2.5 s.
 const BAD_RATE: f64 = RATE / 100.0;
-/// How long a bad one holds the thread.
+/// Time for which a bad request holds the thread.
 const HOLD: Duration = Duration::from_millis(400);
 
-async fn perform(lab: &Lab, run: &mut Run) -> Result<(), Error> {
-    // Whole gaps between two bad requests, one to four.
+async fn perform(lab: &LabClient, run: &mut Run) -> Result<(), Error> {
+    // The length is a whole number of gaps between bad requests, one to four.
     let bad_requests = (lab.wait.as_secs_f64() / 5.0).floor().clamp(1.0, 4.0);
     let length = Duration::from_secs_f64(bad_requests / BAD_RATE);
     for bad in ["/blocking", "/cpu", "/offloaded"] {
-        lab.say(&format!("async: 1 % of the requests call {bad}"));
+        lab.show_step(&format!("async: 1 % of the requests call {bad}"));
         let before = lab.scrape().await?;
         let good = load_both(lab, bad, length).await;
-        let after = lab.quiet().await?;
+        let after = lab.wait_until_quiet().await?;
         let load = format!("{RATE:.0}/s /dummy, {BAD_RATE:.1}/s {bad}");
         let mut setting = lab.setting(
-            Server::Async,
+            Flavor::Async,
             Via::Front,
-            after.threads(Server::Async),
+            after.threads(Flavor::Async),
             HOLD,
             load,
         );
-        setting.pool_threads = (bad == "/offloaded").then(|| after.pool(Server::Async));
+        setting.pool_threads = (bad == "/offloaded").then(|| after.pool(Flavor::Async));
         let spent = after
-            .states(Server::Async)
-            .since(&before.states(Server::Async));
+            .states(Flavor::Async)
+            .since(&before.states(Flavor::Async));
         let held = bad_requests * HOLD.as_secs_f64();
         run.curves.push(good.curve(format!("/dummy beside {bad}")));
         judge_latency(run, &setting, bad, &good);
@@ -55,7 +57,7 @@ async fn perform(lab: &Lab, run: &mut Run) -> Result<(), Error> {
     Ok(())
 }
 
-async fn load_both(lab: &Lab, bad: &str, length: Duration) -> Load {
+async fn load_both(lab: &LabClient, bad: &str, length: Duration) -> LoadResult {
     let bad = format!("{bad}?seconds={}", HOLD.as_secs_f64());
     let (good_times, bad_times) = (
         Schedule::poisson(RATE, length),
@@ -64,18 +66,18 @@ async fn load_both(lab: &Lab, bad: &str, length: Duration) -> Load {
     let (good, _) = future::join(
         load::run(
             lab,
-            (Server::Async, Via::Front),
+            (Flavor::Async, Via::Front),
             "/dummy",
             &good_times,
             length,
         ),
-        load::run(lab, (Server::Async, Via::Front), &bad, &bad_times, length),
+        load::run(lab, (Flavor::Async, Via::Front), &bad, &bad_times, length),
     )
     .await;
     good
 }
 
-fn judge_latency(run: &mut Run, setting: &Setting, bad: &str, good: &Load) {
+fn judge_latency(run: &mut Run, setting: &Setting, bad: &str, good: &LoadResult) {
     let hold = HOLD.as_secs_f64();
     run.judge(
         setting,
@@ -83,7 +85,7 @@ fn judge_latency(run: &mut Run, setting: &Setting, bad: &str, good: &Load) {
             "median of /dummy",
             Unit::Seconds,
             hold / 2.0,
-            "most requests meet a free thread; half of the hold for a busy machine",
+            "most requests find the thread free; the limit is H/2",
         ),
         good.latency(0.5),
     );
@@ -95,26 +97,27 @@ fn judge_latency(run: &mut Run, setting: &Setting, bad: &str, good: &Load) {
             Unit::Seconds,
             p99 * 0.7,
             p99 * 2.0,
-            "H - 0.01/b; up to twice that, because those that waited are then served one after the other",
+            "H - 0.01/b; tolerance -30 %, and +100 % because the requests that waited are then served one after the other",
         ),
         "/cpu" => Prediction::at_least(
             quantity,
             Unit::Seconds,
             p99 * 0.7,
-            "H - 0.01/b at least; H is CPU time, which takes longer where others want the CPU, too",
+            "at least H - 0.01/b, tolerance 30 %; longer on a busy machine, because H is CPU time",
         ),
         _ => Prediction::at_most(
             quantity,
             Unit::Seconds,
             p99 * 0.5,
-            "the thread is free; less than half of what it would be if it were held",
+            "the thread is free; at most half of H - 0.01/b",
         ),
     };
     run.judge(setting, prediction, good.latency(0.99));
 }
 
-fn judge_state(run: &mut Run, setting: &Setting, bad: &str, held: f64, spent: &States) {
-    let because = "the bad requests' seconds show as what they did with the thread; a quarter for a busy machine";
+fn judge_state(run: &mut Run, setting: &Setting, bad: &str, held: f64, spent: &StateSeconds) {
+    let because =
+        "the thread is in this state while bad requests hold it; tolerance 25 % for a busy machine";
     let (prediction, observed) = match bad {
         "/blocking" => (
             Prediction::between(

@@ -1,31 +1,33 @@
-//! The article's pair of requests: a long one, and `/dummy` while it lasts.
+//! The article's pair of requests: a long one, and `/dummy` while the long one is in flight.
 
 use std::time::{Duration, Instant};
 
 use futures_util::future;
 
-use crate::experiment::lab::{Exchange, Lab, Via};
-use crate::experiment::{Error, Server, States};
+use crate::experiment::attempt::Attempt;
+use crate::experiment::lab_client::{LabClient, Via};
+use crate::experiment::{Error, StateSeconds};
+use crate::flavor::Flavor;
 
-/// What became of the two.
+/// Results of the two requests.
 #[derive(Debug)]
 pub(super) struct Pair {
     /// Threads of the server.
     pub(super) threads: usize,
-    /// Threads that it may have beside those.
+    /// Limit of threads of its blocking pool.
     pub(super) pool: usize,
-    /// The long one.
-    pub(super) long: Exchange,
-    /// `/dummy`.
-    pub(super) dummy: Exchange,
-    /// What the server's threads did from before the first to after the last.
-    pub(super) spent: States,
+    /// The long request.
+    pub(super) long: Attempt,
+    /// The request to `/dummy`.
+    pub(super) dummy: Attempt,
+    /// Thread states from before the first request to after the last.
+    pub(super) spent: StateSeconds,
 }
 
-/// Asks for `path` and, `pause` later, for `/dummy`.
-pub(super) async fn ask(
-    lab: &Lab,
-    server: Server,
+/// Sends `GET path` and, after `pause`, `GET /dummy`.
+pub(super) async fn send(
+    lab: &LabClient,
+    server: Flavor,
     path: &str,
     pause: Duration,
 ) -> Result<Pair, Error> {

@@ -1,4 +1,4 @@
-//! Clients that give up and ask again.
+//! Clients that time out and retry.
 
 use std::time::Duration;
 
@@ -6,104 +6,107 @@ use futures_util::future;
 use tokio::time::{sleep, timeout};
 
 use super::Experiment;
-use crate::experiment::lab::{Lab, Via};
+use crate::experiment::lab_client::{LabClient, Via};
 use crate::experiment::report::{Prediction, Run, Setting, Unit};
-use crate::experiment::{Error, Scrape, Server};
+use crate::experiment::{Error, Scrape};
+use crate::flavor::Flavor;
 
 pub(super) const EXPERIMENT: Experiment = Experiment {
     name: "retry",
     question: "Do retries help?",
-    model: "A synchronous thread finishes what its client has given up, and the retry queues behind it: with r \
-            retries every request is worked on 1 + r times, the accept queue grows by as much, and with a patience \
-            shorter than the wait nobody is ever answered. An event loop drops what is given up.",
+    model: "A synchronous thread finishes a request whose client has timed out, and the retry queues behind it. With r \
+            retries each request is processed 1 + r times, and the accept queue grows accordingly. If the timeout is \
+            shorter than the wait, no client ever gets a response. An event loop drops an abandoned request.",
     perform: |lab, run| Box::pin(perform(lab, run)),
 };
 
-/// Clients at once.
+/// Number of concurrent clients.
 const CLIENTS: usize = 3;
-/// How often each asks in all.
+/// Attempts per client, the first included.
 const ATTEMPTS: usize = 3;
 
-async fn perform(lab: &Lab, run: &mut Run) -> Result<(), Error> {
+async fn perform(lab: &LabClient, run: &mut Run) -> Result<(), Error> {
     let wait = (lab.wait / 20).clamp(Duration::from_millis(400), Duration::from_secs(1));
-    // Clients that wait as long as it takes, as the standard to compare with.
-    let patient = wait * 100;
-    let hasty = wait / 2;
-    for (server, patience) in [
-        (Server::Sync, patient),
-        (Server::Sync, hasty),
-        (Server::Async, hasty),
+    // The baseline: clients that never time out.
+    let long = wait * 100;
+    let short = wait / 2;
+    for (server, client_timeout) in [
+        (Flavor::Sync, long),
+        (Flavor::Sync, short),
+        (Flavor::Async, short),
     ] {
-        lab.say(&format!("{server}: {CLIENTS} clients"));
+        let retries = client_timeout == short;
+        lab.show_step(&format!("{server}: {CLIENTS} clients"));
         let before = lab.scrape().await?;
-        let clients = future::join_all((0..CLIENTS).map(|_| insist(lab, server, wait, patience)));
-        let (answered, queue) =
-            future::join(clients, longest_queue(lab, server, wait, patience == hasty)).await;
-        let after = lab.quiet().await?;
-        let load = if patience == hasty {
+        let clients =
+            future::join_all((0..CLIENTS).map(|_| retry(lab, server, wait, client_timeout)));
+        let (responses, queue) =
+            future::join(clients, longest_queue(lab, server, wait, retries)).await;
+        let after = lab.wait_until_quiet().await?;
+        let load = if retries {
             format!(
-                "{CLIENTS} clients ask {ATTEMPTS} times, {:.1} s each",
-                hasty.as_secs_f64()
+                "{CLIENTS} clients, {ATTEMPTS} attempts, timeout {:.1} s",
+                short.as_secs_f64()
             )
         } else {
-            format!("{CLIENTS} patient clients")
+            format!("{CLIENTS} clients without timeout")
         };
         let setting = lab.setting(server, Via::Front, after.threads(server), wait, load);
-        let answered = answered.into_iter().filter(|answered| *answered).count();
-        let seen = Seen {
-            answered: answered as f64,
+        let responses = responses.into_iter().filter(|response| *response).count();
+        let observation = RetryObservation {
+            responses: responses as f64,
             queue: queue?,
             before,
             after,
         };
-        seen.judge(run, &setting, server, patience == hasty);
+        observation.judge(run, &setting, server, retries);
     }
     Ok(())
 }
 
-/// Asks until there is an answer or enough is enough. Returns whether there was one.
-async fn insist(lab: &Lab, server: Server, wait: Duration, patience: Duration) -> bool {
+/// Sends `GET /` until there is a response, at most [`ATTEMPTS`] times. Returns true if one succeeded.
+async fn retry(lab: &LabClient, server: Flavor, wait: Duration, client_timeout: Duration) -> bool {
     let path = format!("/?seconds={}", wait.as_secs_f64());
     for _ in 0..ATTEMPTS {
-        if let Ok(exchange) = timeout(patience, lab.get(server, &path)).await {
-            return exchange.succeeded();
+        if let Ok(attempt) = timeout(client_timeout, lab.get(server, &path)).await {
+            return attempt.succeeded();
         }
     }
     false
 }
 
-/// The accept queue when the last clients have given up, just before the second request is over:
-/// where it is longest.
+/// Returns the accept queue at its longest: when the last clients have timed out, just before the second
+/// request ends.
 async fn longest_queue(
-    lab: &Lab,
-    server: Server,
+    lab: &LabClient,
+    server: Flavor,
     wait: Duration,
-    hasty: bool,
+    retries: bool,
 ) -> Result<f64, Error> {
-    sleep(if hasty { wait * 7 / 4 } else { wait / 2 }).await;
+    sleep(if retries { wait * 7 / 4 } else { wait / 2 }).await;
     Ok(lab.scrape().await?.accept_queue(server))
 }
 
-struct Seen {
-    answered: f64,
+struct RetryObservation {
+    responses: f64,
     queue: f64,
     before: Scrape,
     after: Scrape,
 }
 
-impl Seen {
-    fn judge(&self, run: &mut Run, setting: &Setting, server: Server, hasty: bool) {
+impl RetryObservation {
+    fn judge(&self, run: &mut Run, setting: &Setting, server: Flavor, retries: bool) {
         let clients = CLIENTS as f64;
         run.judge(
             setting,
             exactly(
-                "clients answered",
-                if hasty { 0.0 } else { clients },
-                "nobody, if patience is shorter than the wait; else everybody",
+                "clients with a response",
+                if retries { 0.0 } else { clients },
+                "none if the timeout is shorter than the wait, else all",
             ),
-            self.answered,
+            self.responses,
         );
-        let worked = (server == Server::Sync).then_some(if hasty {
+        let processed = (server == Flavor::Sync).then_some(if retries {
             clients * ATTEMPTS as f64
         } else {
             clients
@@ -111,41 +114,41 @@ impl Seen {
         let spent = self.after.states(server).since(&self.before.states(server));
         run.judge_state(
             setting,
-            self.threads_held(setting, worked),
+            self.threads_held(setting, processed),
             spent.blocked / setting.wait_seconds,
             &spent,
         );
-        if let Some(worked) = worked {
+        if let Some(processed) = processed {
             run.judge(
                 setting,
                 Prediction::between(
                     "longest accept queue",
                     Unit::Count,
-                    worked - 2.0 - f64::from(u8::from(hasty)),
-                    worked,
-                    "every attempt but those that a thread has taken",
+                    processed - 2.0 - f64::from(u8::from(retries)),
+                    processed,
+                    "all attempts but those that the thread has accepted",
                 ),
                 self.queue,
             );
         }
     }
 
-    fn threads_held(&self, setting: &Setting, worked: Option<f64>) -> Prediction {
+    fn threads_held(&self, setting: &Setting, processed: Option<f64>) -> Prediction {
         let quantity = "waits that blocked a thread";
-        match worked {
-            Some(worked) => Prediction::between(
+        match processed {
+            Some(processed) => Prediction::between(
                 quantity,
                 Unit::Count,
-                worked * 0.85,
-                worked * 1.15 + 0.5 / setting.wait_seconds.max(0.1),
-                "each attempt holds the thread for the whole wait, given up or not; 15 % and half a second for a \
-                 busy machine",
+                processed * 0.85,
+                processed * 1.15 + 0.5 / setting.wait_seconds.max(0.1),
+                "each attempt holds the thread for the whole wait, abandoned or not; tolerance 15 % and 0.5 s for a busy \
+                 machine",
             ),
             None => Prediction::at_most(
                 quantity,
                 Unit::Count,
                 0.5,
-                "the event loop waits without holding its thread; half a wait for a busy machine",
+                "the event loop does not hold its thread while it waits; the limit is half a wait",
             ),
         }
     }

@@ -1,4 +1,4 @@
-//! Clients that send a byte now and then.
+//! Clients that send their request slowly.
 
 use std::io;
 use std::time::{Duration, Instant};
@@ -9,56 +9,59 @@ use tokio::net::TcpStream;
 use tokio::time::sleep;
 
 use super::Experiment;
-use super::held::{Held, judge_free, judge_held};
-use crate::experiment::lab::{Lab, Via};
+use super::held::{Hold, judge_free, judge_held};
+use crate::experiment::Error;
+use crate::experiment::lab_client::{LabClient, Via};
 use crate::experiment::report::{Prediction, Run, Setting, Unit};
-use crate::experiment::{Error, Server};
+use crate::flavor::Flavor;
 
 pub(super) const EXPERIMENT: Experiment = Experiment {
     name: "slow-client",
-    question: "What does the web server in front protect?",
-    model: "A synchronous thread reads the request that it accepted, however slowly it comes, so clients that send a \
-            byte a second hold it. The front is an event loop: it collects the slow request and opens a connection \
-            to the server when it has the whole head.",
+    question: "What does the web server in front protect against?",
+    model: "A synchronous thread reads the request that it accepted, however slowly it arrives, so a client that sends \
+            one byte per second holds it. The front is an event loop: it collects the slow request and connects to \
+            the server only when it has the complete header.",
     perform: |lab, run| Box::pin(perform(lab, run)),
 };
 
-/// Slow clients at once.
+/// Number of slow clients.
 const CLIENTS: usize = 3;
-/// Bytes that they send slowly; a byte a second where the experiment lasts 5 s.
+/// Bytes that they send slowly: one per second in an experiment of 5 s.
 const SLOW_BYTES: u32 = 5;
 
-async fn perform(lab: &Lab, run: &mut Run) -> Result<(), Error> {
-    let held = Held::of(lab);
-    let server = Server::Sync;
+async fn perform(lab: &LabClient, run: &mut Run) -> Result<(), Error> {
+    let hold = Hold::of(lab);
+    let server = Flavor::Sync;
     for via in [Via::Direct, Via::Front] {
-        lab.say(&format!("{server}: slow clients ({via:?}), then /dummy"));
+        lab.show_step(&format!(
+            "{server}: slow clients, {}, then /dummy",
+            via.as_str()
+        ));
         let before = lab.scrape().await?;
         let start = Instant::now();
-        let crowd = future::join_all((0..CLIENTS).map(|_| crawl(lab, via, held.time)));
-        let dummy = lab.get_at(server, via, "/dummy", start + held.pause);
-        let (dummy, crowd) = future::join(dummy, crowd).await;
-        let after = lab.quiet().await?;
-        let interval = held.time / SLOW_BYTES;
+        let slow = future::join_all((0..CLIENTS).map(|_| send_slowly(lab, via, hold.time)));
+        let dummy = lab.get_at(server, via, "/dummy", start + hold.pause);
+        let (dummy, slow) = future::join(dummy, slow).await;
+        let after = lab.wait_until_quiet().await?;
+        let interval = hold.time / SLOW_BYTES;
         let load = format!(
-            "{CLIENTS} clients, a byte every {:.1} s, then /dummy",
+            "{CLIENTS} clients, one byte every {:.1} s, then /dummy",
             interval.as_secs_f64()
         );
-        let setting = lab.setting(server, via, after.threads(server), held.time, load);
+        let setting = lab.setting(server, via, after.threads(server), hold.time, load);
         let spent = after.states(server).since(&before.states(server));
-        judge_crowd(run, &setting, crowd);
+        judge_slow_clients(run, &setting, slow);
         match via {
-            Via::Direct => judge_held(run, &setting, held, &dummy, &spent),
-            Via::Front => judge_free(run, &setting, held, &dummy, &spent),
+            Via::Direct => judge_held(run, &setting, hold, &dummy, &spent),
+            Via::Front => judge_free(run, &setting, hold, &dummy, &spent),
         }
     }
     Ok(())
 }
 
-/// A client that takes `time` for the first bytes of its request and then sends the rest. Returns
-/// its answer.
-async fn crawl(lab: &Lab, via: Via, time: Duration) -> io::Result<String> {
-    let (address, host) = lab.address(Server::Sync, via);
+/// Takes `time` for the first bytes of a request, then sends the rest. Returns the response.
+async fn send_slowly(lab: &LabClient, via: Via, time: Duration) -> io::Result<String> {
+    let (address, host) = lab.address(Flavor::Sync, via);
     let prefix = match via {
         Via::Front => "/sync",
         Via::Direct => "",
@@ -66,43 +69,42 @@ async fn crawl(lab: &Lab, via: Via, time: Duration) -> io::Result<String> {
     let request =
         format!("GET {prefix}/dummy HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n");
     let (slow, rest) = request.as_bytes().split_at(SLOW_BYTES as usize);
-    lab.sent(Duration::ZERO);
+    lab.count_sent(Duration::ZERO);
     let mut stream = TcpStream::connect(address).await?;
     for byte in slow {
         stream.write_all(&[*byte]).await?;
         sleep(time / SLOW_BYTES).await;
     }
     stream.write_all(rest).await?;
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).await?;
-    Ok(answer)
+    let mut response = String::new();
+    stream.read_to_string(&mut response).await?;
+    Ok(response)
 }
 
-/// A client that was sent away was not in the way for the whole time.
-fn judge_crowd(run: &mut Run, setting: &Setting, crowd: Vec<io::Result<String>>) {
-    let mut answered = 0;
-    for client in crowd {
+/// Checks that no slow client was rejected: a rejected client did not hold the thread for the whole time.
+fn judge_slow_clients(run: &mut Run, setting: &Setting, slow: Vec<io::Result<String>>) {
+    let mut succeeded = 0;
+    for client in slow {
         match client {
-            Ok(answer) if answer.starts_with("HTTP/1.1 200 ") => answered += 1,
-            Ok(answer) => {
-                let status = answer.lines().next().unwrap_or("nothing");
-                run.notes
-                    .push(format!("a slow client was answered: {status}"));
+            Ok(response) if response.starts_with("HTTP/1.1 200 ") => succeeded += 1,
+            Ok(response) => {
+                let status = response.lines().next().unwrap_or("nothing");
+                run.notes.push(format!("a slow client received: {status}"));
             }
             Err(error) => run
                 .notes
-                .push(format!("a slow client had no answer: {error}")),
+                .push(format!("a slow client got no response: {error}")),
         }
     }
     run.judge(
         setting,
         Prediction::between(
-            "slow clients answered",
+            "slow clients with a response",
             Unit::Count,
             CLIENTS as f64,
             CLIENTS as f64,
-            "each in the end: the servers send away who takes 10 s for a request's head, the front who takes 60 s",
+            "all: they finish within the limits for a request header, which are 10 s (servers) and 60 s (front)",
         ),
-        f64::from(answered),
+        f64::from(succeeded),
     );
 }

@@ -1,30 +1,31 @@
-//! The report as a page with plots in it, which needs nothing else to be shown.
+//! Report as a self-contained HTML page with plots.
 
 mod plot;
 
 use std::io::{self, Write};
 
 use super::number;
+use crate::experiment::plural::plural;
 use crate::experiment::report::{Finding, Report, Run};
 
 const STYLE: &str = "body{font:16px/1.5 system-ui,sans-serif;max-width:75rem;margin:2rem auto;padding:0 1rem}\
     table{border-collapse:collapse;font-size:14px}td,th{padding:.2rem .8rem .2rem 0;text-align:left;\
-    border-bottom:1px solid #ddd}.as-predicted,.confirmed{color:#2a7d20}.not-so,.contradicted{color:#c01030}\
+    border-bottom:1px solid #ddd}.as-predicted,.confirmed{color:#2a7d20}.not-as-predicted,.contradicted{color:#c01030}\
     svg{max-width:100%;height:auto}";
 
 /// Writes the page.
 ///
 /// # Errors
 ///
-/// If it cannot be written or a plot cannot be drawn.
+/// If writing fails or a plot cannot be drawn.
 pub fn write(report: &Report, to: &mut dyn Write) -> io::Result<()> {
     writeln!(
         to,
         "<!DOCTYPE html>\n<html lang=\"en\">\n<meta charset=\"utf-8\">\n<title>threadlab: experiments</title>\n\
-         <style>{STYLE}</style>\n<h1>Experiments</h1>\n<p>threadlab {}, front {}, {} CPUs, / waits {} s</p>\n<ul>",
+         <style>{STYLE}</style>\n<h1>Experiments</h1>\n<p>threadlab {}, front {}, {}, / waits {} s</p>\n<ul>",
         report.version,
         escape(&report.front),
-        report.cpus,
+        plural(report.cpus, "CPU"),
         report.seconds
     )?;
     for run in &report.runs {
@@ -80,7 +81,7 @@ fn write_table(findings: &[Finding], to: &mut dyn Write) -> io::Result<()> {
         let class = if finding.holds {
             "as-predicted"
         } else {
-            "not-so"
+            "not-as-predicted"
         };
         let cells = number::cells(finding).map(|cell| format!("<td>{}</td>", escape(&cell)));
         writeln!(to, "<tr class=\"{class}\">{}</tr>", cells.concat())?;
@@ -99,7 +100,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn text_does_not_become_markup() {
+    fn text_is_escaped() {
         assert_eq!(escape("a<b> & c"), "a&lt;b&gt; &amp; c");
     }
 }

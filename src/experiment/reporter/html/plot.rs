@@ -1,16 +1,17 @@
-//! The plots, as SVG.
+//! Plots, as SVG.
 
 use std::io;
 
+use anstyle::RgbColor;
 use plotters::coord::Shift;
 use plotters::prelude::*;
 
-use crate::experiment::report::{Bar, Curve, Finding, Timeline, Unit};
+use crate::experiment::report::{Curve, Finding, RequestBar, Timeline, Unit};
 use crate::experiment::reporter::number;
-use crate::experiment::reporter::palette::{self, Colour};
+use crate::experiment::reporter::palette;
 
 type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
-type Drawn = Result<(), Box<dyn std::error::Error>>;
+type DrawResult = Result<(), Box<dyn std::error::Error>>;
 
 const WIDTH: u32 = 1100;
 /// Height of one line of text or one bar.
@@ -19,7 +20,7 @@ const LINE: u32 = 26;
 const LABELS: u32 = 470;
 const FONT: (&str, u32) = ("sans-serif", 14);
 
-fn svg(height: u32, draw: impl Fn(&Area<'_>) -> Drawn) -> io::Result<String> {
+fn svg(height: u32, draw: impl Fn(&Area<'_>) -> DrawResult) -> io::Result<String> {
     let mut text = String::new();
     let area = SVGBackend::with_string(&mut text, (WIDTH, height)).into_drawing_area();
     let drawn = draw(&area).and_then(|()| Ok(area.present()?));
@@ -28,11 +29,11 @@ fn svg(height: u32, draw: impl Fn(&Area<'_>) -> Drawn) -> io::Result<String> {
     Ok(text)
 }
 
-fn rgb((red, green, blue): Colour) -> RGBColor {
+fn rgb(RgbColor(red, green, blue): RgbColor) -> RGBColor {
     RGBColor(red, green, blue)
 }
 
-/// Requests as bars over time, and the threads' states under them.
+/// Draws requests as bars over time, and the thread states below them.
 pub(super) fn timeline(timeline: &Timeline) -> io::Result<String> {
     let rows = timeline.requests.len() as u32 + 1;
     svg(rows * LINE + 90, |area| {
@@ -66,8 +67,8 @@ pub(super) fn timeline(timeline: &Timeline) -> io::Result<String> {
     })
 }
 
-/// The parts of a request with their colours: waiting for a thread, holding it, waiting without it.
-fn pieces(bar: &Bar) -> impl Iterator<Item = (f64, f64, Colour)> {
+/// Returns the parts of a request with their colours: waiting for a thread, holding it, waiting without it.
+fn pieces(bar: &RequestBar) -> impl Iterator<Item = (f64, f64, RgbColor)> {
     let queued = bar.at_seconds + bar.queued_seconds;
     let held = queued + bar.held_seconds;
     [
@@ -78,17 +79,17 @@ fn pieces(bar: &Bar) -> impl Iterator<Item = (f64, f64, Colour)> {
     .into_iter()
 }
 
-fn block(row: f64, from: f64, to: f64, colour: Colour) -> Rectangle<(f64, f64)> {
+fn block(row: f64, from: f64, to: f64, colour: RgbColor) -> Rectangle<(f64, f64)> {
     Rectangle::new([(from, row + 0.15), (to, row + 0.85)], rgb(colour).filled())
 }
 
-/// Text to the left of the plot, `width` pixels left of `point`.
-fn label(area: &Area<'_>, point: (i32, i32), text: &str, width: u32) -> Drawn {
+/// Draws text `width` pixels to the left of `point`.
+fn label(area: &Area<'_>, point: (i32, i32), text: &str, width: u32) -> DrawResult {
     let corner = (point.0 - width as i32, point.1 - 7);
     Ok(area.draw(&Text::new(text.to_owned(), corner, FONT))?)
 }
 
-/// Quantiles of latencies; each further nine takes as much room as the one before.
+/// Draws latency quantiles. The axis is logarithmic in 1 - quantile, so that 0.9, 0.99 and 0.999 are equally far apart.
 pub(super) fn curves(curves: &[Curve]) -> io::Result<String> {
     let points = || curves.iter().flat_map(|curve| &curve.points);
     let highest = points().map(|point| point.seconds).fold(0.01, f64::max) * 1.5;
@@ -106,7 +107,7 @@ pub(super) fn curves(curves: &[Curve]) -> io::Result<String> {
         chart
             .configure_mesh()
             .x_desc("quantile")
-            .y_desc("latency from the intended time of sending")
+            .y_desc("latency from the scheduled send time")
             .x_labels(4)
             .y_labels(6)
             .max_light_lines(0)
@@ -138,7 +139,7 @@ pub(super) fn curves(curves: &[Curve]) -> io::Result<String> {
     })
 }
 
-/// Each time that was predicted as a bar, and what was seen as a dot in it or beside it.
+/// Draws each predicted time range as a bar, and the observed time as a dot.
 pub(super) fn findings(findings: &[Finding]) -> io::Result<String> {
     let times: Vec<&Finding> = findings
         .iter()
@@ -159,7 +160,7 @@ pub(super) fn findings(findings: &[Finding]) -> io::Result<String> {
             .configure_mesh()
             .disable_y_mesh()
             .disable_y_axis()
-            .x_desc("predicted (bar) and seen (dot)")
+            .x_desc("predicted (bar) and observed (dot)")
             .x_label_formatter(&|x| number::number(*x, Unit::Seconds))
             .draw()?;
         for (row, finding) in times.iter().enumerate() {
@@ -178,8 +179,8 @@ pub(super) fn findings(findings: &[Finding]) -> io::Result<String> {
                 rgb(palette::AWAITING).mix(0.3).filled(),
             );
             chart.draw_series([bar])?;
-            let seen = (finding.observed.max(shortest), row + 0.5);
-            chart.draw_series([Circle::new(seen, 5, rgb(colour).filled())])?;
+            let dot = (finding.observed.max(shortest), row + 0.5);
+            chart.draw_series([Circle::new(dot, 5, rgb(colour).filled())])?;
             let text = format!(
                 "{}, {}: {}",
                 finding.setting.server, finding.setting.load, finding.prediction.quantity
