@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use threadlab::experiment::ALL;
 
 use crate::lab::Lab;
-use crate::runner::{Found, command, machine, spawn};
+use crate::runner::{Found, command, measured, spawn};
 
 /// Returns the experiments whose `experiment_running` is 1.
 fn running(lab: &Lab) -> Vec<&'static str> {
@@ -33,14 +33,15 @@ fn wait_until_running(lab: &Lab, expected: &[&str]) {
 
 #[test]
 fn metrics_show_an_experiment_while_it_runs() {
-    let _machine = machine();
-    let lab = Lab::start(&[]);
-    assert!(running(&lab).is_empty());
-    let runner = spawn(command(&lab, &lab.front, &["article", "--seconds", "1"]));
-    wait_until_running(&lab, &["article"]);
-    let found = Found::of(&runner.wait_with_output().unwrap());
-    assert_eq!(found.verdict(), "confirmed", "{:#}", found.run);
-    wait_until_running(&lab, &[]);
+    measured(|| {
+        let lab = Lab::start(&[]);
+        assert!(running(&lab).is_empty());
+        let runner = spawn(command(&lab, &lab.front, &["article", "--seconds", "1"]));
+        wait_until_running(&lab, &["article"]);
+        let found = Found::of(&runner.wait_with_output().unwrap());
+        assert_eq!(found.verdict(), "confirmed", "{:#}", found.run);
+        wait_until_running(&lab, &[]);
+    });
 }
 
 #[test]

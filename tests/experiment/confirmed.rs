@@ -1,26 +1,31 @@
 //! Each experiment is confirmed on an unchanged lab.
 
 use crate::lab::Lab;
-use crate::runner::{Found, machine, perform, print_repeat};
+use crate::runner::{Found, measured, perform, report_repeat};
 
-/// Runs an experiment and asserts that it is confirmed. A contradiction is printed and must occur twice to fail the
-/// test: a machine that is short of memory or disk bandwidth can cause one.
-fn is_confirmed(name: &str, seconds: &str) -> Found {
-    let _machine = machine();
-    let lab = Lab::start(&[]);
-    let mut found = perform(&lab, &lab.front, name, seconds);
-    if found.verdict() == "contradicted" {
-        print_repeat(name, &found);
-        found = perform(&lab, &lab.front, name, seconds);
-    }
-    assert_eq!(
-        (found.verdict(), found.code),
-        ("confirmed", Some(0)),
-        "{}: {:#?}",
-        found.run["notes"],
-        found.failed_findings()
-    );
-    found
+fn is_confirmed(name: &str, seconds: &str) {
+    is_confirmed_with(name, seconds, |_| ());
+}
+
+/// Runs an experiment, asserts that it is confirmed, and runs `check`. A contradiction is reported and must occur twice
+/// to fail the test: a machine that is short of memory or disk bandwidth can cause one.
+fn is_confirmed_with(name: &str, seconds: &str, check: impl Fn(&Found)) {
+    measured(|| {
+        let lab = Lab::start(&[]);
+        let mut found = perform(&lab, &lab.front, name, seconds);
+        if found.verdict() == "contradicted" {
+            report_repeat(name, &found);
+            found = perform(&lab, &lab.front, name, seconds);
+        }
+        assert_eq!(
+            (found.verdict(), found.code),
+            ("confirmed", Some(0)),
+            "{}: {:#?}",
+            found.run["notes"],
+            found.failed_findings()
+        );
+        check(&found);
+    });
 }
 
 #[test]
@@ -30,14 +35,15 @@ fn article() {
 
 #[test]
 fn matrix() {
-    let found = is_confirmed("matrix", "6");
-    // The blocking pool is reported exactly where the load uses it.
-    for finding in found.run["findings"].as_array().unwrap() {
-        let setting = &finding["setting"];
-        let offloads = setting["load"].as_str().unwrap().contains("offloaded");
-        let pool = &setting["pool_threads"];
-        assert_eq!(pool.as_u64(), offloads.then_some(512), "{finding:#}");
-    }
+    is_confirmed_with("matrix", "6", |found| {
+        // The blocking pool is reported exactly where the load uses it.
+        for finding in found.run["findings"].as_array().unwrap() {
+            let setting = &finding["setting"];
+            let offloads = setting["load"].as_str().unwrap().contains("offloaded");
+            let pool = &setting["pool_threads"];
+            assert_eq!(pool.as_u64(), offloads.then_some(512), "{finding:#}");
+        }
+    });
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use crate::crossed::Crossed;
 use crate::lab::Lab;
-use crate::runner::{Found, machine, perform};
+use crate::runner::{Found, measured, perform};
 
 fn is_contradicted(found: &Found, quantities: &[&str]) {
     assert_eq!(
@@ -22,17 +22,19 @@ fn is_contradicted(found: &Found, quantities: &[&str]) {
 
 /// Runs an experiment on a lab with four threads, where one that is held makes no difference.
 fn with_four_threads(name: &str, seconds: &str, quantities: &[&str]) {
-    let _machine = machine();
-    let lab = Lab::start(&["--threads", "4"]);
-    is_contradicted(&perform(&lab, &lab.front, name, seconds), quantities);
+    measured(|| {
+        let lab = Lab::start(&["--threads", "4"]);
+        is_contradicted(&perform(&lab, &lab.front, name, seconds), quantities);
+    });
 }
 
 /// Runs an experiment through a front that swaps the two servers.
 fn with_servers_crossed(name: &str, seconds: &str, quantities: &[&str]) {
-    let _machine = machine();
-    let lab = Lab::start(&[]);
-    let front = Crossed::start(&lab);
-    is_contradicted(&perform(&lab, &front.address(), name, seconds), quantities);
+    measured(|| {
+        let lab = Lab::start(&[]);
+        let front = Crossed::start(&lab);
+        is_contradicted(&perform(&lab, &front.address(), name, seconds), quantities);
+    });
 }
 
 #[test]
@@ -62,10 +64,11 @@ fn slow_client() {
 
 #[test]
 fn waiting() {
-    let _machine = machine();
-    let lab = Lab::start(&["--max-in-flight", "100"]);
-    let found = perform(&lab, &lab.front, "waiting", "1");
-    is_contradicted(&found, &["requests in flight"]);
+    measured(|| {
+        let lab = Lab::start(&["--max-in-flight", "100"]);
+        let found = perform(&lab, &lab.front, "waiting", "1");
+        is_contradicted(&found, &["requests in flight"]);
+    });
 }
 
 #[test]

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use rustix::process::{Pid, Resource, Rlimit, prlimit};
 
 use crate::lab::{Lab, get, try_get};
-use crate::runner::{Found, command, machine, perform, spawn};
+use crate::runner::{Found, command, measured, perform, spawn};
 
 fn stderr(output: &Output) -> String {
     String::from_utf8_lossy(&output.stderr).into_owned()
@@ -106,22 +106,23 @@ impl Relay {
 
 #[test]
 fn run_is_interrupted_if_the_front_disappears() {
-    let _machine = machine();
-    let lab = Lab::start(&[]);
-    let relay = Relay::to(&lab.front);
-    let runner = spawn(command(
-        &lab,
-        &relay.address,
-        &["article", "--seconds", "2"],
-    ));
-    wait_for_sum(&lab, IN_FLIGHT, 2.0);
-    relay.close();
-    let output = runner.wait_with_output().unwrap();
-    let found = Found::of(&output);
-    assert_eq!((found.verdict(), found.code), ("interrupted", Some(1)));
-    for word in ["the front", relay.address.as_str(), "--url"] {
-        assert!(stderr(&output).contains(word), "{}", stderr(&output));
-    }
+    measured(|| {
+        let lab = Lab::start(&[]);
+        let relay = Relay::to(&lab.front);
+        let runner = spawn(command(
+            &lab,
+            &relay.address,
+            &["article", "--seconds", "2"],
+        ));
+        wait_for_sum(&lab, IN_FLIGHT, 2.0);
+        relay.close();
+        let output = runner.wait_with_output().unwrap();
+        let found = Found::of(&output);
+        assert_eq!((found.verdict(), found.code), ("interrupted", Some(1)));
+        for word in ["the front", relay.address.as_str(), "--url"] {
+            assert!(stderr(&output).contains(word), "{}", stderr(&output));
+        }
+    });
 }
 
 #[test]
@@ -173,204 +174,214 @@ fn invalid_arguments_are_rejected_with_the_allowed_values() {
 
 #[test]
 fn foreign_requests_make_a_run_void() {
-    let _machine = machine();
-    let lab = Lab::start(&[]);
-    let runner = spawn(command(&lab, &lab.front, &["article", "--seconds", "2"]));
-    wait_for_sum(&lab, IN_FLIGHT, 2.0);
-    for _ in 0..20 {
-        get(&lab.r#async, "/dummy");
-    }
-    let found = Found::of(&runner.wait_with_output().unwrap());
-    assert_eq!((found.verdict(), found.code), ("void", Some(3)));
-    assert!(
-        found.run["notes"][0]
-            .as_str()
-            .unwrap()
-            .contains("someone else")
-    );
+    measured(|| {
+        let lab = Lab::start(&[]);
+        let runner = spawn(command(&lab, &lab.front, &["article", "--seconds", "2"]));
+        wait_for_sum(&lab, IN_FLIGHT, 2.0);
+        for _ in 0..20 {
+            get(&lab.r#async, "/dummy");
+        }
+        let found = Found::of(&runner.wait_with_output().unwrap());
+        assert_eq!((found.verdict(), found.code), ("void", Some(3)));
+        assert!(
+            found.run["notes"][0]
+                .as_str()
+                .unwrap()
+                .contains("someone else")
+        );
+    });
 }
 
 #[test]
 fn error_says_that_the_lab_is_in_use() {
-    let _machine = machine();
-    let lab = Lab::start(&[]);
-    let address = lab.r#async.clone();
-    let other = thread::spawn(move || try_get(&address, "/?seconds=60"));
-    wait_for_sum(&lab, IN_FLIGHT, 1.0);
-    let output = command(&lab, &lab.front, &["article", "--seconds", "0.5"])
-        .output()
-        .unwrap();
-    assert_eq!(output.status.code(), Some(1));
-    for word in ["in use", "async", "1 request in flight"] {
-        assert!(stderr(&output).contains(word), "{}", stderr(&output));
-    }
-    drop(lab);
-    assert!(other.join().unwrap().is_none());
+    measured(|| {
+        let lab = Lab::start(&[]);
+        let address = lab.r#async.clone();
+        let other = thread::spawn(move || try_get(&address, "/?seconds=60"));
+        wait_for_sum(&lab, IN_FLIGHT, 1.0);
+        let output = command(&lab, &lab.front, &["article", "--seconds", "0.5"])
+            .output()
+            .unwrap();
+        assert_eq!(output.status.code(), Some(1));
+        for word in ["in use", "async", "1 request in flight"] {
+            assert!(stderr(&output).contains(word), "{}", stderr(&output));
+        }
+        drop(lab);
+        assert!(other.join().unwrap().is_none());
+    });
 }
 
 #[test]
 fn error_states_the_limit_of_open_files() {
-    let _machine = machine();
-    let lab = Lab::start(&[]);
-    let command = command(&lab, &lab.front, &["waiting", "--seconds", "1"]);
-    let output = Command::new("sh")
-        .args(["-c", "ulimit -n 256; exec \"$@\"", "sh"])
-        .arg(command.get_program())
-        .args(command.get_args())
-        .env("THREADLAB_FORMAT", "json")
-        .output()
-        .unwrap();
-    assert_eq!(output.status.code(), Some(1));
-    for word in ["256", "ulimit -n"] {
-        assert!(stderr(&output).contains(word), "{}", stderr(&output));
-    }
+    measured(|| {
+        let lab = Lab::start(&[]);
+        let command = command(&lab, &lab.front, &["waiting", "--seconds", "1"]);
+        let output = Command::new("sh")
+            .args(["-c", "ulimit -n 256; exec \"$@\"", "sh"])
+            .arg(command.get_program())
+            .args(command.get_args())
+            .env("THREADLAB_FORMAT", "json")
+            .output()
+            .unwrap();
+        assert_eq!(output.status.code(), Some(1));
+        for word in ["256", "ulimit -n"] {
+            assert!(stderr(&output).contains(word), "{}", stderr(&output));
+        }
+    });
 }
 
 #[test]
 fn waiting_goes_directly_to_the_server_if_the_front_needs_too_many_files() {
-    let _machine = machine();
-    let lab = Lab::start(&[]);
-    let files = Rlimit {
-        current: Some(1400),
-        maximum: Some(1400),
-    };
-    let process = Pid::from_raw(lab.process.pid().cast_signed());
-    prlimit(process, Resource::Nofile, files).unwrap();
-    let found = perform(&lab, &lab.front, "waiting", "1");
-    assert_eq!(found.verdict(), "confirmed", "{:#}", found.run);
-    let last = found.run["findings"].as_array().unwrap().last().unwrap();
-    assert_eq!(last["setting"]["via"], "direct");
-    assert_eq!(last["setting"]["load"], "500 waiting, 50/s /dummy");
-    assert!(
-        found.run["notes"].to_string().contains("1400 files"),
-        "{}",
-        found.run["notes"]
-    );
+    measured(|| {
+        let lab = Lab::start(&[]);
+        let files = Rlimit {
+            current: Some(1400),
+            maximum: Some(1400),
+        };
+        let process = Pid::from_raw(lab.process.pid().cast_signed());
+        prlimit(process, Resource::Nofile, files).unwrap();
+        let found = perform(&lab, &lab.front, "waiting", "1");
+        assert_eq!(found.verdict(), "confirmed", "{:#}", found.run);
+        let last = found.run["findings"].as_array().unwrap().last().unwrap();
+        assert_eq!(last["setting"]["via"], "direct");
+        assert_eq!(last["setting"]["load"], "500 waiting, 50/s /dummy");
+        assert!(
+            found.run["notes"].to_string().contains("1400 files"),
+            "{}",
+            found.run["notes"]
+        );
+    });
 }
 
 #[test]
 fn unavailable_experiment_explains_itself_and_does_not_fail_others() {
-    let _machine = machine();
-    let lab = Lab::start(&[]);
-    let alone = command(&lab, &lab.front, &["failover"]).output().unwrap();
-    let found = Found::of(&alone);
-    assert_eq!((found.verdict(), found.code), ("not-here", Some(4)));
-    let why = found.run["notes"][0].as_str().unwrap();
-    assert!(why.contains("scripts/failover"), "{why}");
-    let both = command(&lab, &lab.front, &["failover", "article"])
-        .args(["--seconds", "1"])
-        .output();
-    let both = both.unwrap();
-    assert_eq!(both.status.code(), Some(0), "{}", stderr(&both));
+    measured(|| {
+        let lab = Lab::start(&[]);
+        let alone = command(&lab, &lab.front, &["failover"]).output().unwrap();
+        let found = Found::of(&alone);
+        assert_eq!((found.verdict(), found.code), ("not-here", Some(4)));
+        let why = found.run["notes"][0].as_str().unwrap();
+        assert!(why.contains("scripts/failover"), "{why}");
+        let both = command(&lab, &lab.front, &["failover", "article"])
+            .args(["--seconds", "1"])
+            .output();
+        let both = both.unwrap();
+        assert_eq!(both.status.code(), Some(0), "{}", stderr(&both));
+    });
 }
 
 #[test]
 fn lagging_load_generator_makes_a_run_void() {
-    let _machine = machine();
-    let lab = Lab::start(&[]);
-    let runner = spawn(command(&lab, &lab.front, &["capacity", "--seconds", "6"]));
-    for _ in 0..4 {
-        thread::sleep(Duration::from_millis(700));
-        signal("STOP", runner.id());
-        thread::sleep(Duration::from_millis(700));
-        signal("CONT", runner.id());
-    }
-    let found = Found::of(&runner.wait_with_output().unwrap());
-    assert_eq!((found.verdict(), found.code), ("void", Some(3)));
-    assert!(
-        found.run["notes"].to_string().contains("late"),
-        "{}",
-        found.run["notes"]
-    );
-    assert!(found.run["generator"]["lag_max_seconds"].as_f64().unwrap() > 0.3);
+    measured(|| {
+        let lab = Lab::start(&[]);
+        let runner = spawn(command(&lab, &lab.front, &["capacity", "--seconds", "6"]));
+        for _ in 0..4 {
+            thread::sleep(Duration::from_millis(700));
+            signal("STOP", runner.id());
+            thread::sleep(Duration::from_millis(700));
+            signal("CONT", runner.id());
+        }
+        let found = Found::of(&runner.wait_with_output().unwrap());
+        assert_eq!((found.verdict(), found.code), ("void", Some(3)));
+        assert!(
+            found.run["notes"].to_string().contains("late"),
+            "{}",
+            found.run["notes"]
+        );
+        assert!(found.run["generator"]["lag_max_seconds"].as_f64().unwrap() > 0.3);
+    });
 }
 
 #[test]
 fn ctrl_c_reports_the_results_so_far() {
-    let _machine = machine();
-    let lab = Lab::start(&[]);
-    let runner = spawn(command(&lab, &lab.front, &["matrix", "--seconds", "6"]));
-    // Ten requests of the warm-up, and two for each of the first two cells.
-    wait_for_sum(&lab, "http_server_request_duration_seconds_count", 14.0);
-    signal("INT", runner.id());
-    let found = Found::of(&runner.wait_with_output().unwrap());
-    assert_eq!((found.verdict(), found.code), ("interrupted", Some(130)));
-    let findings = found.run["findings"].as_array().unwrap().len();
-    assert!((2..16).contains(&findings), "{findings}");
+    measured(|| {
+        let lab = Lab::start(&[]);
+        let runner = spawn(command(&lab, &lab.front, &["matrix", "--seconds", "6"]));
+        // Ten requests of the warm-up, and two for each of the first two cells.
+        wait_for_sum(&lab, "http_server_request_duration_seconds_count", 14.0);
+        signal("INT", runner.id());
+        let found = Found::of(&runner.wait_with_output().unwrap());
+        assert_eq!((found.verdict(), found.code), ("interrupted", Some(130)));
+        let findings = found.run["findings"].as_array().unwrap().len();
+        assert!((2..16).contains(&findings), "{findings}");
+    });
 }
 
 #[test]
 fn table_and_markdown_contain_the_results() {
-    let _machine = machine();
-    let lab = Lab::start(&[]);
-    for (format, words) in [
-        (
-            "table",
-            ["waits for a thread", "latency of /dummy", "1 thread", "p99"],
-        ),
-        (
-            "markdown",
-            ["## article", "| sync, 1 thread |", "```text", "Verdict: **"],
-        ),
-    ] {
-        let output = command(
-            &lab,
-            &lab.front,
-            &["article", "--seconds", "1", "--format", format],
-        )
-        .output();
-        let text = String::from_utf8(output.unwrap().stdout).unwrap();
-        for word in words {
-            assert!(text.contains(word), "{format} has no {word}: {text}");
+    measured(|| {
+        let lab = Lab::start(&[]);
+        for (format, words) in [
+            (
+                "table",
+                ["waits for a thread", "latency of /dummy", "1 thread", "p99"],
+            ),
+            (
+                "markdown",
+                ["## article", "| sync, 1 thread |", "```text", "Verdict: **"],
+            ),
+        ] {
+            let output = command(
+                &lab,
+                &lab.front,
+                &["article", "--seconds", "1", "--format", format],
+            )
+            .output();
+            let text = String::from_utf8(output.unwrap().stdout).unwrap();
+            for word in words {
+                assert!(text.contains(word), "{format} has no {word}: {text}");
+            }
+            assert!(
+                !text.contains('\x1b'),
+                "no colours if stdout is not a terminal"
+            );
         }
-        assert!(
-            !text.contains('\x1b'),
-            "no colours if stdout is not a terminal"
-        );
-    }
+    });
 }
 
 #[test]
 fn html_report_is_self_contained() {
-    let _machine = machine();
-    let lab = Lab::start(&[]);
-    let directory = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join("experiment-report");
-    let arguments = ["article", "capacity", "--seconds", "1"];
-    let output = command(&lab, &lab.front, &arguments)
-        .arg("--out")
-        .arg(&directory)
-        .output();
-    let page = std::fs::read_to_string(directory.join("index.html")).unwrap();
-    let report = std::fs::read(directory.join("report.json")).unwrap();
-    assert_eq!(report, output.unwrap().stdout);
-    // Two timelines and the findings of one experiment, the curves and the findings of the other.
-    assert_eq!(page.matches("<svg").count(), 5);
-    assert_eq!(page.matches("</svg>").count(), 5);
-    assert!(page.contains("#F2495C"), "the colour of blocked");
-    // No address except the XML namespace of SVG: nothing is loaded.
-    let addresses = page.replace("http://www.w3.org/2000/svg", "");
-    for word in ["src=", "http://", "https://", "@import", "url("] {
-        assert!(!addresses.contains(word), "{word}");
-    }
+    measured(|| {
+        let lab = Lab::start(&[]);
+        let directory = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join("experiment-report");
+        let arguments = ["article", "capacity", "--seconds", "1"];
+        let output = command(&lab, &lab.front, &arguments)
+            .arg("--out")
+            .arg(&directory)
+            .output();
+        let page = std::fs::read_to_string(directory.join("index.html")).unwrap();
+        let report = std::fs::read(directory.join("report.json")).unwrap();
+        assert_eq!(report, output.unwrap().stdout);
+        // Two timelines and the findings of one experiment, the curves and the findings of the other.
+        assert_eq!(page.matches("<svg").count(), 5);
+        assert_eq!(page.matches("</svg>").count(), 5);
+        assert!(page.contains("#F2495C"), "the colour of blocked");
+        // No address except the XML namespace of SVG: nothing is loaded.
+        let addresses = page.replace("http://www.w3.org/2000/svg", "");
+        for word in ["src=", "http://", "https://", "@import", "url("] {
+            assert!(!addresses.contains(word), "{word}");
+        }
+    });
 }
 
 #[test]
 fn error_names_the_directory_that_cannot_be_written() {
-    let _machine = machine();
-    let lab = Lab::start(&[]);
-    let output = command(
-        &lab,
-        &lab.front,
-        &["article", "--seconds", "0.5", "--out", "/dev/null/x"],
-    )
-    .output();
-    let output = output.unwrap();
-    assert_eq!(output.status.code(), Some(1));
-    assert!(
-        stderr(&output).contains("/dev/null/x (--out)"),
-        "{}",
-        stderr(&output)
-    );
+    measured(|| {
+        let lab = Lab::start(&[]);
+        let output = command(
+            &lab,
+            &lab.front,
+            &["article", "--seconds", "0.5", "--out", "/dev/null/x"],
+        )
+        .output();
+        let output = output.unwrap();
+        assert_eq!(output.status.code(), Some(1));
+        assert!(
+            stderr(&output).contains("/dev/null/x (--out)"),
+            "{}",
+            stderr(&output)
+        );
+    });
 }
 
 /// Runs a command whose reader is gone before it starts to write.
@@ -383,12 +394,13 @@ fn exit_code_with_closed_stdout(mut command: Command) -> (Option<i32>, String) {
 
 #[test]
 fn closed_stdout_is_not_an_error() {
-    let _machine = machine();
-    let mut list = Command::new(env!("CARGO_BIN_EXE_threadlab"));
-    list.args(["experiment", "list"]);
-    assert_eq!(exit_code_with_closed_stdout(list), (Some(0), String::new()));
-    // The exit status still tells the verdict.
-    let lab = Lab::start(&["--threads", "4"]);
-    let article = command(&lab, &lab.front, &["article", "--seconds", "1"]);
-    assert_eq!(exit_code_with_closed_stdout(article).0, Some(1));
+    measured(|| {
+        let mut list = Command::new(env!("CARGO_BIN_EXE_threadlab"));
+        list.args(["experiment", "list"]);
+        assert_eq!(exit_code_with_closed_stdout(list), (Some(0), String::new()));
+        // The exit status still tells the verdict.
+        let lab = Lab::start(&["--threads", "4"]);
+        let article = command(&lab, &lab.front, &["article", "--seconds", "1"]);
+        assert_eq!(exit_code_with_closed_stdout(article).0, Some(1));
+    });
 }

@@ -5,6 +5,8 @@
 
 #[path = "../common/lab.rs"]
 mod lab;
+#[path = "../../crates/thread-states/tests/common/quiet.rs"]
+mod quiet;
 
 mod announced;
 mod confirmed;

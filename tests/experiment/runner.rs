@@ -1,18 +1,18 @@
 //! Runs `threadlab experiment` as a process.
 
-use std::io::{self, Write};
 use std::process::{Child, Command, Output, Stdio};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, PoisonError};
 
 use serde_json::Value;
 
 use crate::lab::Lab;
+use crate::quiet;
 
-/// Held while an experiment runs: experiments compare times, so only one may run on a machine with few CPUs.
-static MACHINE: Mutex<()> = Mutex::new(());
-
-pub(crate) fn machine() -> MutexGuard<'static, ()> {
-    MACHINE.lock().unwrap_or_else(PoisonError::into_inner)
+/// Runs a test of an experiment. Experiments compare times, so only one runs at a time, and it needs a quiet machine.
+pub(crate) fn measured(test: impl Fn()) {
+    static ONE: Mutex<()> = Mutex::new(());
+    let _one = ONE.lock().unwrap_or_else(PoisonError::into_inner);
+    quiet::on_quiet_machine(test);
 }
 
 /// Returns the command that runs experiments on a lab through `front`.
@@ -67,28 +67,27 @@ impl Found {
     }
 }
 
-/// Runs an experiment on a lab through `front`. A void run is repeated up to four times, because a machine that
-/// runs other tests is often short of CPU time.
+/// Runs an experiment on a lab through `front`. A void run is repeated up to four times, because the machine may have
+/// been busy for a moment; but only once on a machine that stays busy.
 pub(crate) fn perform(lab: &Lab, front: &str, name: &str, seconds: &str) -> Found {
-    for _ in 0..4 {
+    for attempt in 1..=4 {
         let found = once(lab, front, name, seconds);
-        if found.verdict() != "void" {
+        if found.verdict() != "void" || attempt > 1 && !quiet::becomes_quiet() {
             return found;
         }
-        print_repeat(name, &found);
+        report_repeat(name, &found);
     }
     once(lab, front, name, seconds)
 }
 
-/// Prints why an experiment is repeated, directly to stderr, because the test runner hides the output of tests that
-/// pass.
-pub(crate) fn print_repeat(name: &str, found: &Found) {
+/// Reports why an experiment is repeated.
+pub(crate) fn report_repeat(name: &str, found: &Found) {
     let (verdict, notes) = (found.verdict(), &found.run["notes"]);
     let failed = found.failed_findings();
-    let _ = writeln!(
-        io::stderr(),
-        "\nrepeating {name}, which was {verdict}: {notes:#}\n{failed:#?}"
-    );
+    let failed: Vec<_> = failed.iter().map(|finding| &finding["quantity"]).collect();
+    quiet::repeated(format!(
+        "{name} was {verdict}: {notes}; not as predicted: {failed:?}"
+    ));
 }
 
 fn once(lab: &Lab, front: &str, name: &str, seconds: &str) -> Found {
