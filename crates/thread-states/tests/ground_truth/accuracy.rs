@@ -1,4 +1,4 @@
-//! Every workload on every kind of thread, and the table of what was demanded and measured.
+//! Every workload on every kind of thread, and the table of measured times and their errors.
 
 use std::fs;
 use std::thread;
@@ -8,8 +8,8 @@ use super::reference::Tracer;
 use super::workloads::{self, TABLE, Workload};
 use super::{alone, no_other_test};
 
-/// Runs a workload on its kinds of threads and asserts what is demanded.
-fn assert_true(workload: &'static Workload) {
+/// Runs a workload on its kinds of threads and asserts that the accounting is within its limits.
+fn assert_accurate(workload: &'static Workload) {
     for host in workload.hosts {
         alone(|| assert_row(&Row::measure(workload, *host, "workload")));
     }
@@ -31,85 +31,85 @@ fn assert_row(row: &Row) {
 }
 
 #[test]
-fn a_pure_spin_runs() {
-    assert_true(&workloads::SPIN);
+fn a_pure_spin_is_running() {
+    assert_accurate(&workloads::SPIN);
 }
 
 #[test]
-fn a_spin_beside_a_hog_is_runnable_as_well() {
-    assert_true(&workloads::BESIDE_A_HOG);
+fn a_spin_beside_a_hog_is_running_and_runnable() {
+    assert_accurate(&workloads::BESIDE_A_HOG);
 }
 
 #[test]
 fn a_sleep_is_blocked() {
-    assert_true(&workloads::SLEEP);
+    assert_accurate(&workloads::SLEEP);
 }
 
 #[test]
 fn a_read_of_a_silent_socket_is_blocked() {
-    assert_true(&workloads::SILENT_SOCKET);
+    assert_accurate(&workloads::SILENT_SOCKET);
 }
 
 #[test]
 fn a_futex_wait_is_blocked() {
-    assert_true(&workloads::FUTEX);
+    assert_accurate(&workloads::FUTEX);
 }
 
 #[test]
-fn a_page_in_is_blocked_while_the_disk_reads() {
-    assert_true(&workloads::PAGE_IN);
+fn a_page_in_is_blocked_during_the_disk_reads() {
+    assert_accurate(&workloads::PAGE_IN);
 }
 
 #[test]
-fn a_wait_is_blocked_on_a_thread_and_awaits_on_a_loop() {
-    assert_true(&workloads::ONE_WAIT);
+fn a_wait_is_blocked_on_a_thread_and_awaiting_on_an_event_loop() {
+    assert_accurate(&workloads::ONE_WAIT);
 }
 
 #[test]
-fn many_waits_are_one_await() {
-    assert_true(&workloads::HUNDRED_WAITS);
-    assert_true(&workloads::THOUSANDS_OF_WAITS);
+fn concurrent_waits_count_once_as_awaiting() {
+    assert_accurate(&workloads::HUNDRED_WAITS);
+    assert_accurate(&workloads::THOUSANDS_OF_WAITS);
 }
 
 #[test]
-fn a_loop_without_requests_is_idle() {
-    assert_true(&workloads::IDLE);
+fn an_event_loop_without_requests_is_idle() {
+    assert_accurate(&workloads::IDLE);
 }
 
 #[test]
-fn computing_blocking_and_awaiting_in_turn_are_told_apart() {
-    assert_true(&workloads::IN_TURN);
+fn alternate_computing_blocking_and_awaiting_are_distinguished() {
+    assert_accurate(&workloads::IN_TURN);
 }
 
 #[test]
-fn a_hundred_thousand_marks_a_second_are_no_blocking() {
-    assert_true(&workloads::MARKS);
+fn marks_at_100_000_per_second_do_not_count_as_blocked() {
+    assert_accurate(&workloads::MARKS);
 }
 
 #[test]
-fn as_many_parks_as_can_be_are_no_blocking() {
-    assert_true(&workloads::PINGS);
+fn parks_at_the_highest_rate_do_not_count_as_blocked() {
+    assert_accurate(&workloads::PINGS);
 }
 
 #[test]
-#[ignore = "needs the machine to itself and, for the scheduler's account, root and bpftrace"]
+#[ignore = "needs a quiet machine and, for the scheduler's trace, root and bpftrace"]
 fn accuracy() {
     let _alone = no_other_test();
     let tracer = Tracer::start();
     let reference = tracer.is_some();
     let missed = || tracer.as_ref().map_or(0, Tracer::missed);
-    let (mut rows, mut traced_wholly) = (Vec::new(), Vec::new());
+    let (mut rows, mut complete) = (Vec::new(), Vec::new());
     for workload in TABLE {
         for host in workload.hosts {
             let before = missed();
             rows.push(Row::measure(workload, *host, &name(rows.len())));
-            traced_wholly.push(missed() == before);
+            complete.push(missed() == before);
         }
     }
     let scheduled = tracer.map(Tracer::finish).unwrap_or_default();
-    for (index, wholly) in traced_wholly.into_iter().enumerate() {
+    for (index, complete) in complete.into_iter().enumerate() {
         let scheduled = scheduled.get(&name(index));
-        rows[index].scheduled = scheduled.copied().filter(|_| wholly);
+        rows[index].scheduled = scheduled.copied().filter(|_| complete);
     }
     print_table(&rows, reference);
     rows.iter().for_each(assert_row);
@@ -119,7 +119,7 @@ fn name(index: usize) -> String {
     format!("truth-{index}")
 }
 
-#[expect(clippy::print_stdout, reason = "the table is what it is for")]
+#[expect(clippy::print_stdout, reason = "the table is the result")]
 fn print_table(rows: &[Row], reference: bool) {
     let reference = if reference {
         "the scheduler, by bpftrace"

@@ -1,4 +1,4 @@
-//! What is demanded of the accounting of a workload, and how far off it was.
+//! Limits for the errors of the accounting, and the errors themselves.
 
 use std::fmt;
 use std::time::Duration;
@@ -17,11 +17,11 @@ pub(crate) struct Row {
     pub(crate) accounted: Times,
     pub(crate) sum_error: f64,
     pub(crate) own: Own,
-    /// The scheduler's account, where it could be had in full.
+    /// The scheduler's trace, if available and complete.
     pub(crate) scheduled: Option<Scheduled>,
 }
 
-/// A time that is known to lie between two, both in seconds.
+/// A time that is known to lie between two bounds, in seconds.
 #[derive(Debug, Clone, Copy)]
 struct Between {
     least: f64,
@@ -36,24 +36,24 @@ impl Between {
         }
     }
 
-    /// By how much a time is outside, in seconds.
+    /// Seconds by which a time is above the upper bound, or, if negative, below the lower one.
     fn miss(&self, seconds: f64) -> f64 {
         (seconds - self.most).max(0.0) - (self.least - seconds).max(0.0)
     }
 }
 
-/// One number that was accounted, what is known of it, and how far off it may be.
+/// A time by the accounting, the truth as far as it is known, and the limit of the error.
 pub(crate) struct Check {
     pub(crate) what: &'static str,
     accounted: f64,
     truth: Between,
-    /// The part of the truth that it may be off,
+    /// Limit of the error, as a part of the truth.
     part: f64,
-    /// but always so many seconds.
+    /// Seconds of error that are allowed in any case.
     least_margin: f64,
 }
 
-/// Seconds that any number may be off.
+/// Seconds of error that are allowed for any time.
 const MARGIN: f64 = 0.004;
 
 impl Check {
@@ -71,7 +71,7 @@ impl fmt::Display for Check {
         let mark = if self.holds() { "" } else { " **missed**" };
         let off = self.off() * 1e3;
         write!(formatter, "{:.4} ({off:+.1}", self.accounted)?;
-        // What is not known to 4 ms says how well it is known.
+        // Where the truth is known to worse than 4 ms, that uncertainty is printed as well.
         let known = (self.truth.most - self.truth.least) * 1e3;
         if known > 4.0 {
             write!(formatter, " of {known:.0}")?;
@@ -98,7 +98,7 @@ impl Row {
         }
     }
 
-    /// Everything that is demanded of it but the sum.
+    /// All checks but that of the sum.
     pub(crate) fn checks(&self) -> Vec<Check> {
         let mut checks = vec![
             self.check(State::Running, 0.01),
@@ -137,7 +137,7 @@ impl Row {
             State::Runnable => self.runnable(),
             _ => self.blocked(),
         };
-        // What only spins is blocked for at most 0.5 %, also while the hypervisor steals time.
+        // A thread that only spins may be blocked for at most 0.5 %, even while the hypervisor steals time.
         let spins = state == State::Blocked && self.workload.spins;
         let least_margin = if spins {
             0.005 * self.own.wall.as_secs_f64()
@@ -153,8 +153,8 @@ impl Row {
         }
     }
 
-    /// What the thread waited for a CPU: what the scheduler says and what was stolen, which is what
-    /// it says of running beyond the thread's CPU clock; else what its own account leaves.
+    /// Time for which the thread waited for a CPU: the scheduler's run-queue delay and the stolen time, which is the
+    /// scheduler's running time beyond the thread's CPU clock. Without a trace, the rest of the wall time.
     fn runnable(&self) -> Between {
         if let Some(scheduled) = &self.scheduled {
             let stolen = scheduled.on.saturating_sub(self.own.cpu);
@@ -174,7 +174,7 @@ impl Row {
         let beyond = |waits: Duration| wall.saturating_sub(cpu + waits).as_secs_f64();
         Between {
             least: beyond(blocked.lasted + awaited.lasted) - self.stolen_unseen(),
-            most: beyond(blocked.asked + awaited.asked),
+            most: beyond(blocked.requested + awaited.requested),
         }
     }
 
@@ -182,15 +182,15 @@ impl Row {
         let Own {
             blocked, awaited, ..
         } = self.own;
-        // Without an event loop, to await is to block.
+        // Without an event loop, awaiting blocks the thread.
         let awaits = self.host == Host::Thread;
-        let [asked, lasted] = [
-            (blocked.asked, awaited.asked),
+        let [requested, lasted] = [
+            (blocked.requested, awaited.requested),
             (blocked.lasted, awaited.lasted),
         ]
         .map(|(blocks, awaited)| blocks + if awaits { awaited } else { Duration::ZERO });
         let mut truth = Between {
-            least: asked.as_secs_f64(),
+            least: requested.as_secs_f64(),
             most: lasted.as_secs_f64() + self.stolen_unseen(),
         };
         if let Some(scheduled @ Scheduled { off, .. }) = self.scheduled {
@@ -198,7 +198,7 @@ impl Row {
             let [least, most] = if awaits {
                 [off, off]
             } else {
-                [awaited.lasted, awaited.asked].map(|awaited| off - awaited.as_secs_f64())
+                [awaited.lasted, awaited.requested].map(|awaited| off - awaited.as_secs_f64())
             };
             truth.least = truth.least.max(least - blurred);
             truth.most = truth.most.min(most + blurred + self.stolen_unseen());
@@ -206,13 +206,13 @@ impl Row {
         truth
     }
 
-    /// What it awaited; without a request in flight that is idle.
+    /// The time awaiting or, without a request in flight, idle.
     fn waited(&self) -> Check {
         let Own {
             blocked, awaited, ..
         } = self.own;
         let mut truth = Between {
-            least: awaited.asked.as_secs_f64(),
+            least: awaited.requested.as_secs_f64(),
             most: awaited.lasted.as_secs_f64(),
         };
         if let Some(scheduled) = self.scheduled {
@@ -220,9 +220,9 @@ impl Row {
             let beyond = |blocked| off.saturating_sub(blocked).as_secs_f64();
             let blurred = blurred.as_secs_f64();
             truth.least = truth.least.max(beyond(blocked.lasted) - blurred);
-            truth.most = truth.most.min(beyond(blocked.asked) + blurred);
+            truth.most = truth.most.min(beyond(blocked.requested) + blurred);
         }
-        // Stolen while it was parked: nobody wanted the CPU.
+        // Time may be stolen while the thread is parked, when no thread wants the CPU.
         truth.most += self.stolen_unseen();
         if self.host == Host::Thread {
             truth = Between::exactly(0.0);
@@ -241,11 +241,11 @@ impl Row {
         }
     }
 
-    /// Seconds that the hypervisor may have stolen where nobody can tell them from blocking, or while
-    /// the thread was about to park: see `docs/ARCHITECTURE.md`, "What cannot be known".
+    /// Seconds that the hypervisor may have stolen where stolen time cannot be distinguished from blocking, or while the
+    /// thread was about to park: see `docs/ARCHITECTURE.md`.
     fn stolen_unseen(&self) -> f64 {
         let mixed = self.workload.mixed;
-        let parks = self.host != Host::Thread && !self.own.awaited.asked.is_zero();
+        let parks = self.host != Host::Thread && !self.own.awaited.requested.is_zero();
         match &self.scheduled {
             Some(scheduled) if mixed || parks => {
                 let on = scheduled.on + scheduled.moved();

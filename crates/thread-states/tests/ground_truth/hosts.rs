@@ -1,4 +1,4 @@
-//! The threads on which the workloads run.
+//! The kinds of threads on which the workloads run.
 
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, mpsc};
@@ -13,11 +13,11 @@ use super::own::Own;
 use super::watch::{Done, gains, watch};
 use super::workloads::Workload;
 
-/// A workload that has run.
+/// The result of a workload.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Ran {
     pub(crate) accounted: Times,
-    /// By what part of the wall time the states were off it at the worst reading.
+    /// The largest difference between the states' sum and the wall time in any reading, as a part of the wall time.
     pub(crate) sum_error: f64,
     pub(crate) own: Own,
 }
@@ -25,11 +25,11 @@ pub(crate) struct Ran {
 /// A kind of thread.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Host {
-    /// One that holds a request from its start to its end, as a synchronous thread does.
+    /// A thread that holds a request from its start to its end, as a synchronous server's does.
     Thread,
-    /// One that drives a current-thread runtime, as an asynchronous thread does.
+    /// A thread that drives a current-thread runtime, as an asynchronous server's does.
     EventLoop,
-    /// The worker of a multi-thread runtime.
+    /// A worker of a multi-thread runtime.
     Worker,
 }
 
@@ -42,7 +42,7 @@ impl Host {
         }
     }
 
-    /// Runs a workload. The thread bears `name` from its start to its end, no longer.
+    /// Runs a workload. The thread has the name `name` exactly while the workload runs.
     pub(crate) fn run(self, workload: &'static Workload, name: &str) -> Ran {
         let registry = Registry::new("test", []);
         let done = AtomicBool::new(false);
@@ -73,14 +73,14 @@ impl Host {
     }
 }
 
-/// Runs a workload under a name that a tracer can tell from others.
+/// Runs a workload under a thread name by which the tracer finds it.
 async fn named(name: &str, registry: &Registry, workload: &'static Workload) -> (Times, Own) {
     let everywhere = sched_getaffinity(None).unwrap();
     if workload.pinned {
         pin_to_one_of(&everywhere);
     }
     let work = (workload.run)();
-    // A request begins where a park ends; what came before is over.
+    // A request begins at the end of a park, and the time before it is accounted.
     thread_states::park();
     thread_states::unpark();
     let rename = |name: &str| set_name(&std::ffi::CString::new(name).unwrap()).unwrap();
@@ -100,8 +100,8 @@ fn pin_to_one_of(cpus: &CpuSet) {
     sched_setaffinity(None, &one).unwrap();
 }
 
-/// Parks the calling thread, which is registered, until its workload is to begin.
-fn wait_for_the_begin<'a>(begun: &mpsc::Receiver<()>, done: &'a AtomicBool) -> Done<'a> {
+/// Parks the calling thread, which is registered, until its workload begins.
+fn park_until_begin<'a>(begun: &mpsc::Receiver<()>, done: &'a AtomicBool) -> Done<'a> {
     thread_states::park();
     let _ = begun.recv();
     let ended = Done(done);
@@ -118,7 +118,7 @@ fn on_a_thread(
 ) -> (Times, Own) {
     let runtime = Builder::new_current_thread().enable_all().build().unwrap();
     let _registration = registry.register(0, InFlight::new());
-    let ended = wait_for_the_begin(begun, done);
+    let ended = park_until_begin(begun, done);
     let own = runtime.block_on(named(name, registry, workload));
     drop(ended);
     own
@@ -139,7 +139,7 @@ fn on_an_event_loop(
         .unwrap();
     let requests = InFlight::new();
     let _registration = registry.register(0, Arc::clone(&requests));
-    let ended = wait_for_the_begin(begun, done);
+    let ended = park_until_begin(begun, done);
     let request = workload.requests.then(|| requests.enter());
     let own = runtime.block_on(named(name, registry, workload));
     drop((request, ended));

@@ -1,4 +1,4 @@
-//! Threads that come and go, and what belongs to whom.
+//! Threads that start and end, and times that count for a thread or for a route.
 
 use std::fs;
 use std::sync::mpsc;
@@ -11,13 +11,13 @@ use super::own::{compute, spin};
 use super::{SECOND, alone};
 
 #[test]
-fn a_route_is_not_charged_for_what_the_thread_did_before_it() {
+fn a_route_is_not_charged_for_time_before_its_hold() {
     alone(|| {
         let registry = Registry::new("test", ["/cpu".to_owned()]);
         let held = thread::scope(|scope| {
             let worker = scope.spawn(|| {
                 let _registration = registry.register(0, InFlight::new());
-                // A client that is slow to say what it wants.
+                // A client that sends its request slowly.
                 thread::sleep(SECOND / 2);
                 let hold = thread_states::hold(0);
                 compute(SECOND / 2);
@@ -35,7 +35,7 @@ fn a_route_is_not_charged_for_what_the_thread_did_before_it() {
 }
 
 #[test]
-fn threads_that_come_and_go_add_up_under_their_index() {
+fn times_of_successive_threads_add_up_under_their_index() {
     alone(|| {
         let registry = Registry::new("test", []);
         let mut before = Nanos::ZERO;
@@ -57,14 +57,14 @@ fn threads_that_come_and_go_add_up_under_their_index() {
         }
         let blocked = registry.read().threads[0].times[State::Blocked];
         assert!(blocked > before / 2, "{blocked:?} of {before:?}");
-        // Nothing goes on after the last of them.
+        // No time is added after the end of the last thread.
         thread::sleep(Duration::from_millis(20));
         assert_eq!(registry.read().threads[0].wall, before);
     });
 }
 
 #[test]
-fn a_thread_that_is_gone_without_a_word_stands_where_it_was_last_seen() {
+fn a_thread_that_ends_without_unregistering_keeps_its_last_times() {
     alone(|| {
         let registry = Registry::new("test", []);
         let (seen, ended) = mpsc::channel::<()>();
@@ -83,7 +83,7 @@ fn a_thread_that_is_gone_without_a_word_stands_where_it_was_last_seen() {
         };
         drop(seen);
         worker.join().unwrap();
-        // The kernel forgets the thread a moment after the join.
+        // The kernel removes the thread from /proc a moment after the join.
         thread::sleep(Duration::from_millis(100));
         let (gone, later) = (registry.read().threads[0], registry.read().threads[0]);
         assert!(gone.wall >= last_seen.wall, "{gone:?} after {last_seen:?}");
@@ -100,7 +100,7 @@ fn a_route_is_not_charged_for_short_blocking_between_its_holds() {
         thread::scope(|scope| {
             scope.spawn(|| {
                 let _registration = registry.register(0, InFlight::new());
-                // Marks are far too many for each to read the counters.
+                // Marks at such a rate do not each read the kernel's counters.
                 for _ in 0..2_000 {
                     thread::sleep(part); // a task of no route
                     thread_states::park();
@@ -119,7 +119,7 @@ fn a_route_is_not_charged_for_short_blocking_between_its_holds() {
 }
 
 #[test]
-fn a_thread_that_works_for_a_route_does_not_wait_for_work() {
+fn a_thread_that_parks_while_it_holds_a_route_is_blocked() {
     alone(|| {
         let registry = Registry::new("test", ["/".to_owned()]);
         let _registration = registry.join();
@@ -142,7 +142,7 @@ fn a_thread_that_works_for_a_route_does_not_wait_for_work() {
 }
 
 #[test]
-fn threads_that_come_and_go_unseen_leave_nothing_open() {
+fn threads_that_end_unread_leave_no_file_open() {
     alone(|| {
         let registry = Registry::new("test", ["/".to_owned()]);
         let open = || fs::read_dir("/proc/self/fd").unwrap().count();

@@ -1,4 +1,4 @@
-//! What a workload notes of itself, by other means than the accounting.
+//! A workload's own measurement, by other means than the accounting.
 
 use std::time::{Duration, Instant};
 
@@ -10,33 +10,33 @@ pub(crate) fn cpu_time() -> Duration {
     Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
 }
 
-/// Computes for this much CPU time, however long that takes.
+/// Computes for this much CPU time.
 pub(crate) fn compute(cpu: Duration) {
     let begun = cpu_time();
     while cpu_time() - begun < cpu {}
 }
 
-/// Computes until this much time has passed.
+/// Computes for this much wall time.
 pub(crate) fn spin(time: Duration) {
     let begun = Instant::now();
     while begun.elapsed() < time {}
 }
 
-/// A wait: as long as was asked for, and perhaps longer, until the thread got a CPU again.
+/// A wait: the requested duration and the actual one, which includes the delay until the thread had a CPU again.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Wait {
-    pub(crate) asked: Duration,
+    pub(crate) requested: Duration,
     pub(crate) lasted: Duration,
 }
 
 impl Wait {
-    fn add(&mut self, asked: Duration, lasted: Duration) {
-        self.asked += asked;
+    fn add(&mut self, requested: Duration, lasted: Duration) {
+        self.requested += requested;
         self.lasted += lasted;
     }
 }
 
-/// The workload's own account: its thread's CPU clock, and a stopwatch for its waits.
+/// A workload's own measurement: its thread's CPU clock, and a stopwatch for its waits.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Own {
     begun: Instant,
@@ -59,21 +59,21 @@ impl Own {
         }
     }
 
-    /// To be called on the thread that began it.
+    /// Ends the measurement. To be called on the thread that began it.
     pub(crate) fn end(mut self) -> Self {
         self.cpu = cpu_time() - self.cpu_begun;
         self.wall = self.begun.elapsed();
         self
     }
 
-    /// Blocks the thread; at least for as long as was asked.
-    pub(crate) fn block(&mut self, asked: Duration, work: impl FnOnce()) {
+    /// Blocks the thread for at least the requested time.
+    pub(crate) fn block(&mut self, requested: Duration, work: impl FnOnce()) {
         let begun = Instant::now();
         work();
-        self.blocked.add(asked, begun.elapsed());
+        self.blocked.add(requested, begun.elapsed());
     }
 
-    /// Blocks and computes in turn, and nobody knows for how long each.
+    /// Runs work that blocks and computes by turns, in unknown parts.
     pub(crate) fn block_at_most(&mut self, work: impl FnOnce()) {
         let (begun, cpu) = (Instant::now(), cpu_time());
         work();
@@ -82,13 +82,13 @@ impl Own {
         self.blocked.add(Duration::ZERO, lasted);
     }
 
-    /// Awaits something that takes at least as long as was asked.
-    pub(crate) async fn wait(&mut self, asked: Duration, work: impl Future<Output = ()>) {
+    /// Awaits work that takes at least the requested time.
+    pub(crate) async fn wait(&mut self, requested: Duration, work: impl Future<Output = ()>) {
         let begun = Instant::now();
         let cpu = cpu_time();
         work.await;
         let computed = cpu_time() - cpu;
         let lasted = begun.elapsed().saturating_sub(computed);
-        self.awaited.add(asked.saturating_sub(computed), lasted);
+        self.awaited.add(requested.saturating_sub(computed), lasted);
     }
 }

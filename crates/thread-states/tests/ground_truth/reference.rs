@@ -1,4 +1,4 @@
-//! The scheduler's own account of the workloads, where the kernel lets bpftrace tell it.
+//! The scheduler's trace of the workloads, by bpftrace.
 
 use std::collections::HashMap;
 use std::fs;
@@ -8,28 +8,27 @@ use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
 
-/// What the scheduler did with a thread while it bore a name.
+/// A thread's times by the scheduler's trace, while the thread had a certain name.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Scheduled {
-    /// On a CPU, or so it thinks: also while the hypervisor stole it.
+    /// Time on a CPU, including time stolen by the hypervisor.
     pub(crate) on: Duration,
-    /// In the run queue.
+    /// Time in the run queue.
     pub(crate) queued: Duration,
-    /// Asleep.
+    /// Time asleep.
     pub(crate) off: Duration,
-    /// How often it left a CPU.
+    /// Number of context switches away from the thread.
     pub(crate) switches: u32,
 }
 
 impl Scheduled {
-    /// What the tracer itself may have moved from running to the run queue: its program runs at each
-    /// wake and switch, before the thread goes on. 7.1 µs a switch were seen, as the CPU clock beyond
-    /// what the trace calls running.
+    /// Time that the tracer itself may have moved from running to the run queue: its program runs at each wakeup and
+    /// switch, before the thread continues. The CPU clock exceeded the traced running time by 7.1 µs per switch.
     pub(crate) fn moved(&self) -> Duration {
         self.switches * Duration::from_micros(8)
     }
 
-    /// What it may have moved between the run queue and asleep: it sees a wake a little late.
+    /// Time that the tracer may have moved between the run queue and asleep, because it sees a wakeup slightly late.
     pub(crate) fn blurred(&self) -> Duration {
         self.switches * Duration::from_micros(2)
     }
@@ -46,14 +45,14 @@ impl Scheduled {
     }
 }
 
-/// bpftrace at work.
+/// A running bpftrace.
 pub(crate) struct Tracer {
     bpftrace: Child,
     lines: BufReader<std::process::ChildStdout>,
 }
 
 impl Tracer {
-    /// `None` where there is no bpftrace, or it may not or cannot trace.
+    /// Starts bpftrace. Returns `None` if it is not installed, not permitted or not able to trace.
     pub(crate) fn start() -> Option<Self> {
         let mut bpftrace = Command::new("bpftrace")
             .args(["-f", "json", "tests/ground_truth/reference.bt"])
@@ -72,12 +71,12 @@ impl Tracer {
                 return None;
             }
         }
-        // It says so before it does so.
+        // It reports this before the probes are attached.
         std::thread::sleep(Duration::from_secs(3));
         Some(Self { bpftrace, lines })
     }
 
-    /// How many events it has not seen so far, because it was at work on the same CPU just then.
+    /// Number of events missed so far, because its program was already running on the same CPU.
     pub(crate) fn missed(&self) -> u64 {
         let directory = format!("/proc/{}/fdinfo", self.bpftrace.id());
         let files = fs::read_dir(directory).into_iter().flatten().flatten();
@@ -92,7 +91,7 @@ impl Tracer {
             .sum()
     }
 
-    /// Ends it, and tells what it saw by name.
+    /// Ends the trace and returns the times by thread name.
     pub(crate) fn finish(mut self) -> HashMap<String, Scheduled> {
         let bpftrace = Pid::from_child(&self.bpftrace);
         kill_process(bpftrace, Signal::INT).unwrap();

@@ -1,4 +1,4 @@
-//! What the accounting says while a workload runs.
+//! Readings of the accounting while a workload runs.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use thread_states::{Nanos, Registry, State, ThreadReading, Times};
 
-/// What the states gained between two readings.
+/// The increase of each state between two readings.
 pub(crate) fn gains(before: &ThreadReading, after: &ThreadReading) -> Times {
     let mut times = Times::default();
     for state in State::ALL {
@@ -15,8 +15,8 @@ pub(crate) fn gains(before: &ThreadReading, after: &ThreadReading) -> Times {
     times
 }
 
-/// Reads thread 0 of the registry 100 times a second until `done`, and asserts that no state ever
-/// decreases. Returns by what part of the wall time the states were off it at the worst.
+/// Reads thread 0 of the registry 100 times a second until `done`, and asserts that no state ever decreases. Returns
+/// the largest difference between the states' sum and the wall time, as a part of the wall time.
 pub(crate) fn watch(registry: &Registry, done: &AtomicBool) -> f64 {
     let read = || registry.read().threads[0];
     let (mut last, mut sum_error) = (read(), 0.0_f64);
@@ -36,7 +36,7 @@ pub(crate) fn watch(registry: &Registry, done: &AtomicBool) -> f64 {
     sum_error
 }
 
-/// Stores true when it is dropped, also by a panic, so that who waits for it does not wait for ever.
+/// Sets the flag when dropped, even by a panic, so that a thread that waits for it never waits forever.
 pub(crate) struct Done<'a>(pub(crate) &'a AtomicBool);
 
 impl Drop for Done<'_> {

@@ -1,4 +1,4 @@
-//! The workers of tokio runtimes, which register themselves.
+//! Workers of tokio runtimes, which register automatically.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
@@ -16,7 +16,7 @@ use super::{SECOND, alone};
 
 const TENTH: Duration = Duration::from_millis(100);
 
-/// A runtime of so many workers, which register themselves.
+/// A runtime with this many instrumented workers.
 fn runtime(registry: &Registry, workers: usize) -> Runtime {
     let mut builder = Builder::new_multi_thread();
     registry.instrument(&mut builder);
@@ -27,7 +27,7 @@ fn runtime(registry: &Registry, workers: usize) -> Runtime {
         .unwrap()
 }
 
-/// A runtime as above whose workers have all parked.
+/// As [`runtime`]; all of its workers have registered.
 fn warm_runtime(registry: &Registry, workers: usize) -> Runtime {
     let runtime = runtime(registry, workers);
     until(|| registry.read().states().len() == workers);
@@ -37,12 +37,12 @@ fn warm_runtime(registry: &Registry, workers: usize) -> Runtime {
 fn until(condition: impl Fn() -> bool) {
     let begun = Instant::now();
     while !condition() {
-        assert!(begun.elapsed() < 10 * SECOND, "it takes too long");
+        assert!(begun.elapsed() < 10 * SECOND, "not within 10 s");
         thread::sleep(Duration::from_millis(1));
     }
 }
 
-/// What all threads of a registry came to together, after a look at each.
+/// The sum of all threads' times. Asserts that each thread's times sum to its wall time.
 fn total(registry: &Registry) -> Times {
     let threads = registry.read().threads;
     for thread in &threads {
@@ -51,7 +51,7 @@ fn total(registry: &Registry) -> Times {
     threads.into_iter().map(|thread| thread.times).sum()
 }
 
-/// What they gained from `before` to `after`; no state of theirs decreased.
+/// The increase from `before` to `after`. Asserts that no state decreased.
 fn gained(before: Times, after: Times) -> Times {
     let mut gains = Times::default();
     for state in State::ALL {
@@ -61,12 +61,12 @@ fn gained(before: Times, after: Times) -> Times {
     gains
 }
 
-/// What they gained while `work` ran, looked at 200 times a second meanwhile.
+/// The increase while `work` ran. Asserts 200 times a second meanwhile that no state decreased.
 fn gains(registry: &Registry, work: impl FnOnce()) -> Times {
     let done = AtomicBool::new(false);
     let before = total(registry);
     thread::scope(|scope| {
-        let looker = scope.spawn(|| {
+        let reader = scope.spawn(|| {
             let mut last = before;
             while !done.load(Ordering::Acquire) {
                 thread::sleep(Duration::from_millis(5));
@@ -79,7 +79,7 @@ fn gains(registry: &Registry, work: impl FnOnce()) -> Times {
         work();
         let gains = gained(before, total(registry));
         drop(done);
-        looker.join().unwrap();
+        reader.join().unwrap();
         gains
     })
 }
@@ -94,7 +94,7 @@ fn assert_seconds(times: &Times, state: State, expected: std::ops::Range<f64>) {
 }
 
 #[test]
-fn workers_bear_tokios_numbers() {
+fn worker_indexes_are_tokios() {
     alone(|| {
         let registry = Registry::new("test", []);
         let runtime = warm_runtime(&registry, 3);
@@ -111,7 +111,7 @@ fn workers_bear_tokios_numbers() {
 }
 
 #[test]
-fn workers_idle_without_requests_and_await_with_them() {
+fn parked_workers_are_idle_without_requests_and_awaiting_with_them() {
     alone(|| {
         let registry = Registry::new("test", []);
         let _runtime = warm_runtime(&registry, 2);
@@ -125,7 +125,7 @@ fn workers_idle_without_requests_and_await_with_them() {
 }
 
 #[test]
-fn a_worker_that_computes_or_blocks_before_it_ever_parked_is_counted_from_its_start() {
+fn a_worker_is_accounted_from_its_start_even_before_its_first_park() {
     alone(|| {
         let registry = Registry::new("test", []);
         let runtime = runtime(&registry, 1);
@@ -145,7 +145,7 @@ fn a_worker_that_computes_or_blocks_before_it_ever_parked_is_counted_from_its_st
 }
 
 #[test]
-fn a_route_that_blocks_a_worker_before_it_ever_parked_is_named_meanwhile() {
+fn a_route_that_blocks_a_worker_before_its_first_park_is_named_meanwhile() {
     alone(|| {
         let registry = Registry::new("test", ["/blocking".to_owned()]);
         let runtime = runtime(&registry, 1);
@@ -169,13 +169,13 @@ fn a_route_that_blocks_a_worker_before_it_ever_parked_is_named_meanwhile() {
 }
 
 #[test]
-fn stolen_tasks_count_where_they_ran() {
+fn stolen_tasks_count_for_the_worker_that_ran_them() {
     const TASKS: usize = 60;
     alone(|| {
         let registry = Registry::new("test", ["/".to_owned()]);
         let runtime = warm_runtime(&registry, 2);
         let before = registry.read().threads;
-        // They wait in this worker's own queue while it blocks, so the other one takes them.
+        // They wait in this worker's own queue while it blocks, so the other worker steals them.
         let (blocker, ran) = runtime
             .block_on(runtime.spawn(async {
                 let tasks: Vec<_> = (0..TASKS)
@@ -208,7 +208,7 @@ fn stolen_tasks_count_where_they_ran() {
             };
             assert_seconds(&times, State::Blocked, blocked);
         }
-        // A wait that began on one worker and ended on the other goes on no more.
+        // An await that began on one worker and ended on the other has ended.
         let route = after.routes[0];
         assert!(route.held.running > Nanos::from_millis(200), "{route:?}");
         thread::sleep(TENTH / 5);
@@ -216,7 +216,7 @@ fn stolen_tasks_count_where_they_ran() {
     });
 }
 
-/// Computes for a route, lets others have the worker, and computes again. Tells where, and how much.
+/// Computes for a route, yields, and computes again. Returns the worker and the CPU time of each part.
 async fn task_of_a_route() -> [(usize, Duration); 2] {
     let compute_here = |start, end| {
         let begun = cpu_time();
@@ -231,7 +231,7 @@ async fn task_of_a_route() -> [(usize, Duration); 2] {
 }
 
 #[test]
-fn the_blocking_pool_is_not_counted() {
+fn threads_of_the_blocking_pool_are_not_accounted() {
     alone(|| {
         let registry = Registry::new("test", []);
         let runtime = warm_runtime(&registry, 2);
@@ -253,7 +253,7 @@ fn the_blocking_pool_is_not_counted() {
 }
 
 #[test]
-fn a_worker_goes_on_in_another_thread_while_its_own_blocks_in_place() {
+fn a_worker_continues_on_another_thread_during_block_in_place() {
     alone(|| {
         let registry = Registry::new("test", ["/".to_owned()]);
         let runtime = warm_runtime(&registry, 2);
@@ -273,21 +273,21 @@ fn a_worker_goes_on_in_another_thread_while_its_own_blocks_in_place() {
                         .await
                         .unwrap();
                 });
-                // The thread that blocked now waits in the blocking pool for ten seconds.
+                // The thread that blocked is now idle in the blocking pool, for ten seconds.
                 thread::sleep(5 * TENTH);
             });
             assert_seconds(&gains, State::Awaiting, 1.8..2.4);
             assert_seconds(&gains, State::Blocked, 0.0..0.05);
             assert_eq!(registry.read().states().len(), 2);
         }
-        // Its route waited without a worker, and does so no more.
+        // The route's await without a worker has ended.
         let route = registry.read().routes[0];
         assert!(
             (1.3..1.7).contains(&route.awaited.as_secs_f64()),
             "{route:?}"
         );
         assert!(route.held.blocked < Nanos::from_millis(100), "{route:?}");
-        // What it computed before that counts, too.
+        // Its CPU time before that counts as well.
         let busy = route.held.running + route.held.runnable;
         assert!((0.25..0.45).contains(&busy.as_secs_f64()), "{route:?}");
         thread::sleep(TENTH);
@@ -296,13 +296,13 @@ fn a_worker_goes_on_in_another_thread_while_its_own_blocks_in_place() {
 }
 
 #[test]
-fn a_worker_that_takes_its_place_back_counts_again() {
+fn a_thread_that_gets_its_worker_back_is_accounted_again() {
     alone(|| {
         let registry = Registry::new("test", []);
         let runtime = warm_runtime(&registry, 1);
         let _request = registry.in_flight().enter();
         let gains = gains(&registry, || {
-            // Each takes the only worker from the one before, and some get it back.
+            // Each task takes the only worker from the thread of the task before, and some threads get it back.
             runtime.block_on(async {
                 let blocks: Vec<_> = (0..20)
                     .map(|index| {
@@ -329,7 +329,7 @@ fn a_worker_that_takes_its_place_back_counts_again() {
 }
 
 #[test]
-fn a_worker_that_takes_its_place_back_is_named_with_its_route_at_once() {
+fn a_thread_that_gets_its_worker_back_is_named_with_its_route_at_once() {
     alone(|| {
         let registry = Registry::new("test", ["/".to_owned(), "/blocking".to_owned()]);
         let runtime = warm_runtime(&registry, 1);
@@ -337,13 +337,13 @@ fn a_worker_that_takes_its_place_back_is_named_with_its_route_at_once() {
             let hold = thread_states::hold(0);
             block_in_place(|| thread::sleep(time));
             drop(hold);
-            // The task goes on, and without the worker.
+            // The task continues without the worker.
             drop(thread_states::hold(0));
         };
         runtime
             .block_on(runtime.spawn(async move { in_place(TENTH) }))
             .unwrap();
-        // The first thread waits in the pool now; the second gives it the worker back, and a task.
+        // The first thread is idle in the blocking pool. The second one gives it the worker back, with a task.
         thread::sleep(TENTH);
         runtime.spawn(async move {
             tokio::spawn(async {
@@ -379,7 +379,7 @@ fn a_worker_that_takes_its_place_back_is_named_with_its_route_at_once() {
 }
 
 #[test]
-fn workers_end_with_their_runtime_and_the_next_ones_go_on_under_their_index() {
+fn workers_end_with_their_runtime_and_the_next_runtime_reuses_their_indexes() {
     alone(|| {
         let registry = Registry::new("test", []);
         for round in 1..=3 {
@@ -400,7 +400,7 @@ fn workers_end_with_their_runtime_and_the_next_ones_go_on_under_their_index() {
 }
 
 #[test]
-fn a_worker_that_still_blocks_when_its_runtime_is_left_is_counted_to_its_end() {
+fn a_worker_that_blocks_during_a_background_shutdown_is_accounted_to_its_end() {
     alone(|| {
         let registry = Registry::new("test", []);
         let runtime = warm_runtime(&registry, 2);
@@ -421,7 +421,7 @@ fn a_worker_that_still_blocks_when_its_runtime_is_left_is_counted_to_its_end() {
 }
 
 #[test]
-fn two_runtimes_of_one_process_are_told_apart() {
+fn two_runtimes_in_one_process_are_distinguished() {
     alone(|| {
         let [one, other] = ["one", "other"].map(|name| Registry::new(name, []));
         let first = warm_runtime(&one, 1);
@@ -436,7 +436,7 @@ fn two_runtimes_of_one_process_are_told_apart() {
         });
         assert_seconds(&others, State::Idle, 0.95..1.2);
 
-        // Those of one registry have an index each.
+        // Each worker of one registry has an index of its own.
         let _third = runtime(&one, 2);
         until(|| one.read().states().len() == 3);
         assert_eq!(
@@ -447,7 +447,7 @@ fn two_runtimes_of_one_process_are_told_apart() {
 }
 
 #[test]
-fn one_builder_may_build_two_runtimes() {
+fn one_builder_can_build_two_runtimes() {
     alone(|| {
         let registry = Registry::new("test", []);
         let mut builder = Builder::new_multi_thread();
@@ -483,7 +483,7 @@ fn a_current_thread_runtime_registers_the_thread_that_drives_it() {
 }
 
 #[test]
-fn a_thread_that_drives_one_runtime_after_the_other_is_of_the_last_one() {
+fn a_thread_that_drives_one_runtime_after_another_belongs_to_the_last() {
     alone(|| {
         let registries = ["one", "other"].map(|name| Registry::new(name, []));
         for registry in &registries {

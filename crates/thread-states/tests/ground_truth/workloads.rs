@@ -1,4 +1,4 @@
-//! What the threads are made to do.
+//! The workloads.
 
 use std::fs::File;
 use std::io::{Read, Write};
@@ -21,17 +21,17 @@ use super::watch::Done;
 
 const SECOND: Duration = Duration::from_secs(1);
 
-/// Something to do for a thread.
+/// A workload for one thread.
 pub(crate) struct Workload {
     pub(crate) name: &'static str,
     pub(crate) hosts: &'static [Host],
-    /// Whether a request is in flight meanwhile.
+    /// A request is in flight meanwhile.
     pub(crate) requests: bool,
-    /// Whether it never waits for anything but a CPU.
+    /// It never waits for anything but a CPU.
     pub(crate) spins: bool,
-    /// Whether its thread may use one CPU only.
+    /// Its thread may use one CPU only.
     pub(crate) pinned: bool,
-    /// Whether it computes and waits so close together that stolen time may look like a wait.
+    /// It alternates so quickly between computing and waiting that stolen time may look like a wait.
     pub(crate) mixed: bool,
     pub(crate) run: fn() -> Pin<Box<dyn Future<Output = Own> + Send>>,
 }
@@ -104,9 +104,9 @@ pub(crate) const MARKS: Workload =
         .spins()
         .mixed();
 pub(crate) const PINGS: Workload =
-    Workload::new("as many parks as can be", LOOPS, || Box::pin(pings())).mixed();
+    Workload::new("parks at the highest rate", LOOPS, || Box::pin(pings())).mixed();
 
-/// All of them.
+/// The rows of the table of `docs/accuracy.md`.
 pub(crate) const TABLE: [&Workload; 13] = [
     &SPIN,
     &BESIDE_A_HOG,
@@ -132,7 +132,7 @@ async fn pure_spin() -> Own {
 async fn beside_a_hog() -> Own {
     let ended = AtomicBool::new(false);
     thread::scope(|scope| {
-        // The hog inherits the only CPU that this thread may use.
+        // The hog inherits this thread's affinity to one CPU.
         scope.spawn(|| {
             while !ended.load(Ordering::Relaxed) {
                 std::hint::spin_loop();
@@ -169,7 +169,7 @@ async fn futex() -> Own {
     own.end()
 }
 
-/// Touches pages of a file that the kernel was told to forget, for a second.
+/// Touches, for a second, pages of a file that the kernel was advised to drop from the page cache.
 async fn page_in() -> Own {
     const SIZE: usize = 32 << 20;
     let mut own = Own::begin();
@@ -186,7 +186,7 @@ async fn page_in() -> Own {
     own.end()
 }
 
-/// A file without a name, on the disk that the build is on.
+/// An unlinked file in the build directory, since `/tmp` may be in memory.
 fn tempfile() -> File {
     let path = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join("page-in");
     let mut options = File::options();
@@ -196,12 +196,12 @@ fn tempfile() -> File {
     file
 }
 
-#[expect(unsafe_code, reason = "memory that is a file")]
+#[expect(unsafe_code, reason = "mmap")]
 fn touch_every_page(file: &File, size: NonZeroUsize) {
     use std::os::fd::AsRawFd;
     const PAGE: usize = 4096;
     let size = size.get();
-    // SAFETY: a new mapping of a file that is this long and that nobody else has.
+    // SAFETY: a new mapping of a file of this length, which no other process can open or truncate.
     let pages = unsafe {
         libc::mmap(
             std::ptr::null_mut(),
@@ -218,7 +218,7 @@ fn touch_every_page(file: &File, size: NonZeroUsize) {
         let byte = unsafe { pages.cast::<u8>().add(page).read_volatile() };
         assert_eq!(byte, 1);
     }
-    // SAFETY: nothing points into the mapping any more.
+    // SAFETY: no pointer into the mapping remains.
     unsafe { libc::munmap(pages, size) };
 }
 
@@ -265,7 +265,7 @@ async fn marks() -> Own {
     own.end()
 }
 
-/// Another thread answers each message at once, so that the loop parks after each.
+/// Exchanges messages with another thread that replies at once, so that the event loop parks after each.
 async fn pings() -> Own {
     let (send, receive) = mpsc::channel::<Arc<tokio::sync::Notify>>();
     let echo = thread::spawn(move || receive.into_iter().for_each(|reply| reply.notify_one()));
