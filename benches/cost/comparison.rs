@@ -1,4 +1,4 @@
-//! Servers under one load, in turns, and what is to hold among them.
+//! Servers under one load, in turns, and the bounds of the ratios of their CPU times.
 
 use std::io::{self, Write};
 use std::thread;
@@ -10,8 +10,8 @@ use crate::cpu::Cpus;
 use crate::load::{Client, Connections, Rate};
 use crate::server::{self, Accounting, Server};
 
-/// How long a server gets to fall asleep after its last answer: only then does the kernel tell all
-/// of its CPU time.
+/// Time for a server to go to sleep after its last response: only then does the kernel account for all of its CPU
+/// time.
 const SETTLE: Duration = Duration::from_millis(1);
 
 /// Servers under one load.
@@ -24,22 +24,22 @@ pub(crate) struct Comparison {
     claims: Vec<Claim>,
 }
 
-/// How many times another server's CPU time one's may be.
+/// A ratio of two servers' CPU times, and its upper bound.
 #[derive(Debug, Clone, Copy)]
 struct Claim {
     server: usize,
     other: usize,
-    /// `None` where nothing is demanded.
+    /// `None` if there is no bound.
     at_most: Option<f64>,
 }
 
-/// All of them.
+/// All comparisons.
 pub(crate) fn all(cpus: &Cpus) -> anyhow::Result<Vec<Comparison>> {
     let mut all = Vec::new();
     for (flavor, connections) in [
         (Flavor::Async, Connections::Kept),
         (Flavor::Async, Connections::PerRequest),
-        // It answers every request with the end of its connection.
+        // The synchronous gateway closes the connection after each response.
         (Flavor::Sync, Connections::PerRequest),
     ] {
         for rate in [Rate::Saturation, Rate::PerSecond(1_000)] {
@@ -111,14 +111,14 @@ impl Comparison {
         };
         let mut measured = vec![Vec::new(); self.servers.len()];
         let mut order: Vec<usize> = (0..self.servers.len()).collect();
-        // The first turn is for warming up.
+        // The first turn is a warm-up.
         for turn in 0..=turns {
-            // A server that follows one with much work finds colder caches.
+            // In random order: a server whose turn follows that of a costlier one finds colder caches.
             fastrand::shuffle(&mut order);
             for &index in &order {
-                let came_to = measure(&self.servers[index], &mut clients[index], slice)?;
+                let turn_result = measure(&self.servers[index], &mut clients[index], slice)?;
                 if turn > 0 {
-                    measured[index].push(came_to);
+                    measured[index].push(turn_result);
                 }
             }
         }
@@ -141,28 +141,28 @@ fn title(flavor: Flavor, connections: Connections, rate: Rate) -> String {
     format!("{}, {connections}, {rate}", flavor.as_str())
 }
 
-/// What one turn came to.
+/// The result of one turn.
 #[derive(Debug, Clone, Copy)]
 struct Turn {
     /// Microseconds of CPU time per request.
     cpu: f64,
-    /// The part of the time that the server was on its CPU.
+    /// Part of the wall time for which the server was on its CPU.
     busy: f64,
 }
 
 fn measure(server: &Server, client: &mut Client, slice: Duration) -> anyhow::Result<Turn> {
     let (before, begun) = (server.thread.cpu_time()?, Instant::now());
-    let answered = client.send_for(slice)?;
+    let responses = client.send_for(slice)?;
     let wall = begun.elapsed();
     thread::sleep(SETTLE);
     let cpu = (server.thread.cpu_time()? - before).as_secs_f64();
     Ok(Turn {
-        cpu: cpu * 1e6 / f64::from(answered),
+        cpu: cpu * 1e6 / f64::from(responses),
         busy: cpu / wall.as_secs_f64(),
     })
 }
 
-/// What the turns of all servers came to.
+/// The results of all servers' turns.
 #[derive(Debug)]
 pub(crate) struct Measured<'a> {
     comparison: &'a Comparison,
@@ -194,7 +194,7 @@ impl Measured<'_> {
         }
         writeln!(
             out,
-            "\n| compared | times (quartiles) | to be at most | |\n|---|--:|--:|---|"
+            "\n| ratio | median (quartiles) | upper bound | |\n|---|--:|--:|---|"
         )?;
         for claim in claims {
             self.write_claim(*claim, out)?;
@@ -208,8 +208,7 @@ impl Measured<'_> {
             other,
             at_most,
         } = claim;
-        // The turns of one round were close to each other in time, so what disturbed one is likely to
-        // have disturbed the other.
+        // Paired by round: the turns of one round were close in time, so a disturbance is likely to have met both.
         let pairs = self.turns[server].iter().zip(&self.turns[other]);
         let [low, median, high] = quartiles(pairs.map(|(one, other)| one.cpu / other.cpu));
         let names = [server, other].map(|index| self.comparison.servers[index].name);
@@ -226,7 +225,7 @@ impl Measured<'_> {
     }
 }
 
-/// The three quartiles of some values; not numbers where there are none.
+/// The three quartiles of some values; NaN without values.
 pub(crate) fn quartiles(values: impl Iterator<Item = f64>) -> [f64; 3] {
     let mut sorted: Vec<f64> = values.collect();
     sorted.sort_by(f64::total_cmp);

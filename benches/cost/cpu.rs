@@ -1,4 +1,4 @@
-//! CPUs to pin to, and the CPU time of a thread.
+//! CPU affinity, and the CPU time of a thread.
 
 use std::fs;
 use std::io::{self, Write};
@@ -6,10 +6,10 @@ use std::time::{Duration, Instant};
 
 use rustix::thread::{CpuSet, Pid, sched_getaffinity, sched_setaffinity};
 
-/// How long a thread may take to bear its name.
-const PATIENCE: Duration = Duration::from_secs(10);
+/// Limit of the wait until a thread has set its name.
+const TIMEOUT: Duration = Duration::from_secs(10);
 
-/// One CPU for the load and another for the servers; the same one where there is but one.
+/// One CPU for the load and another for the servers; the same one if there is only one.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Cpus {
     load: usize,
@@ -26,7 +26,7 @@ impl Cpus {
         Ok(Self { load, servers })
     }
 
-    /// Pins the calling thread, which makes the load, and those that it starts.
+    /// Pins the calling thread, the load generator, and the threads that it starts later.
     pub(crate) fn pin_load(&self) -> io::Result<()> {
         pin(None, self.load)
     }
@@ -51,15 +51,14 @@ fn pin(thread: Option<Pid>, cpu: usize) -> io::Result<()> {
 pub(crate) struct Thread(Pid);
 
 impl Thread {
-    /// The thread of that name, pinned to the CPU of the servers.
+    /// Finds the thread with this name and pins it to the servers' CPU.
     pub(crate) fn pinned(name: &str, cpus: &Cpus) -> io::Result<Self> {
         let thread = find(name)?;
         pin(Some(thread), cpus.servers)?;
         Ok(Self(thread))
     }
 
-    /// The CPU time that it has used, as of when it last left its CPU: the first field of
-    /// `schedstat`.
+    /// Its CPU time as of its last switch off the CPU: the first field of `/proc/self/task/TID/schedstat`.
     pub(crate) fn cpu_time(&self) -> io::Result<Duration> {
         let text = fs::read_to_string(format!("/proc/self/task/{}/schedstat", self.0))?;
         let nanoseconds = text.split(' ').next().and_then(|field| field.parse().ok());
@@ -68,14 +67,14 @@ impl Thread {
     }
 }
 
-/// Waits until a thread of this process has set its name.
+/// Waits until a thread of this process has this name.
 fn find(name: &str) -> io::Result<Pid> {
     let begun = Instant::now();
-    while begun.elapsed() < PATIENCE {
+    while begun.elapsed() < TIMEOUT {
         for task in fs::read_dir("/proc/self/task")? {
             let path = task?.path();
             let tid = path.file_name().and_then(|tid| tid.to_str()?.parse().ok());
-            // Another thread may end meanwhile.
+            // A thread may end meanwhile.
             let comm = fs::read_to_string(path.join("comm")).unwrap_or_default();
             if let (true, Some(tid)) = (comm.trim_end() == name, tid.and_then(Pid::from_raw)) {
                 return Ok(tid);
@@ -85,11 +84,11 @@ fn find(name: &str) -> io::Result<Pid> {
     }
     Err(io::Error::new(
         io::ErrorKind::NotFound,
-        format!("there is no thread {name}"),
+        format!("no thread is named {name}"),
     ))
 }
 
-/// Says on what machine and how busy it is besides: what numbers of another run depend on.
+/// Prints the kernel, the CPUs and the load average, on which the results depend.
 pub(crate) fn describe(out: &mut dyn Write) -> io::Result<()> {
     let file = |path| fs::read_to_string(path).unwrap_or_default();
     let info = file("/proc/cpuinfo");
@@ -100,7 +99,7 @@ pub(crate) fn describe(out: &mut dyn Write) -> io::Result<()> {
         "Linux {}, {} CPUs ({}), load average at the start {}\n",
         file("/proc/sys/kernel/osrelease").trim(),
         std::thread::available_parallelism()?,
-        model.map_or("of unknown model", |(_, model)| model),
+        model.map_or("unknown model", |(_, model)| model),
         file("/proc/loadavg").split(' ').next().unwrap_or_default(),
     )
 }

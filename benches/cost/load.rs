@@ -1,5 +1,5 @@
-//! The load generator: one thread that is never asleep while it waits for an answer, so that no
-//! server pays for waking it.
+//! The load generator: one thread that does not sleep while it waits for a response, so that no server pays for waking
+//! it up.
 
 use std::hint;
 use std::io::{self, Write};
@@ -12,26 +12,26 @@ use rustix::io::Errno;
 use rustix::net::{RecvFlags, recv};
 use socket2::SockRef;
 
-/// Requests in flight at saturation: enough that the server never has to wait for one.
+/// Requests in flight at saturation: enough that the server never waits for one.
 const CONNECTIONS: usize = 32;
-/// How long to wait for an answer.
-const PATIENCE: Duration = Duration::from_secs(10);
+/// Limit of the wait for a response.
+const TIMEOUT: Duration = Duration::from_secs(10);
 
-/// How requests come.
+/// How requests use connections.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Connections {
-    /// One after the other on the same connection.
+    /// One after another on the same connection.
     Kept,
-    /// Each on a connection of its own.
+    /// Each on a new connection.
     PerRequest,
 }
 
-/// How many requests come.
+/// The rate of requests.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Rate {
-    /// As many as are answered.
+    /// As many as the server responds to.
     Saturation,
-    /// This many a second, each at its time.
+    /// This many per second, at equal intervals.
     PerSecond(u32),
 }
 
@@ -41,7 +41,7 @@ pub(crate) struct Client {
     address: SocketAddr,
     connections: Connections,
     rate: Rate,
-    /// In the order in which their answers are due.
+    /// In the order in which their responses are due.
     ring: Vec<Option<TcpStream>>,
 }
 
@@ -60,7 +60,7 @@ impl Client {
         }
     }
 
-    /// Sends requests for this long, and returns how many were answered when the last was.
+    /// Sends requests for this long, and returns the number of responses after the last of them.
     pub(crate) fn send_for(&mut self, time: Duration) -> anyhow::Result<u32> {
         let deadline = Instant::now() + time;
         match self.rate {
@@ -70,33 +70,33 @@ impl Client {
     }
 
     fn saturate(&mut self, deadline: Instant) -> anyhow::Result<u32> {
-        (0..self.ring.len()).try_for_each(|place| self.ask(place))?;
-        let mut answered = 0;
+        (0..self.ring.len()).try_for_each(|place| self.send(place))?;
+        let mut responses = 0;
         while Instant::now() < deadline {
             for place in 0..self.ring.len() {
-                self.hear(place)?;
-                self.ask(place)?;
+                self.receive(place)?;
+                self.send(place)?;
             }
-            answered += self.ring.len() as u32;
+            responses += self.ring.len() as u32;
         }
-        (0..self.ring.len()).try_for_each(|place| self.hear(place))?;
-        Ok(answered + self.ring.len() as u32)
+        (0..self.ring.len()).try_for_each(|place| self.receive(place))?;
+        Ok(responses + self.ring.len() as u32)
     }
 
     fn keep_pace(&mut self, deadline: Instant, interval: Duration) -> anyhow::Result<u32> {
-        let (mut due, mut answered) = (Instant::now(), 0);
+        let (mut due, mut responses) = (Instant::now(), 0);
         while due < deadline {
             thread::sleep(due.saturating_duration_since(Instant::now()));
-            self.ask(0)?;
-            self.hear(0)?;
-            answered += 1;
+            self.send(0)?;
+            self.receive(0)?;
+            responses += 1;
             due += interval;
         }
-        Ok(answered)
+        Ok(responses)
     }
 
-    /// Sends a request, on a new connection if there is none.
-    fn ask(&mut self, place: usize) -> anyhow::Result<()> {
+    /// Sends a request, on a new connection if none is open.
+    fn send(&mut self, place: usize) -> anyhow::Result<()> {
         let place = &mut self.ring[place];
         let stream = match place {
             Some(stream) => stream,
@@ -110,19 +110,19 @@ impl Client {
         };
         stream
             .write_all(request)
-            .context("a request cannot be sent")
+            .context("could not send a request")
     }
 
-    /// Takes an answer, and the end of its connection if it is to end.
-    fn hear(&mut self, place: usize) -> anyhow::Result<()> {
+    /// Receives a response, and the end of its connection if it was the only one on it.
+    fn receive(&mut self, place: usize) -> anyhow::Result<()> {
         let Some(stream) = &self.ring[place] else {
-            bail!("no request was sent");
+            bail!("no request was sent on this connection");
         };
-        take_answer(stream)?;
+        receive_response(stream)?;
         if self.connections == Connections::PerRequest {
             ensure!(
-                receive(stream, &mut [0])? == 0,
-                "there is more than an answer"
+                spin_receive(stream, &mut [0])? == 0,
+                "data after the response"
             );
             self.ring[place] = None;
         }
@@ -133,35 +133,35 @@ impl Client {
 fn connect(address: SocketAddr) -> io::Result<TcpStream> {
     let stream = TcpStream::connect(address)?;
     stream.set_nodelay(true)?;
-    // A connection that is closed leaves nothing behind: thousands of them a second would soon have
-    // used up the ports.
+    // Close by a reset, which leaves no TIME_WAIT behind: thousands of closed connections per second would soon use up
+    // the ports.
     SockRef::from(&stream).set_linger(Some(Duration::ZERO))?;
     Ok(stream)
 }
 
-/// Takes one answer, which has to be a good one.
-fn take_answer(stream: &TcpStream) -> anyhow::Result<()> {
+/// Receives one response, whose status has to be 200.
+fn receive_response(stream: &TcpStream) -> anyhow::Result<()> {
     let mut buffer = [0; 2048];
     let mut filled = 0;
     loop {
-        let received = receive(stream, &mut buffer[filled..])?;
+        let received = spin_receive(stream, &mut buffer[filled..])?;
         filled += received;
-        let answer = &buffer[..filled];
+        let response = &buffer[..filled];
         ensure!(
             received > 0,
-            "an answer broke off: {}",
-            answer.escape_ascii()
+            "an incomplete response: {}",
+            response.escape_ascii()
         );
-        if let Some(length) = length(answer) {
+        if let Some(length) = length(response) {
             ensure!(
-                answer.starts_with(b"HTTP/1.1 200 "),
-                "refused: {}",
-                answer.escape_ascii()
+                response.starts_with(b"HTTP/1.1 200 "),
+                "an error response: {}",
+                response.escape_ascii()
             );
             ensure!(
                 filled <= length,
-                "there is more than an answer: {}",
-                answer.escape_ascii()
+                "data after the response: {}",
+                response.escape_ascii()
             );
             if filled == length {
                 return Ok(());
@@ -170,12 +170,12 @@ fn take_answer(stream: &TcpStream) -> anyhow::Result<()> {
     }
 }
 
-/// How long an answer is, once its head is complete.
-fn length(answer: &[u8]) -> Option<usize> {
+/// Length of a response in bytes, once its head is complete.
+fn length(response: &[u8]) -> Option<usize> {
     const FIELD: &[u8] = b"content-length: ";
-    let head = find(answer, b"\r\n\r\n")? + 4;
-    let field = find(&answer[..head], FIELD)? + FIELD.len();
-    let digits = answer[field..]
+    let head = find(response, b"\r\n\r\n")? + 4;
+    let field = find(&response[..head], FIELD)? + FIELD.len();
+    let digits = response[field..]
         .iter()
         .take_while(|byte| byte.is_ascii_digit());
     let body = digits.fold(0, |number, digit| number * 10 + usize::from(digit - b'0'));
@@ -186,21 +186,21 @@ fn find(text: &[u8], part: &[u8]) -> Option<usize> {
     text.windows(part.len()).position(|window| window == part)
 }
 
-/// Receives bytes, without sleep.
-fn receive(stream: &TcpStream, buffer: &mut [u8]) -> anyhow::Result<usize> {
+/// Receives bytes without sleeping.
+fn spin_receive(stream: &TcpStream, buffer: &mut [u8]) -> anyhow::Result<usize> {
     let begun = Instant::now();
     for attempt in 1_u32.. {
         match recv(stream, &mut *buffer, RecvFlags::DONTWAIT) {
             Ok((received, _)) => return Ok(received),
-            // Each attempt takes the socket's lock, which the answer needs, too.
+            // Each attempt takes the socket's lock, which the kernel needs to deliver the response.
             Err(Errno::AGAIN) => (0..50).for_each(|_| hint::spin_loop()),
-            Err(error) => return Err(error).context("an answer cannot be read"),
+            Err(error) => return Err(error).context("could not receive a response"),
         }
-        // Where there is but one CPU, the server needs it.
+        // With one CPU only, the server needs it.
         if attempt.is_multiple_of(1_000) {
             thread::yield_now();
         }
-        ensure!(begun.elapsed() < PATIENCE, "no answer within {PATIENCE:?}");
+        ensure!(begun.elapsed() < TIMEOUT, "no response within {TIMEOUT:?}");
     }
-    bail!("no answer")
+    bail!("no response")
 }

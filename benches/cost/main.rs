@@ -1,13 +1,13 @@
-//! What the accounting costs, and what the gateways cost beside others: `make bench`.
+//! The cost of the accounting, and of the gateways beside other servers: `make bench`.
 //!
 //! The servers are threads of this process, pinned to one CPU; the load generator has another.
-//! They are measured in turns of some milliseconds each, so that whatever else the machine does
-//! meets all of them alike, and the medians over many turns are compared.
+//! They are measured in turns of some milliseconds each, so that other load on the machine affects all of them alike,
+//! and the medians over many turns are compared.
 //!
-//! * `server`: everything that is measured
+//! * `server`: the servers under test
 //! * `load`: the load generator
-//! * `comparison`: which servers under which load, in turns, and what is to hold
-//! * `parts`: where the time of a request goes
+//! * `comparison`: servers under one load, in turns, and the bounds of their ratios
+//! * `parts`: the cost of each part of a request
 //! * `scrape`: the cost of a scrape
 //! * `cpu`: CPUs to pin to, and the CPU time of a thread
 
@@ -31,15 +31,15 @@ use crate::scrape::Scrape;
 /// Measures the CPU time per request of the gateways and their accounting, and what a scrape costs.
 #[derive(Debug, Parser)]
 struct Arguments {
-    /// Only what has this in its title
+    /// Measure only what has this text in its title
     title: Option<String>,
-    /// Turns of each server, and scrapes; the medians are over these
+    /// Number of turns of each server, and of scrapes, over which the medians are taken
     #[arg(long, default_value_t = 60, value_parser = clap::value_parser!(u32).range(1..))]
     turns: u32,
-    /// Milliseconds of a turn at saturation; at a given rate it is four times as long
+    /// Milliseconds of a turn at saturation; a turn at a given rate takes four times as long
     #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u64).range(1..=10_000))]
     slice: u64,
-    /// As `cargo bench` says
+    /// Passed by `cargo bench`
     #[arg(long, hide = true)]
     bench: bool,
 }
@@ -119,16 +119,16 @@ const SCRAPES: [Scrape; 3] = [
     Scrape {
         threads: 1_000,
         viewers: 0,
-        at_most: Some(10.0),
+        below: Some(10.0),
     },
     Scrape {
         threads: 64,
         viewers: 0,
-        at_most: None,
+        below: None,
     },
     Scrape {
         threads: 64,
         viewers: 100,
-        at_most: None,
+        below: None,
     },
 ];

@@ -1,5 +1,5 @@
-//! Where the time goes: the parts of a request, each in a loop by itself. All is in the caches
-//! there, which it is not between a server's system calls, so the parts come to less than the whole.
+//! The cost of each part of a request, measured in a loop. In a loop all code and data is in the caches, unlike between
+//! a server's system calls, so the parts sum to less than the whole.
 
 use std::hint::black_box;
 use std::io::{self, Write};
@@ -21,7 +21,7 @@ use crate::server;
 
 pub(crate) const TITLE: &str = "the parts of a request";
 
-/// Times that a part is done in one turn: so few that most turns are not interrupted.
+/// Repetitions of a part in one turn: few enough that most turns are not interrupted.
 const TIMES: u32 = 200;
 /// Turns of a part for each turn of a server.
 const TURNS: usize = 20;
@@ -35,7 +35,7 @@ pub(crate) fn measure(turns: usize, out: &mut dyn Write) -> anyhow::Result<()> {
 
     writeln!(out, "## {TITLE}\n\n| in a loop | ns |\n|---|--:|")?;
     for (name, app) in apps(&registry, &metrics) {
-        call(&app).context("the app has to answer at once")?;
+        call(&app).context("the app did not respond at once")?;
         row(name, turns, out, || drop(call(&app)))?;
     }
     let at = Timestamp::from_nanos;
@@ -55,9 +55,12 @@ pub(crate) fn measure(turns: usize, out: &mut dyn Write) -> anyhow::Result<()> {
         thread_states::park();
         thread_states::unpark();
     })?;
-    row("a request comes and goes in flight", turns, out, || {
-        drop(in_flight.enter())
-    })?;
+    row(
+        "a request enters and leaves the count in flight",
+        turns,
+        out,
+        || drop(in_flight.enter()),
+    )?;
     row("a route's index", turns, out, || {
         black_box(registry.routes().index("/dummy"));
     })?;
@@ -65,7 +68,7 @@ pub(crate) fn measure(turns: usize, out: &mut dyn Write) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// From less to more.
+/// From the smallest to the whole stack.
 fn apps(registry: &Registry, metrics: &Metrics) -> [(&'static str, Router); 5] {
     let settings = ServerConfig::default();
     let stack = |requests| serve::stack(Flavor::Async, requests, registry, &settings);
@@ -81,7 +84,7 @@ fn apps(registry: &Registry, metrics: &Metrics) -> [(&'static str, Router); 5] {
             app.with_state(()),
         ),
         (
-            "and request IDs, a bound on requests in flight",
+            "and request IDs, a limit of requests in flight",
             stack(None),
         ),
         (
@@ -92,7 +95,7 @@ fn apps(registry: &Registry, metrics: &Metrics) -> [(&'static str, Router); 5] {
     ]
 }
 
-/// One request through an app that answers at once.
+/// Sends one request through an app that responds at once.
 fn call(app: &Router) -> Option<http::Response<Body>> {
     let mut request = Request::new(Body::empty());
     *request.uri_mut() = http::Uri::from_static("/dummy");

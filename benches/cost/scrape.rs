@@ -1,4 +1,4 @@
-//! What a scrape costs: of many threads, and beside many viewers.
+//! The cost of a scrape: of many threads, and beside many viewers of the live page.
 
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -14,20 +14,20 @@ use threadlab::{app, live};
 use crate::comparison::quartiles;
 use crate::cpu::Cpus;
 
-/// Enough for a thread that only waits.
+/// Bytes of stack, enough for a thread that only waits.
 const STACK: usize = 64 * 1024;
-/// Between two scrapes, as viewers' events come at any time.
+/// Time between two scrapes. No divisor of the interval of the viewers' events, so that scrapes meet all phases of it.
 const PAUSE: Duration = Duration::from_millis(37);
 
-/// How much there is to scrape.
+/// One case.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Scrape {
-    /// Server threads, of which half are parked and half block.
+    /// Number of server threads, half of them parked and half blocked.
     pub(crate) threads: usize,
-    /// Viewers of the live page.
+    /// Number of viewers of the live page.
     pub(crate) viewers: usize,
-    /// Milliseconds below which the median has to be; `None` where nothing is demanded.
-    pub(crate) at_most: Option<f64>,
+    /// Upper bound of the median in milliseconds; `None` if there is no bound.
+    pub(crate) below: Option<f64>,
 }
 
 impl Scrape {
@@ -53,29 +53,29 @@ impl Scrape {
             .map(|_| view(address))
             .collect::<io::Result<Vec<_>>>()?;
         let mut took = Vec::new();
-        // The first one is for warming up.
+        // The first one is a warm-up.
         for _ in 0..=times {
-            viewers.iter().for_each(take_events);
+            viewers.iter().for_each(receive_events);
             thread::sleep(PAUSE);
             took.push(self.scrape(address)?.as_secs_f64() * 1e3);
         }
         let [_, median, _] = quartiles(took.iter().skip(1).copied());
         let worst = took.into_iter().skip(1).fold(0.0, f64::max);
-        let (bound, verdict) = match self.at_most {
+        let (bound, verdict) = match self.below {
             Some(bound) if median < bound => (format!("{bound}"), "met"),
             Some(bound) => (format!("{bound}"), "missed"),
             None => Default::default(),
         };
         writeln!(
             out,
-            "## {}\n\n| ms (median) | worst of {times} | to be below | |\n|--:|--:|--:|---|\n\
+            "## {}\n\n| ms (median) | longest of {times} | upper bound | |\n|--:|--:|--:|---|\n\
              | {median:.2} | {worst:.2} | {bound} | {verdict} |\n",
             self.title()
         )?;
         Ok(())
     }
 
-    /// Starts the threads, which end when what is returned is dropped, and their exporter.
+    /// Starts the threads and their exporter. The threads end when the returned sender is dropped.
     fn start(&self) -> anyhow::Result<(SocketAddr, mpsc::Sender<()>)> {
         let routes = app::ROUTES.iter().map(|route| (*route).to_owned());
         let registry = Registry::new("bench", routes);
@@ -90,7 +90,7 @@ impl Scrape {
                 let _parked = (index % 2 == 0).then(parked);
                 let _hold = (index % 2 == 1).then(|| hold(0));
                 all_wait.wait();
-                // Nothing is ever sent: it waits for the lock, or for the end.
+                // Nothing is ever sent: one thread waits for the sender's end, all others for the lock.
                 drop(ended.lock().map(|ended| ended.recv()));
             };
             thread::Builder::new().stack_size(STACK).spawn(wait)?;
@@ -108,12 +108,12 @@ impl Scrape {
 
     fn scrape(&self, address: SocketAddr) -> anyhow::Result<Duration> {
         let begun = Instant::now();
-        let text = get(address, "/metrics").context("a scrape failed")?;
+        let text = get(address, "/metrics").context("could not scrape")?;
         let took = begun.elapsed();
         let walls = text.matches("\nthread_wall_seconds_total{").count();
         ensure!(
             walls == self.threads,
-            "{walls} threads were scraped, not {}",
+            "the scrape had {walls} threads, not {}",
             self.threads
         );
         Ok(took)
@@ -131,7 +131,7 @@ fn get(address: SocketAddr, path: &str) -> io::Result<String> {
     Ok(text)
 }
 
-/// A viewer of the live page.
+/// Connects a viewer of the live page.
 fn view(address: SocketAddr) -> io::Result<TcpStream> {
     let mut stream = TcpStream::connect(address)?;
     write!(stream, "GET /threads/stream HTTP/1.1\r\nhost: lab\r\n\r\n")?;
@@ -139,8 +139,8 @@ fn view(address: SocketAddr) -> io::Result<TcpStream> {
     Ok(stream)
 }
 
-/// Takes what came, so that more can come.
-fn take_events(mut viewer: &TcpStream) {
+/// Receives the pending events, so that the exporter can send more.
+fn receive_events(mut viewer: &TcpStream) {
     let mut buffer = [0; 16 * 1024];
     while matches!(viewer.read(&mut buffer), Ok(1..)) {}
 }

@@ -1,5 +1,5 @@
-//! What is measured: the gateways with more and less accounting, and others beside them. Each
-//! serves `GET /dummy` with one thread.
+//! The servers under test: the gateways with more or less accounting, and other servers. Each serves `GET /dummy` with
+//! one thread.
 
 use std::convert::Infallible;
 use std::io::{self, Read, Write};
@@ -29,7 +29,7 @@ use crate::cpu::{Cpus, Thread};
 
 const MESSAGE: &str = "nothing to wait for";
 
-/// A server at work, as long as the process lives.
+/// A running server. It runs until the process ends.
 #[derive(Debug)]
 pub(crate) struct Server {
     pub(crate) name: &'static str,
@@ -37,17 +37,17 @@ pub(crate) struct Server {
     pub(crate) thread: Thread,
 }
 
-/// How much is accounted.
+/// The amount of accounting.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Accounting {
     Off,
-    /// The thread's states.
+    /// The thread states.
     States,
-    /// And the requests: durations, routes, `Server-Timing`, the journal.
+    /// The thread states and the requests: durations, routes, `Server-Timing`, the request log.
     Requests,
 }
 
-/// The lab's own server, just as it is run, with that much accounting.
+/// The lab's own server, as `threadlab serve` runs it, with this amount of accounting.
 pub(crate) fn gateway(
     flavor: Flavor,
     accounting: Accounting,
@@ -78,7 +78,7 @@ pub(crate) fn gateway(
     })
 }
 
-/// The lab's app, without what `serve` puts around it, under axum's own server.
+/// The lab's app, without the layers that `serve` adds, under axum's own server.
 pub(crate) fn axum_with_the_app(cpus: &Cpus) -> anyhow::Result<Server> {
     axum_serve(
         "axum::serve, the same app",
@@ -87,18 +87,18 @@ pub(crate) fn axum_with_the_app(cpus: &Cpus) -> anyhow::Result<Server> {
     )
 }
 
-/// An app of one route under axum's own server.
+/// An app with one route, under axum's own server.
 pub(crate) fn axum_with_one_route(cpus: &Cpus) -> anyhow::Result<Server> {
     axum_serve("axum::serve, an app of one route", one_route(), cpus)
 }
 
-/// No parameters, no limits, no shape of errors.
+/// An app with one route: no parameters, no limits, no error format.
 pub(crate) fn one_route() -> Router {
-    Router::new().route("/dummy", get(async || Json(Answer { message: MESSAGE })))
+    Router::new().route("/dummy", get(async || Json(Message { message: MESSAGE })))
 }
 
 #[derive(Debug, Serialize)]
-struct Answer {
+struct Message {
     message: &'static str,
 }
 
@@ -109,10 +109,10 @@ fn axum_serve(name: &'static str, app: Router, cpus: &Cpus) -> anyhow::Result<Se
     })
 }
 
-/// hyper's HTTP/1 engine with a function for an app.
+/// hyper's HTTP/1 server, with a function as the app.
 pub(crate) fn hyper(cpus: &Cpus) -> anyhow::Result<Server> {
     on_an_event_loop("hyper, a function", cpus, |listener| async move {
-        let answer = async |_| -> Result<_, Infallible> {
+        let respond = async |_| -> Result<_, Infallible> {
             let body = format!(r#"{{"message":"{MESSAGE}"}}"#);
             let mut response = Response::new(Full::<Bytes>::from(body));
             let json = HeaderValue::from_static("application/json");
@@ -121,13 +121,13 @@ pub(crate) fn hyper(cpus: &Cpus) -> anyhow::Result<Server> {
         };
         while let Ok((stream, _)) = listener.accept().await {
             let connection =
-                http1::Builder::new().serve_connection(TokioIo::new(stream), service_fn(answer));
+                http1::Builder::new().serve_connection(TokioIo::new(stream), service_fn(respond));
             tokio::spawn(connection);
         }
     })
 }
 
-/// Serves on a `current_thread` runtime on a thread of that name.
+/// Serves on a current-thread runtime, on a thread of its own.
 fn on_an_event_loop<F: Future<Output = ()>>(
     name: &'static str,
     cpus: &Cpus,
@@ -145,28 +145,27 @@ fn on_an_event_loop<F: Future<Output = ()>>(
     })
 }
 
-/// As little as a server can do: it accepts, reads, writes and closes, and does not look at what
-/// it reads.
+/// The least that a server can do: accept, read, write and close, without a look at the request.
 pub(crate) fn blocking_loop(cpus: &Cpus) -> anyhow::Result<Server> {
     on_a_thread("a loop of accept, read, write, close", cpus, |listener| {
         loop {
             let (stream, _) = listener.accept()?;
-            // A client that breaks off ends its own connection only.
-            let _ = exchange(stream);
+            // A broken connection ends that connection only.
+            let _ = respond(stream);
         }
     })
 }
 
-fn exchange(mut stream: TcpStream) -> io::Result<()> {
+fn respond(mut stream: TcpStream) -> io::Result<()> {
     let mut head = [0; 2048];
     let _ = stream.read(&mut head)?;
     let body = format!(r#"{{"message":"{MESSAGE}"}}"#);
     let length = body.len();
-    let answer = format!(
+    let response = format!(
         "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {length}\r\n\
          connection: close\r\n\r\n{body}"
     );
-    stream.write_all(answer.as_bytes())
+    stream.write_all(response.as_bytes())
 }
 
 fn on_a_thread(
@@ -189,7 +188,7 @@ fn on_a_thread(
     })
 }
 
-/// By which a thread can be found; at most 13 of the 15 bytes that the kernel keeps.
+/// A thread name to find the thread by, of at most 13 bytes: the kernel keeps 15, and a gateway appends `-0`.
 fn unique_name() -> String {
     static NEXT: AtomicUsize = AtomicUsize::new(0);
     format!("server-{}", NEXT.fetch_add(1, Ordering::Relaxed))
