@@ -1,4 +1,4 @@
-//! The dashboards, held to what makes a panel readable and to what Grafana is given.
+//! Rules for the dashboards: readable panels, and only data sources that Grafana is provisioned with.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -16,7 +16,7 @@ use common::{
 };
 
 #[test]
-fn dashboards_load_without_a_hand() {
+fn dashboards_load_without_manual_steps() {
     let mut faults = Faults::default();
     for Dashboard { file, json } in dashboards() {
         let mut must = |fine, fault: &str| faults.unless(fine, &file, fault);
@@ -26,26 +26,29 @@ fn dashboards_load_without_a_hand() {
             json["schemaVersion"].as_u64() >= Some(41),
             "schemaVersion below 41",
         );
-        must(json.get("id").is_none(), "the id of some database");
+        must(
+            json.get("id").is_none(),
+            "an id, which belongs to one Grafana's database",
+        );
         must(
             json.get("__inputs").is_none(),
-            "__inputs, which only the import dialog fills",
+            "__inputs, which only the import dialog replaces",
         );
         must(json["graphTooltip"] == 1, "no shared crosshair");
         must(
             json["time"]["from"] == "now-5m",
-            "does not show the last 5 minutes",
+            "the time range is not the last 5 minutes",
         );
         must(
             ["1s", "2s", "5s"].contains(&text(&json["refresh"])),
-            "refresh is not 1 s to 5 s",
+            "the refresh interval is not 1 s, 2 s or 5 s",
         );
     }
     faults.none();
 }
 
 #[test]
-fn panels_explain_themselves() {
+fn panels_have_titles_units_and_descriptions() {
     let mut faults = Faults::default();
     for Dashboard { file, json } in dashboards() {
         for panel in panels(&json) {
@@ -56,26 +59,26 @@ fn panels_explain_themselves() {
             }
             must(text(&panel["description"]).len() > 10, "no description");
             if panel["type"] != "text" {
-                explains_its_data(panel, must);
+                check_data_texts(panel, must);
             }
         }
     }
     faults.none();
 }
 
-fn explains_its_data(panel: &Value, mut must: impl FnMut(bool, &str)) {
+fn check_data_texts(panel: &Value, mut must: impl FnMut(bool, &str)) {
     let field = &panel["fieldConfig"]["defaults"];
     must(!text(&panel["title"]).is_empty(), "no title");
     must(!text(&field["unit"]).is_empty(), "no unit");
     must(
         !text(&field["noValue"]).is_empty(),
-        "does not say what its being empty means",
+        "no text for an empty result",
     );
     must(list(&panel["targets"]).count() > 0, "no query");
     for target in list(&panel["targets"]) {
         must(
             !text(&target["legendFormat"]).is_empty(),
-            "series without a name",
+            "a series without a name",
         );
     }
 }
@@ -110,7 +113,7 @@ fn data_sources_are_provisioned() {
     faults.none();
 }
 
-/// The uids of the data sources that Grafana is given.
+/// The UIDs of the provisioned data sources.
 fn provisioned_data_sources() -> BTreeSet<String> {
     #[derive(Deserialize)]
     struct File {
@@ -125,7 +128,7 @@ fn provisioned_data_sources() -> BTreeSet<String> {
     sources.map(|source| source.uid).collect()
 }
 
-/// What `${variable}` stands for at first, of the variables that choose a data source.
+/// The initial values of the variables that select a data source, by `${variable}`.
 fn chosen_data_sources(dashboard: &Value) -> BTreeMap<String, &str> {
     list(&dashboard["templating"]["list"])
         .filter(|variable| variable["type"] == "datasource")
@@ -148,17 +151,17 @@ fn collect_data_sources<'a>(json: &'a Value, found: &mut Vec<&'a str>) {
 }
 
 #[test]
-fn the_dashboard_for_services_needs_nothing_of_this_lab() {
+fn the_service_dashboard_does_not_depend_on_the_lab() {
     let all = dashboards().into_iter();
     let mut service = all.filter(|dashboard| dashboard.file == "service.json");
     let text = service.next().unwrap().json.to_string();
     for ours in ["sync", "threadlab", "nginx", "job=", "irate4s"] {
-        assert!(!text.contains(ours), "service.json speaks of {ours}");
+        assert!(!text.contains(ours), "service.json contains {ours}");
     }
 }
 
 #[test]
-fn panels_have_their_own_place_and_id() {
+fn panels_have_unique_ids_and_do_not_overlap() {
     let mut faults = Faults::default();
     for Dashboard { file, json } in dashboards() {
         let panels = panels(&json);
@@ -168,16 +171,16 @@ fn panels_have_their_own_place_and_id() {
             let id = panel["id"].as_u64();
             must(
                 id.is_some_and(|id| ids.insert(id)),
-                "the id is missing or used twice",
+                "the id is missing or not unique",
             );
             let [x, _, w, h] = grid(panel);
-            must(w > 0 && h > 0 && x + w <= 24, "leaves the 24 columns");
+            must(w > 0 && h > 0 && x + w <= 24, "not within the 24 columns");
             let later = panels.iter().skip(i + 1);
             must(
                 !later
                     .into_iter()
                     .any(|other| overlap(grid(panel), grid(other))),
-                "overlaps a later one",
+                "overlaps a later panel",
             );
         }
     }
@@ -192,7 +195,7 @@ fn overlap([ax, ay, aw, ah]: [u64; 4], [bx, by, bw, bh]: [u64; 4]) -> bool {
     ax < bx + bw && bx < ax + aw && ay < by + bh && by < ay + ah
 }
 
-/// The states' colours, the same wherever a state is drawn.
+/// The colour of each state, in all panels.
 const COLOURS: [(State, &str); 5] = [
     (State::Running, "#73BF69"),
     (State::Runnable, "#FADE2A"),
@@ -202,7 +205,7 @@ const COLOURS: [(State, &str); 5] = [
 ];
 
 #[test]
-fn a_state_has_one_colour_everywhere() {
+fn a_state_has_the_same_colour_in_all_panels() {
     let mut faults = Faults::default();
     let mut drawn = 0;
     for Dashboard { file, json } in dashboards() {
@@ -218,12 +221,12 @@ fn a_state_has_one_colour_everywhere() {
                 faults.unless(
                     fine,
                     place(&file, panel),
-                    format!("{name} is not drawn in {colour}"),
+                    format!("{name} does not have the colour {colour}"),
                 );
             }
         }
     }
-    assert!(drawn > 0, "no panel draws states");
+    assert!(drawn > 0, "no panel shows states");
     faults.none();
 }
 
@@ -241,7 +244,7 @@ fn colours(panel: &Value) -> BTreeMap<&str, &str> {
     series.chain(values).collect()
 }
 
-/// The states for which a panel has a series: all five of a thread, or the three of a route.
+/// The states for which a panel has a series: five of a thread, or three of a route.
 fn states_drawn(panel: &Value) -> Vec<State> {
     let by_state = |target: &&Value| text(&target["legendFormat"]).contains("{{state}}");
     match list(&panel["targets"]).find(by_state) {

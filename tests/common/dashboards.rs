@@ -1,4 +1,4 @@
-//! The dashboards and rules as they are on disk, and every PromQL expression in them.
+//! The dashboards and rules, and every PromQL expression in them.
 
 // Each test binary uses a part of this.
 #![allow(dead_code)]
@@ -13,49 +13,49 @@ use serde_json::Value;
 
 /// A dashboard file.
 pub(crate) struct Dashboard {
-    /// Its file name.
+    /// The file name.
     pub(crate) file: String,
-    /// Its content.
+    /// The content.
     pub(crate) json: Value,
 }
 
-/// A recording or alert rule of Prometheus.
+/// A recording or alerting rule of Prometheus.
 #[derive(Debug, Deserialize)]
 pub(crate) struct Rule {
-    /// The name under which the result is recorded; none in an alert.
+    /// Name under which the result is recorded; `None` in an alert.
     pub(crate) record: Option<String>,
-    /// The name of the alert; none in a recording rule.
+    /// Name of the alert; `None` in a recording rule.
     pub(crate) alert: Option<String>,
     /// The PromQL expression.
     pub(crate) expr: String,
     /// Labels that an alert adds.
     #[serde(default)]
     pub(crate) labels: std::collections::BTreeMap<String, String>,
-    /// What an alert says.
+    /// Annotations of an alert.
     #[serde(default)]
     pub(crate) annotations: std::collections::BTreeMap<String, String>,
 }
 
 impl Rule {
-    /// Its name, whichever kind it is.
+    /// Returns the name of the record or the alert.
     pub(crate) fn name(&self) -> &str {
         self.record
             .as_ref()
             .or(self.alert.as_ref())
-            .map_or("a rule without a name", String::as_str)
+            .map_or("unnamed rule", String::as_str)
     }
 }
 
-/// A PromQL expression with Grafana's variables replaced, ready for Prometheus.
+/// A PromQL expression, with Grafana's variables replaced.
 #[derive(Debug)]
 pub(crate) struct Expression {
-    /// The file that it is in.
+    /// The file that contains it.
     pub(crate) source: String,
-    /// The panel, variable, annotation or rule that it belongs to.
+    /// The panel, variable, annotation or rule that contains it.
     pub(crate) place: String,
     /// The expression.
     pub(crate) expr: String,
-    /// Grafana's template for a series' name: `{{label}}` stands for a label's value.
+    /// Grafana's template for the name of a series, in which `{{label}}` is replaced by a label's value.
     pub(crate) legend: String,
 }
 
@@ -84,13 +84,12 @@ pub(crate) fn dashboards() -> Vec<Dashboard> {
         .collect()
 }
 
-/// The lab's rules and the files that they are in; recording rules come before the alerts that use
-/// them.
+/// The lab's rules with their files: recording rules first, then the alerts that use them.
 pub(crate) fn rules() -> Vec<(String, Rule)> {
     rules_in("prometheus/rules")
 }
 
-/// As [`rules`], of the rules that others take along.
+/// The rules that other services can copy, as [`rules`].
 pub(crate) fn service_rules() -> Vec<(String, Rule)> {
     rules_in("prometheus/service")
 }
@@ -119,29 +118,29 @@ fn rules_in(folder: &str) -> Vec<(String, Rule)> {
     all
 }
 
-/// Reads YAML, or panics with the file's name.
+/// Parses YAML. Panics with the file's name if it is not valid.
 pub(crate) fn yaml<T: serde::de::DeserializeOwned>(file: &str, text: &str) -> T {
     serde_saphyr::from_str(text).unwrap_or_else(|e| panic!("{file}: {e}"))
 }
 
-/// The panels of a dashboard, also those inside collapsed rows, and the rows themselves.
+/// The panels of a dashboard, including the rows and those inside collapsed rows.
 pub(crate) fn panels(dashboard: &Value) -> Vec<&Value> {
     list(&dashboard["panels"])
         .flat_map(|panel| std::iter::once(panel).chain(list(&panel["panels"])))
         .collect()
 }
 
-/// The elements of an array, and none of anything else.
+/// The elements of an array; none of any other value.
 pub(crate) fn list(value: &Value) -> impl Iterator<Item = &Value> {
     value.as_array().into_iter().flatten()
 }
 
-/// A string's content, and an empty one of anything else.
+/// The content of a string; empty for any other value.
 pub(crate) fn text(value: &Value) -> &str {
     value.as_str().unwrap_or_default()
 }
 
-/// The files with this extension in a folder of the project, with their content, by name.
+/// The files with this extension in a folder of the project, sorted by name, with their content.
 pub(crate) fn files(folder: impl AsRef<Path>, extension: &str) -> Vec<(String, String)> {
     let folder = root().join(folder);
     let entries = fs::read_dir(&folder).unwrap_or_else(|e| panic!("{}: {e}", folder.display()));
@@ -161,7 +160,7 @@ pub(crate) fn files(folder: impl AsRef<Path>, extension: &str) -> Vec<(String, S
     paths.into_iter().map(read).collect()
 }
 
-/// The project's folder.
+/// The project's root folder.
 pub(crate) fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
@@ -186,10 +185,10 @@ fn query(source: &str, panel: &Value, target: &Value) -> Expression {
     }
 }
 
-/// The series of a variable that is filled by `label_values(series, label)`.
+/// The series in a variable's definition `label_values(series, label)`; `None` for other variables.
 fn variable(source: &str, variable: &Value) -> Option<Expression> {
-    let asked = text(&variable["query"]["query"]);
-    let (series, label) = asked
+    let definition = text(&variable["query"]["query"]);
+    let (series, label) = definition
         .strip_prefix("label_values(")?
         .strip_suffix(')')?
         .rsplit_once(',')?;
@@ -214,8 +213,8 @@ fn annotation(source: &str, annotation: &Value) -> Expression {
     }
 }
 
-/// Replaces Grafana's variables by what they are with all servers, threads and routes chosen, a scrape
-/// interval of 1 s and the last 5 minutes shown. A query may ask for steps of at least `min_step`.
+/// Replaces Grafana's variables by their values if all servers, threads and routes are selected, the scrape interval is
+/// 1 s and the last 5 minutes are shown. `min_step` is the query's minimum step.
 fn substitute(expr: &str, min_step: &str) -> String {
     let step: u32 = min_step.trim_end_matches('s').parse().unwrap_or(1);
     expr.replace("$__range", "5m")

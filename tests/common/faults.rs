@@ -1,8 +1,8 @@
-//! Faults, collected so that one run tells all of them.
+//! A list of defects, so that one run reports all of them.
 
 use std::fmt::Display;
 
-/// What was found wrong, and where.
+/// The defects found, each with its place.
 #[derive(Default)]
 pub(crate) struct Faults(Vec<String>);
 
@@ -12,14 +12,14 @@ impl Faults {
         self.0.push(format!("{place}: {fault}"));
     }
 
-    /// Adds a fault unless all is fine.
+    /// Adds a fault if `fine` is false.
     pub(crate) fn unless(&mut self, fine: bool, place: impl Display, fault: impl Display) {
         if !fine {
             self.add(place, fault);
         }
     }
 
-    /// Fails the test if there are any.
+    /// Panics if there are any faults.
     #[track_caller]
     pub(crate) fn none(self) {
         let faults = self.0.join("\n  ");

@@ -1,7 +1,7 @@
-//! Which labels the result of a PromQL expression has, given those of the series it reads.
+//! The labels of a PromQL expression's result, from those of the series that it reads.
 //!
-//! This finds what parsing alone does not: a series or label that does not exist, a label that an
-//! aggregation has dropped, two sides that can never match.
+//! This finds errors that a parser does not: a series or label that does not exist, a label that an aggregation has
+//! dropped, two sides of an operator that can never match.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -15,13 +15,13 @@ use promql_parser::{
     },
 };
 
-/// Names of labels.
+/// Label names.
 pub(crate) type Labels = BTreeSet<String>;
 
-/// The labels of a series and, of those whose values are few and known, the values.
+/// For each series its labels, and for each label its possible values, if they are known.
 pub(crate) type Series = BTreeMap<String, BTreeMap<String, Option<Vec<String>>>>;
 
-/// The labels of what `expr` yields, or what is wrong with it.
+/// Returns the labels of the result of `expr`, or a description of an error in it.
 pub(crate) fn labels(expr: &Expr, series: &Series) -> Result<Labels, String> {
     match expr {
         Expr::VectorSelector(selector) => selected(selector, series),
@@ -33,7 +33,7 @@ pub(crate) fn labels(expr: &Expr, series: &Series) -> Result<Labels, String> {
         Expr::Aggregate(aggregate) => aggregated(aggregate, series),
         Expr::Binary(binary) => combined(binary, series),
         Expr::Call(call) => called(call, series),
-        Expr::Extension(_) => Err("an extension of PromQL".to_owned()),
+        Expr::Extension(_) => Err("an unknown extension of PromQL".to_owned()),
     }
 }
 
@@ -44,7 +44,7 @@ fn selected(selector: &VectorSelector, series: &Series) -> Result<Labels, String
         .ok_or("a selector without a metric name")?;
     let known = series
         .get(name)
-        .ok_or_else(|| format!("{name} is exported by nothing and recorded by no rule"))?;
+        .ok_or_else(|| format!("{name} is neither exported nor recorded"))?;
     for Matcher {
         name: label, value, ..
     } in &selector.matchers.matchers
@@ -52,7 +52,7 @@ fn selected(selector: &VectorSelector, series: &Series) -> Result<Labels, String
         let values = known
             .get(label)
             .ok_or_else(|| format!("{name} has no label {label}"))?;
-        // Regular expressions here are lists of values, or match all of them.
+        // The regular expressions in our queries are lists of values, or match all values.
         let exists = |v: &str| {
             v == ".*"
                 || values
@@ -108,7 +108,7 @@ fn combined(binary: &BinaryExpr, series: &Series) -> Result<Labels, String> {
     }
 }
 
-/// The labels by which the two sides are matched.
+/// Returns the labels by which the two sides are matched.
 fn matched(binary: &BinaryExpr, left: &Labels, right: &Labels) -> Result<Labels, String> {
     match binary
         .modifier
@@ -126,12 +126,12 @@ fn matched(binary: &BinaryExpr, left: &Labels, right: &Labels) -> Result<Labels,
                 .map(|ignoring| names(ignoring.labels()))
                 .unwrap_or_default();
             let (left, right) = (left - &ignored, right - &ignored);
-            // `or` takes what matches nothing, too.
+            // `or` also keeps series that match nothing.
             if left == right || binary.op.id() == T_LOR {
                 Ok(left)
             } else {
                 Err(format!(
-                    "sides that never match: {left:?} and {right:?} in {binary}"
+                    "two sides that never match: {left:?} and {right:?} in {binary}"
                 ))
             }
         }
@@ -161,7 +161,7 @@ fn called(call: &Call, series: &Series) -> Result<Labels, String> {
     Ok(of_vectors)
 }
 
-/// The labels that a selector asks to equal a value, which is what `absent` answers with.
+/// Returns the labels with an equality matcher in a selector, which are the labels of the result of `absent`.
 fn equal(selector: &Expr) -> Labels {
     let Expr::VectorSelector(selector) = selector else {
         return Labels::new();
