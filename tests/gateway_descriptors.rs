@@ -1,4 +1,5 @@
-//! A process without file descriptors to spare: a test of its own, since it takes them from everybody.
+//! Gateways without free file descriptors. A test binary of its own, because the limit applies to the
+//! whole process.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -16,7 +17,7 @@ use thread_states::Registry;
 use threadlab::gateway::{Config, Running, asynchronous, synchronous};
 
 #[test]
-fn running_out_of_descriptors_is_survived() {
+fn gateways_survive_a_lack_of_file_descriptors() {
     let app = Router::new().route("/", get(async || "hello"));
     let config = Config::new(([127, 0, 0, 1], 0).into());
     let registry = || Registry::new("test", []);
@@ -27,7 +28,7 @@ fn running_out_of_descriptors_is_survived() {
 }
 
 fn survives(server: &Running) {
-    // A thread that is blocked in `accept` has its descriptor already. This client takes it.
+    // A thread that is blocked in `accept` has reserved its descriptor already; this client uses it.
     let first = TcpStream::connect(server.local_addr()).unwrap();
     let second = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
     thread::sleep(Duration::from_millis(100));
@@ -40,7 +41,7 @@ fn survives(server: &Running) {
     second.connect(&server.local_addr().into()).unwrap();
     drop(first);
 
-    // The second waits, and the server does not turn in circles over it.
+    // The second client waits, and the server does not use the CPU meanwhile.
     let (start, cpu) = (Instant::now(), cpu_time());
     thread::sleep(Duration::from_millis(500));
     let share = (cpu_time() - cpu).div_duration_f64(start.elapsed());
@@ -60,12 +61,12 @@ fn ask(mut client: TcpStream) -> String {
     client
         .write_all(b"GET / HTTP/1.1\r\nhost: test\r\nconnection: close\r\n\r\n")
         .unwrap();
-    let mut answer = String::new();
-    client.read_to_string(&mut answer).unwrap();
-    answer.split_once("\r\n\r\n").unwrap().1.to_owned()
+    let mut response = String::new();
+    client.read_to_string(&mut response).unwrap();
+    response.split_once("\r\n\r\n").unwrap().1.to_owned()
 }
 
-/// The CPU time of this process.
+/// Returns the CPU time of this process.
 fn cpu_time() -> Duration {
     Duration::try_from(clock_gettime(ClockId::ProcessCPUTime)).unwrap()
 }

@@ -9,36 +9,36 @@ use std::time::Duration;
 use serde_json::json;
 use socket2::{Domain, Socket, Type};
 
-use crate::PATIENCE;
+use crate::TIMEOUT;
 use crate::message::Message;
 
 /// A connection from the front.
 pub struct Connection {
-    /// Which one it is, counted from 1.
+    /// Number of the connection, from 1.
     pub number: usize,
     pub stream: BufReader<TcpStream>,
 }
 
 impl Connection {
-    /// The next request; `None` when the front has closed the connection.
+    /// Reads the next request; `None` when the front has closed the connection.
     pub fn request(&mut self) -> Option<Message> {
         Message::request(&mut self.stream).ok().flatten()
     }
 
-    /// Sends these bytes, if the front still takes them.
+    /// Sends these bytes, unless the front has closed the connection.
     pub fn send(&mut self, bytes: impl AsRef<[u8]>) {
         drop(self.stream.get_mut().write_all(bytes.as_ref()));
     }
 
-    /// Sends a whole answer with this body.
-    pub fn answer(&mut self, body: &str) {
+    /// Sends a whole response with this body.
+    pub fn respond(&mut self, body: &str) {
         let length = body.len();
         self.send(format!(
             "HTTP/1.1 200 OK\r\nContent-Length: {length}\r\n\r\n{body}"
         ));
     }
 
-    /// Waits until the front has closed the connection, and says whether it did.
+    /// Waits for the front to close the connection, and returns whether it did without sending more.
     pub fn is_closed(&mut self) -> bool {
         match self.stream.read(&mut [0; 1]) {
             Ok(length) => length == 0,
@@ -47,10 +47,10 @@ impl Connection {
     }
 }
 
-/// A server that does what its script says with each connection, one thread each.
+/// Server that runs a script for each connection, each on its own thread.
 pub struct Backend {
     pub address: SocketAddr,
-    /// What keeps the port of a server without a script as it is.
+    /// Sockets that keep the port of a server without a script.
     _sockets: Vec<Socket>,
 }
 
@@ -63,7 +63,7 @@ impl Backend {
         thread::spawn(move || {
             for (index, stream) in listener.incoming().enumerate() {
                 let stream = stream.unwrap();
-                stream.set_read_timeout(Some(PATIENCE)).unwrap();
+                stream.set_read_timeout(Some(TIMEOUT)).unwrap();
                 stream.set_nodelay(true).unwrap();
                 let connection = Connection {
                     number: index + 1,
@@ -79,31 +79,31 @@ impl Backend {
         }
     }
 
-    /// Tells each request back as JSON, on connections that it never closes by itself.
+    /// Returns each request as JSON, and never closes a connection first.
     pub fn echo() -> Self {
         Self::start(|mut connection| {
             while let Some(request) = connection.request() {
-                let told = json!({
+                let echo = json!({
                     "line": request.start,
                     "headers": request.headers,
                     "body": String::from_utf8_lossy(&request.body),
                     "connection": connection.number,
                 });
-                connection.answer(&told.to_string());
+                connection.respond(&echo.to_string());
             }
         })
     }
 
-    /// Answers each request with exactly these bytes and closes.
-    pub fn answering(answer: impl AsRef<[u8]> + Send + Sync + 'static) -> Self {
+    /// Responds to each request with exactly these bytes and closes.
+    pub fn responding(response: impl AsRef<[u8]> + Send + Sync + 'static) -> Self {
         Self::start(move |mut connection| {
             if connection.request().is_some() {
-                connection.send(&answer);
+                connection.send(&response);
             }
         })
     }
 
-    /// A server that has gone: its port refuses connections, and nobody else can take it.
+    /// A stopped server: its port refuses connections, and no other process can take it.
     pub fn dead() -> Self {
         let (socket, address) = bound();
         Self {
@@ -112,7 +112,7 @@ impl Backend {
         }
     }
 
-    /// A server whose queue of connections is full: it answers no attempt to connect.
+    /// A server with a full accept queue, to which `connect` does not return.
     pub fn full() -> Self {
         let (socket, address) = bound();
         socket.listen(0).unwrap();
@@ -132,7 +132,7 @@ impl Backend {
     }
 }
 
-/// A socket with a port of its own.
+/// Returns a bound socket that does not listen.
 fn bound() -> (Socket, SocketAddr) {
     let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
     let any = SocketAddr::from(([127, 0, 0, 1], 0));

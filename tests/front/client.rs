@@ -1,9 +1,9 @@
-//! A client that sends exactly what it is told to.
+//! Client that sends exact bytes.
 
 use std::io::{self, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 
-use crate::PATIENCE;
+use crate::TIMEOUT;
 use crate::message::Message;
 
 /// A client's connection to the front.
@@ -15,8 +15,8 @@ impl Client {
     /// Connects.
     pub fn connect(address: SocketAddr) -> Self {
         let stream = TcpStream::connect(address).unwrap();
-        stream.set_read_timeout(Some(PATIENCE)).unwrap();
-        stream.set_write_timeout(Some(PATIENCE)).unwrap();
+        stream.set_read_timeout(Some(TIMEOUT)).unwrap();
+        stream.set_write_timeout(Some(TIMEOUT)).unwrap();
         stream.set_nodelay(true).unwrap();
         Self {
             stream: BufReader::new(stream),
@@ -28,17 +28,19 @@ impl Client {
         self.stream.get_mut().write_all(bytes.as_ref()).unwrap();
     }
 
-    /// The next answer.
-    pub fn answer(&mut self) -> Message {
-        Message::answer(&mut self.stream).unwrap()
+    /// Reads the next response.
+    pub fn response(&mut self) -> Message {
+        Message::response(&mut self.stream).unwrap()
     }
 
-    /// The head of the next answer.
+    /// Reads the head of the next response.
     pub fn head(&mut self) -> Message {
-        Message::head(&mut self.stream).unwrap().expect("an answer")
+        Message::head(&mut self.stream)
+            .unwrap()
+            .expect("a response")
     }
 
-    /// Waits for the front to close the connection, and says whether it sent nothing before.
+    /// Waits for the front to close the connection, and returns whether it did without sending more.
     pub fn is_closed_silently(&mut self) -> bool {
         match self.stream.read(&mut [0; 1]) {
             Ok(length) => length == 0,
@@ -47,15 +49,15 @@ impl Client {
     }
 }
 
-/// The answer to a request on a connection of its own. `head` is the request line without its
-/// version, and fields if any, each after a line break.
-pub fn ask(address: SocketAddr, head: &str) -> Message {
+/// Returns the response to a request on a new connection. `head` is the request line without its
+/// version, then fields, if any, each after a line break.
+pub fn response_to(address: SocketAddr, head: &str) -> Message {
     let mut client = Client::connect(address);
     client.send(request(head));
-    client.answer()
+    client.response()
 }
 
-/// The bytes of a request without a body.
+/// Returns the bytes of a request without a body.
 pub fn request(head: &str) -> String {
     let (line, fields) = head.split_once('\n').unwrap_or((head, ""));
     let mut text = format!("{line} HTTP/1.1\r\nHost: front.test\r\n");

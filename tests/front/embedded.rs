@@ -5,9 +5,9 @@ use std::net::SocketAddr;
 use threadlab::proxy::{self, Asset, Config, Running, Target, Timeouts, Upstream};
 
 use crate::lab::Behind;
-use crate::{PAGE, PATIENCE};
+use crate::{PAGE, TIMEOUT};
 
-/// The embedded front; ends when dropped.
+/// Running embedded front; ends when dropped.
 pub struct Embedded(Option<Running>);
 
 impl Embedded {
@@ -25,7 +25,7 @@ impl Drop for Embedded {
     fn drop(&mut self) {
         let ended = self.0.take().map(|running| {
             running.shutdown();
-            running.join(PATIENCE)
+            running.join(TIMEOUT)
         });
         assert!(
             std::thread::panicking() || ended == Some(true),
@@ -34,7 +34,7 @@ impl Drop for Embedded {
     }
 }
 
-/// The configuration for what stands behind.
+/// Returns the configuration for these servers.
 pub fn config(behind: &Behind) -> Config {
     let [server] = &behind.sync[..] else {
         panic!("the embedded front has one sync server");

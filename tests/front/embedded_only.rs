@@ -1,4 +1,4 @@
-//! How the embedded front starts and stops.
+//! Start and shutdown of the embedded front.
 
 use std::net::TcpListener;
 use std::sync::mpsc;
@@ -7,14 +7,14 @@ use std::time::{Duration, Instant};
 
 use threadlab::proxy;
 
-use crate::PATIENCE;
+use crate::TIMEOUT;
 use crate::backend::Backend;
 use crate::client::{Client, request};
 use crate::embedded;
 use crate::lab::Behind;
 use crate::message::chunk;
 
-/// A front before these servers, under the test's own control.
+/// Starts a front that the test shuts down itself.
 fn start(behind: &Behind) -> proxy::Running {
     let bound = proxy::bind("127.0.0.1:0".parse().unwrap()).unwrap();
     proxy::spawn(bound, embedded::config(behind)).unwrap()
@@ -31,31 +31,31 @@ fn a_taken_port_is_an_error_that_names_it() {
 }
 
 #[test]
-fn a_client_may_connect_before_the_start() {
+fn clients_can_connect_before_the_start() {
     let bound = proxy::bind("127.0.0.1:0".parse().unwrap()).unwrap();
     let mut client = Client::connect(bound.local_addr());
     client.send(request("GET /"));
     let behind = Behind::echo();
     let running = proxy::spawn(bound, embedded::config(&behind)).unwrap();
-    assert_eq!(client.answer().status(), 200);
+    assert_eq!(client.response().status(), 200);
     running.shutdown();
-    assert!(running.join(PATIENCE));
+    assert!(running.join(TIMEOUT));
 }
 
 #[test]
-fn idle_connections_end_at_once() {
+fn idle_connections_close_at_once() {
     let behind = Behind::echo();
     let running = start(&behind);
     let mut idle = Client::connect(running.local_addr());
     idle.send(request("GET /"));
-    idle.answer();
+    idle.response();
     let mut unused = Client::connect(running.local_addr());
-    // The front has accepted it once it has answered a later one.
-    crate::client::ask(running.local_addr(), "GET /");
+    // The front has accepted it when it has responded on a later one.
+    crate::client::response_to(running.local_addr(), "GET /");
     let start = Instant::now();
     running.shutdown();
     assert!(idle.is_closed_silently() && unused.is_closed_silently());
-    assert!(running.join(PATIENCE));
+    assert!(running.join(TIMEOUT));
     assert!(
         start.elapsed() < Duration::from_secs(4),
         "{:?}",
@@ -64,7 +64,7 @@ fn idle_connections_end_at_once() {
 }
 
 #[test]
-fn a_request_in_flight_is_finished() {
+fn a_request_in_flight_finishes() {
     let (came, arrived) = mpsc::channel();
     let (release, released) = mpsc::channel::<()>();
     let (came, released) = (std::sync::Mutex::new(came), std::sync::Mutex::new(released));
@@ -73,7 +73,7 @@ fn a_request_in_flight_is_finished() {
             connection.request();
             came.lock().unwrap().send(()).unwrap();
             released.lock().unwrap().recv().unwrap();
-            connection.answer("finished");
+            connection.respond("finished");
         })],
         ..Behind::echo()
     };
@@ -81,18 +81,18 @@ fn a_request_in_flight_is_finished() {
     let address = running.local_addr();
     let mut client = Client::connect(address);
     client.send(request("GET /sync/"));
-    arrived.recv_timeout(PATIENCE).unwrap();
+    arrived.recv_timeout(TIMEOUT).unwrap();
     running.shutdown();
     wait_until(|| std::net::TcpStream::connect(address).is_err());
     release.send(()).unwrap();
-    let answer = client.answer();
-    assert_eq!(answer.text(), "finished");
-    assert_eq!(answer.header("connection"), Some("close"));
-    assert!(running.join(PATIENCE));
+    let response = client.response();
+    assert_eq!(response.text(), "finished");
+    assert_eq!(response.header("connection"), Some("close"));
+    assert!(running.join(TIMEOUT));
 }
 
 #[test]
-fn a_stream_of_events_does_not_hold_up_the_end() {
+fn an_event_stream_does_not_delay_the_shutdown() {
     let behind = Behind {
         sync_threads: Backend::start(|mut connection| {
             connection.request();
@@ -107,13 +107,13 @@ fn a_stream_of_events_does_not_hold_up_the_end() {
     client.head();
     assert_eq!(chunk(&mut client.stream).unwrap().unwrap(), b"hello");
     running.shutdown();
-    // The stream ends, and is whole as far as it went.
+    // The stream ends with a complete chunk.
     assert_eq!(chunk(&mut client.stream).unwrap(), None);
-    assert!(running.join(PATIENCE));
+    assert!(running.join(TIMEOUT));
 }
 
 #[test]
-fn a_request_that_never_ends_is_told_at_the_deadline() {
+fn join_reports_a_timeout() {
     let behind = Behind::both(|| {
         Backend::start(|mut connection| {
             connection.request();
@@ -123,20 +123,20 @@ fn a_request_that_never_ends_is_told_at_the_deadline() {
     let running = start(&behind);
     let mut client = Client::connect(running.local_addr());
     client.send(request("GET /sync/"));
-    crate::client::ask(running.local_addr(), "GET /");
+    crate::client::response_to(running.local_addr(), "GET /");
     running.shutdown();
     assert!(!running.join(Duration::from_millis(300)));
 }
 
 #[test]
-fn a_client_that_takes_nothing_is_given_up() {
+fn a_client_that_does_not_read_is_disconnected() {
     let (sender, closed) = mpsc::channel();
     let sender = std::sync::Mutex::new(sender);
     let behind = Behind {
         sync: vec![Backend::start(move |mut connection| {
             connection.request();
             connection.send("HTTP/1.1 200 OK\r\n\r\n");
-            // More than all buffers on the way can hold.
+            // More than all buffers can hold.
             for _ in 0..1000 {
                 connection.send(vec![b'x'; 64 * 1024]);
             }
@@ -144,20 +144,20 @@ fn a_client_that_takes_nothing_is_given_up() {
         })],
         ..Behind::echo()
     };
-    let running = start(&behind.with_client_timeout(Duration::from_millis(700)));
+    let running = start(&behind.with_client_timeout(Duration::from_millis(300)));
     let mut client = Client::connect(running.local_addr());
     client.send(request("GET /sync/"));
-    // The server is let go while the client still holds its connection and reads nothing.
-    closed.recv_timeout(PATIENCE).unwrap();
+    // The front closes its connection to the server although the client keeps its own open.
+    closed.recv_timeout(TIMEOUT).unwrap();
     drop(client);
     running.shutdown();
-    assert!(running.join(PATIENCE));
+    assert!(running.join(TIMEOUT));
 }
 
 fn wait_until(condition: impl Fn() -> bool) {
     let start = Instant::now();
     while !condition() {
-        assert!(start.elapsed() < PATIENCE);
+        assert!(start.elapsed() < TIMEOUT);
         thread::sleep(Duration::from_millis(10));
     }
 }

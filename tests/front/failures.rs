@@ -1,17 +1,17 @@
-//! What a client is told when a server fails.
+//! Responses when a server fails.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::PATIENCE;
+use crate::TIMEOUT;
 use crate::backend::Backend;
 use crate::client::request;
 use crate::lab::{Behind, Front, Lab};
 use crate::message::Message;
 
-const SHORT: Duration = Duration::from_millis(700);
+const SHORT: Duration = Duration::from_millis(300);
 
 pub fn a_dead_server_is_a_bad_gateway(front: Front) {
     let lab = Lab::start(
@@ -22,11 +22,11 @@ pub fn a_dead_server_is_a_bad_gateway(front: Front) {
         },
     );
     for path in ["/sync/", "/async/dummy", "/live/sync"] {
-        lab.ask(&format!("GET {path}")).assert_problem(502);
-        lab.ask(&format!("POST {path}\nContent-Length: 0"))
+        lab.response_to(&format!("GET {path}")).assert_problem(502);
+        lab.response_to(&format!("POST {path}\nContent-Length: 0"))
             .assert_problem(502);
     }
-    // The others go on.
+    // Other servers are not affected.
     lab.echoed("GET /live/async");
 }
 
@@ -37,27 +37,27 @@ pub fn garbage_is_a_bad_gateway(front: Front) {
             "\r\n\r\n\r\n",
             "HTTP/1.1 200 OK\r\nno colon\r\n\r\n",
         ],
-        // What does not begin as HTTP does, nginx takes for HTTP/0.9, and can't be told not to.
+        // nginx treats other garbage as an HTTP/0.9 response, which cannot be configured.
         Front::Nginx => &["HTTP/1.1 200 OK\r\nno colon\r\n\r\n"],
     };
     for &garbage in garbage {
-        let lab = Lab::start(front, Behind::both(|| Backend::answering(garbage)));
+        let lab = Lab::start(front, Behind::both(|| Backend::responding(garbage)));
         for path in ["/sync/", "/async/"] {
-            lab.ask(&format!("GET {path}")).assert_problem(502);
+            lab.response_to(&format!("GET {path}")).assert_problem(502);
         }
     }
 }
 
 pub fn an_early_close_is_a_bad_gateway(front: Front) {
     for beginning in ["", "HTTP/1.1 200 OK\r\nContent-"] {
-        let lab = Lab::start(front, Behind::both(|| Backend::answering(beginning)));
+        let lab = Lab::start(front, Behind::both(|| Backend::responding(beginning)));
         for path in ["/sync/", "/async/"] {
-            lab.ask(&format!("GET {path}")).assert_problem(502);
+            lab.response_to(&format!("GET {path}")).assert_problem(502);
         }
     }
 }
 
-/// A server that takes requests and never answers, and how many it took.
+/// Starts a server that never responds, and returns its counter of requests.
 pub fn silent() -> (Backend, Arc<AtomicUsize>) {
     let taken = Arc::new(AtomicUsize::new(0));
     let count = Arc::clone(&taken);
@@ -77,12 +77,12 @@ pub fn a_slow_server_is_a_gateway_timeout(front: Front) {
     let lab = Lab::start(front, behind.with_upstream_timeout(SHORT));
     for path in ["/sync/", "/async/", "/live/sync"] {
         let start = Instant::now();
-        lab.ask(&format!("GET {path}")).assert_problem(504);
+        lab.response_to(&format!("GET {path}")).assert_problem(504);
         assert!(start.elapsed() >= SHORT, "{:?}", start.elapsed());
     }
 }
 
-pub fn a_slow_answer_is_not_asked_for_twice(front: Front) {
+pub fn a_slow_request_is_not_repeated(front: Front) {
     let (backend, taken) = silent();
     let (other, _) = silent();
     let behind = Behind {
@@ -91,68 +91,71 @@ pub fn a_slow_answer_is_not_asked_for_twice(front: Front) {
         ..Behind::echo()
     };
     let lab = Lab::start(front, behind.with_upstream_timeout(SHORT));
-    lab.ask("GET /sync/").assert_problem(504);
+    lab.response_to("GET /sync/").assert_problem(504);
     thread::sleep(SHORT * 2);
     assert_eq!(taken.load(Ordering::SeqCst), 1);
 }
 
-pub fn errors_of_a_server_pass(front: Front) {
+pub fn error_responses_of_a_server_are_forwarded(front: Front) {
     for status in [400, 404, 405, 413, 422, 431, 500, 502, 503, 504] {
-        let answer = format!(
+        let response = format!(
             "HTTP/1.1 {status} Theirs\r\nContent-Type: application/problem+json\r\n\
              Retry-After: 7\r\nContent-Length: 15\r\n\r\n{{\"theirs\":true}}"
         );
-        let lab = Lab::start(front, Behind::both(|| Backend::answering(answer.clone())));
+        let lab = Lab::start(
+            front,
+            Behind::both(|| Backend::responding(response.clone())),
+        );
         for path in ["/sync/", "/async/"] {
-            let answer = lab.ask(&format!("GET {path}"));
-            assert_eq!(answer.status(), status);
-            assert_eq!(answer.text(), "{\"theirs\":true}");
-            assert_eq!(answer.header("retry-after"), Some("7"));
+            let response = lab.response_to(&format!("GET {path}"));
+            assert_eq!(response.status(), status);
+            assert_eq!(response.text(), "{\"theirs\":true}");
+            assert_eq!(response.header("retry-after"), Some("7"));
         }
     }
 }
 
-pub fn a_server_that_takes_no_connection_is_a_gateway_timeout(front: Front) {
+pub fn a_full_accept_queue_is_a_gateway_timeout(front: Front) {
     let behind = Behind {
         sync: vec![Backend::full()],
         ..Behind::echo()
     };
     let lab = Lab::start(front, behind.with_connect_timeout(SHORT));
-    lab.ask("GET /sync/").assert_problem(504);
+    lab.response_to("GET /sync/").assert_problem(504);
 }
 
-/// Whether the client can tell that the answer is not whole.
+/// Returns whether the client can detect that the response is incomplete.
 fn is_cut_off(lab: &Lab, path: &str) -> bool {
     let mut client = lab.connect();
     client.send(request(&format!("GET {path}")));
     let start = Instant::now();
-    let answer = Message::answer(&mut client.stream);
+    let response = Message::response(&mut client.stream);
     assert!(
-        start.elapsed() < PATIENCE,
-        "the front holds on to a broken answer"
+        start.elapsed() < TIMEOUT,
+        "the front holds on to a broken response"
     );
-    answer.is_err()
+    response.is_err()
 }
 
-pub fn an_answer_that_breaks_off_is_not_completed(front: Front) {
+pub fn an_interrupted_response_is_not_completed(front: Front) {
     for begun in [
         "HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n12345",
         "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\n12345\r\n",
     ] {
-        let lab = Lab::start(front, Behind::both(|| Backend::answering(begun)));
+        let lab = Lab::start(front, Behind::both(|| Backend::responding(begun)));
         assert!(is_cut_off(&lab, "/sync/"), "{begun}");
         assert!(is_cut_off(&lab, "/async/"), "{begun}");
     }
 }
 
-pub fn an_answer_that_stalls_is_not_completed(front: Front) {
+pub fn a_stalled_response_is_not_completed(front: Front) {
     let stalling = || {
         Backend::start(|mut connection| {
             connection.request();
             connection.send("HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n12345");
             assert!(
                 connection.is_closed(),
-                "the front holds on to a stalled answer"
+                "the front holds on to a stalled response"
             );
         })
     };

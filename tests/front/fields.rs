@@ -1,4 +1,4 @@
-//! What the front drops and adds.
+//! Header fields that the front removes and adds.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -7,7 +7,7 @@ use crate::client::request;
 use crate::lab::{Behind, Echoed, Front, Lab};
 use crate::message::Message;
 
-pub fn the_origin_is_told(front: Front) {
+pub fn origin_fields_are_added(front: Front) {
     let lab = Lab::echo(front);
     for prefix in ["/sync", "/async"] {
         let echoed = lab.echoed(&format!("GET {prefix}/"));
@@ -20,7 +20,7 @@ pub fn the_origin_is_told(front: Front) {
     }
 }
 
-pub fn a_claimed_origin_is_replaced(front: Front) {
+pub fn origin_fields_of_the_client_are_replaced(front: Front) {
     let lab = Lab::echo(front);
     let echoed = lab.echoed(
         "GET /sync/
@@ -39,40 +39,40 @@ pub fn a_claimed_origin_is_replaced(front: Front) {
     assert!(echoed.request.all("forwarded").is_empty());
 }
 
-/// Seconds since 1970 now, and as the front has told them.
-fn now_and_told(lab: &Lab, head: &str) -> (f64, f64) {
+/// Returns the seconds since 1970, now and in the front's `X-Request-Start`.
+fn now_and_start(lab: &Lab, head: &str) -> (f64, f64) {
     let echoed = lab.echoed(head);
-    let told = echoed.request.header("x-request-start").unwrap();
-    let seconds = told.strip_prefix("t=").unwrap();
-    assert_eq!(seconds.split_once('.').unwrap().1.len(), 3, "{told}");
+    let start = echoed.request.header("x-request-start").unwrap();
+    let seconds = start.strip_prefix("t=").unwrap();
+    assert_eq!(seconds.split_once('.').unwrap().1.len(), 3, "{start}");
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
     (now.as_secs_f64(), seconds.parse().unwrap())
 }
 
-pub fn the_start_is_told(front: Front) {
+pub fn the_request_start_is_added(front: Front) {
     let lab = Lab::echo(front);
-    let (now, told) = now_and_told(&lab, "GET /async/");
-    assert!((now - 20.0..now + 1.0).contains(&told), "{told} at {now}");
+    let (now, start) = now_and_start(&lab, "GET /async/");
+    assert!((now - 20.0..now + 1.0).contains(&start), "{start} at {now}");
 }
 
-pub fn a_claimed_start_is_replaced(front: Front) {
+pub fn a_request_start_of_the_client_is_replaced(front: Front) {
     let lab = Lab::echo(front);
-    let (now, told) = now_and_told(
+    let (now, start) = now_and_start(
         &lab,
         "GET /sync/\nX-Request-Start: t=1.000\nX-Request-Start: t=2.000",
     );
-    assert!((now - 20.0..now + 1.0).contains(&told), "{told} at {now}");
+    assert!((now - 20.0..now + 1.0).contains(&start), "{start} at {now}");
 }
 
-/// The request's id as the client and as the server sees it.
+/// Returns the request ID that the client gets and the one that the server gets.
 fn ids(lab: &Lab, head: &str) -> (String, String) {
-    let answer = lab.ask(head);
-    let echoed = Echoed::from(&answer);
+    let response = lab.response_to(head);
+    let echoed = Echoed::from(&response);
     let id = |message: &Message| message.header("x-request-id").unwrap().to_owned();
-    (id(&answer), id(&echoed.request))
+    (id(&response), id(&echoed.request))
 }
 
-pub fn a_request_id_is_made(front: Front) {
+pub fn a_missing_request_id_is_created(front: Front) {
     let lab = Lab::echo(front);
     let (first, seen) = ids(&lab, "GET /sync/");
     assert_eq!(first, seen);
@@ -83,13 +83,13 @@ pub fn a_request_id_is_made(front: Front) {
     );
     let (second, _) = ids(&lab, "GET /sync/");
     assert_ne!(first, second);
-    let (page, error) = (lab.ask("GET /"), lab.ask("GET /nowhere"));
-    for answer in [page, error] {
-        assert_eq!(answer.header("x-request-id").unwrap().len(), 32);
+    let (page, error) = (lab.response_to("GET /"), lab.response_to("GET /nowhere"));
+    for response in [page, error] {
+        assert_eq!(response.header("x-request-id").unwrap().len(), 32);
     }
 }
 
-pub fn a_sane_request_id_is_passed_on(front: Front) {
+pub fn a_valid_request_id_is_forwarded(front: Front) {
     let lab = Lab::echo(front);
     let longest = "x".repeat(128);
     for sane in ["a", "4bf92f35-77b3_4da6.a3ce!#$%&'*+^`|~", &longest] {
@@ -98,12 +98,12 @@ pub fn a_sane_request_id_is_passed_on(front: Front) {
             ids(&lab, &format!("GET /async/\nX-Request-ID: {sane}")),
             (sent.clone(), sent)
         );
-        let refused = lab.ask(&format!("GET /nowhere\nX-Request-ID: {sane}"));
+        let refused = lab.response_to(&format!("GET /nowhere\nX-Request-ID: {sane}"));
         assert_eq!(refused.header("x-request-id"), Some(sane));
     }
 }
 
-pub fn an_insane_request_id_is_replaced(front: Front) {
+pub fn an_invalid_request_id_is_replaced(front: Front) {
     let lab = Lab::echo(front);
     let too_long = "x".repeat(129);
     for insane in [
@@ -117,22 +117,22 @@ pub fn an_insane_request_id_is_replaced(front: Front) {
         &too_long,
         "a\nX-Request-ID: b",
     ] {
-        let (told, seen) = ids(&lab, &format!("GET /sync/\nX-Request-ID: {insane}"));
-        assert_eq!(told, seen);
-        assert_eq!(told.len(), 32, "{insane:?} became {told:?}");
+        let (start, seen) = ids(&lab, &format!("GET /sync/\nX-Request-ID: {insane}"));
+        assert_eq!(start, seen);
+        assert_eq!(start.len(), 32, "{insane:?} became {start:?}");
     }
 }
 
 pub fn the_request_id_is_returned_once(front: Front) {
-    let answer = "HTTP/1.1 200 OK\r\nX-Request-ID: theirs\r\nContent-Length: 0\r\n\r\n";
-    let lab = Lab::start(front, Behind::both(|| Backend::answering(answer)));
+    let response = "HTTP/1.1 200 OK\r\nX-Request-ID: theirs\r\nContent-Length: 0\r\n\r\n";
+    let lab = Lab::start(front, Behind::both(|| Backend::responding(response)));
     for path in ["/sync/", "/async/"] {
-        let answer = lab.ask(&format!("GET {path}\nX-Request-ID: ours"));
-        assert_eq!(answer.header("x-request-id"), Some("ours"));
+        let response = lab.response_to(&format!("GET {path}\nX-Request-ID: ours"));
+        assert_eq!(response.header("x-request-id"), Some("ours"));
     }
 }
 
-pub fn hop_by_hop_fields_of_requests_are_dropped(front: Front) {
+pub fn hop_by_hop_fields_of_requests_are_removed(front: Front) {
     let lab = Lab::echo(front);
     for prefix in ["/sync", "/async"] {
         let echoed = lab.echoed(&format!(
@@ -169,8 +169,8 @@ pub fn hop_by_hop_fields_of_requests_are_dropped(front: Front) {
     }
 }
 
-pub fn hop_by_hop_fields_of_answers_are_dropped(front: Front) {
-    let answer = "HTTP/1.1 200 OK\r\n\
+pub fn hop_by_hop_fields_of_responses_are_removed(front: Front) {
+    let response = "HTTP/1.1 200 OK\r\n\
         Connection: close, Upgrade\r\n\
         Keep-Alive: timeout=5\r\n\
         Proxy-Connection: keep-alive\r\n\
@@ -178,10 +178,10 @@ pub fn hop_by_hop_fields_of_answers_are_dropped(front: Front) {
         Trailer: Expires\r\n\
         Upgrade: h2c\r\n\
         Content-Length: 2\r\n\r\nok";
-    let lab = Lab::start(front, Behind::both(|| Backend::answering(answer)));
+    let lab = Lab::start(front, Behind::both(|| Backend::responding(response)));
     for path in ["/sync/", "/async/"] {
-        let answer = lab.ask(&format!("GET {path}"));
-        assert_eq!(answer.text(), "ok");
+        let response = lab.response_to(&format!("GET {path}"));
+        assert_eq!(response.text(), "ok");
         for name in [
             "keep-alive",
             "proxy-connection",
@@ -189,28 +189,28 @@ pub fn hop_by_hop_fields_of_answers_are_dropped(front: Front) {
             "trailer",
             "upgrade",
         ] {
-            assert!(answer.all(name).is_empty(), "{name}: {answer:?}");
+            assert!(response.all(name).is_empty(), "{name}: {response:?}");
         }
-        // What it says of the connection is about the client's own.
+        // The front's own Connection field describes the client's connection.
         assert_ne!(
-            answer.header("connection").unwrap_or_default(),
+            response.header("connection").unwrap_or_default(),
             "close, Upgrade"
         );
     }
 }
 
-pub fn a_field_that_connection_names_is_not_passed_on(front: Front) {
+pub fn fields_named_by_connection_are_not_forwarded(front: Front) {
     let lab = Lab::echo(front);
     for (named, name) in [
         ("close, X-Secret", "x-secret"),
         ("closeclose", "closeclose"),
         ("TE,,Trailers", "trailers"),
     ] {
-        let answer = lab.ask(&format!("GET /sync/\nConnection: {named}\n{name}: 1"));
-        // nginx can't drop a field that it doesn't know, so it refuses the request.
+        let response = lab.response_to(&format!("GET /sync/\nConnection: {named}\n{name}: 1"));
+        // nginx cannot remove an arbitrary field, so it rejects the request.
         match front {
-            Front::Embedded => assert!(Echoed::from(&answer).request.all(name).is_empty()),
-            Front::Nginx => answer.assert_problem(400),
+            Front::Embedded => assert!(Echoed::from(&response).request.all(name).is_empty()),
+            Front::Nginx => response.assert_problem(400),
         }
     }
     for harmless in [
@@ -223,7 +223,7 @@ pub fn a_field_that_connection_names_is_not_passed_on(front: Front) {
     }
 }
 
-pub fn connection_cannot_take_away_what_the_front_adds(front: Front) {
+pub fn connection_cannot_remove_fields_of_the_front(front: Front) {
     let lab = Lab::echo(front);
     let mut client = lab.connect();
     client.send(request(
@@ -232,19 +232,19 @@ pub fn connection_cannot_take_away_what_the_front_adds(front: Front) {
         Content-Length: 5",
     ));
     client.send("hello");
-    let answer = client.answer();
+    let response = client.response();
     if let Front::Nginx = front {
-        return answer.assert_problem(400);
+        return response.assert_problem(400);
     }
-    let echoed = Echoed::from(&answer);
+    let echoed = Echoed::from(&response);
     for name in ["x-forwarded-for", "x-request-id", "x-request-start"] {
         assert!(echoed.request.header(name).is_some(), "{name}: {echoed:?}");
     }
     assert_eq!(echoed.request.text(), "hello");
 }
 
-pub fn other_fields_pass(front: Front) {
-    let answer = "HTTP/1.1 201 Created\r\n\
+pub fn other_fields_are_forwarded(front: Front) {
+    let response = "HTTP/1.1 201 Created\r\n\
         Content-Type: text/plain\r\n\
         Server-Timing: run;dur=1.5\r\n\
         Set-Cookie: a=1\r\n\
@@ -254,7 +254,7 @@ pub fn other_fields_pass(front: Front) {
     let lab = Lab::start(
         front,
         Behind {
-            asynchronous: Backend::answering(answer),
+            asynchronous: Backend::responding(response),
             ..Behind::echo()
         },
     );
@@ -282,11 +282,11 @@ pub fn other_fields_pass(front: Front) {
     ] {
         assert_eq!(echoed.request.header(name), Some(value));
     }
-    let answer = lab.ask("GET /async/");
-    assert_eq!(answer.status(), 201);
-    assert_eq!(answer.header("content-type"), Some("text/plain"));
-    assert_eq!(answer.header("server-timing"), Some("run;dur=1.5"));
-    assert_eq!(answer.header("retry-after"), Some("1"));
-    assert_eq!(answer.all("set-cookie"), ["a=1", "b=2"]);
-    assert_eq!(answer.all("date").len(), 1);
+    let response = lab.response_to("GET /async/");
+    assert_eq!(response.status(), 201);
+    assert_eq!(response.header("content-type"), Some("text/plain"));
+    assert_eq!(response.header("server-timing"), Some("run;dur=1.5"));
+    assert_eq!(response.header("retry-after"), Some("1"));
+    assert_eq!(response.all("set-cookie"), ["a=1", "b=2"]);
+    assert_eq!(response.all("date").len(), 1);
 }

@@ -1,4 +1,4 @@
-//! A front of either kind before scripted servers.
+//! Either front with scripted servers behind it.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -9,16 +9,16 @@ use crate::embedded::Embedded;
 use crate::message::Message;
 use crate::nginx::Nginx;
 
-/// Which front is under test.
+/// Front under test.
 #[derive(Debug, Clone, Copy)]
 pub enum Front {
     Embedded,
     Nginx,
 }
 
-/// What stands behind the front, and how long the front waits for it and for clients.
+/// Servers behind the front, and the front's timeouts.
 pub struct Behind {
-    /// More than one is for nginx only.
+    /// More than one only with nginx.
     pub sync: Vec<Backend>,
     pub asynchronous: Backend,
     pub sync_threads: Backend,
@@ -29,7 +29,7 @@ pub struct Behind {
 }
 
 impl Behind {
-    /// Echoing servers, and the front's own timeouts.
+    /// Echoing servers and the default timeouts.
     pub fn echo() -> Self {
         Self {
             sync: vec![Backend::echo()],
@@ -42,7 +42,7 @@ impl Behind {
         }
     }
 
-    /// The same server, started twice, in both places.
+    /// The same server, started twice, as both servers.
     pub fn both(start: impl Fn() -> Backend) -> Self {
         Self {
             sync: vec![start()],
@@ -73,7 +73,7 @@ impl Behind {
     }
 }
 
-/// A running front with what stands behind it; ends when dropped.
+/// Running front with its servers; ends when dropped.
 pub struct Lab {
     pub address: SocketAddr,
     running: Running,
@@ -108,7 +108,11 @@ impl Lab {
         Self::start(front, Behind::echo())
     }
 
-    /// The nginx in front; a panic if it is the other one.
+    /// Returns the nginx.
+    ///
+    /// # Panics
+    ///
+    /// If the front is the embedded one.
     pub fn nginx(&self) -> &Nginx {
         match &self.running {
             Running::Nginx(nginx) => nginx,
@@ -120,18 +124,18 @@ impl Lab {
         Client::connect(self.address)
     }
 
-    /// The answer to a request on a connection of its own; see [`client::ask`].
-    pub fn ask(&self, head: &str) -> Message {
-        client::ask(self.address, head)
+    /// Returns the response to a request on a new connection; see [`client::response_to`].
+    pub fn response_to(&self, head: &str) -> Message {
+        client::response_to(self.address, head)
     }
 
-    /// The same, as the echoing server saw it.
+    /// Returns the request as the echoing server received it.
     pub fn echoed(&self, head: &str) -> Echoed {
-        Echoed::from(&self.ask(head))
+        Echoed::from(&self.response_to(head))
     }
 }
 
-/// A request as an echoing server saw it.
+/// Request as the echoing server received it.
 #[derive(Debug)]
 pub struct Echoed {
     pub line: String,
@@ -140,19 +144,19 @@ pub struct Echoed {
 }
 
 impl From<&Message> for Echoed {
-    fn from(answer: &Message) -> Self {
-        assert_eq!(answer.status(), 200, "{answer:?}");
-        let told = answer.json();
-        let line: String = told["line"].as_str().unwrap().into();
+    fn from(response: &Message) -> Self {
+        assert_eq!(response.status(), 200, "{response:?}");
+        let echo = response.json();
+        let line: String = echo["line"].as_str().unwrap().into();
         let request = Message {
             start: line.clone(),
-            headers: serde_json::from_value(told["headers"].clone()).unwrap(),
-            body: told["body"].as_str().unwrap().into(),
+            headers: serde_json::from_value(echo["headers"].clone()).unwrap(),
+            body: echo["body"].as_str().unwrap().into(),
         };
         Self {
             line,
             request,
-            connection: told["connection"].as_u64().unwrap(),
+            connection: echo["connection"].as_u64().unwrap(),
         }
     }
 }

@@ -1,7 +1,7 @@
-//! One suite for both fronts: what is said here holds for the embedded one and for nginx.
+//! One test suite for both fronts, the embedded one and nginx.
 //!
-//! The servers behind them are scripted and live in the test's process, and so do the clients: all
-//! write and read the bytes themselves.
+//! Clients and scripted servers run in the test's process, and read and write the bytes of HTTP
+//! themselves.
 
 #![allow(
     clippy::unwrap_used,
@@ -24,15 +24,15 @@ mod message;
 mod nginx;
 mod nginx_metrics;
 mod nginx_only;
-mod refusals;
+mod rejections;
 mod routes;
 
 use std::time::Duration;
 
-/// How long a test waits for what must come; far more than it takes.
-const PATIENCE: Duration = Duration::from_secs(30);
+/// Limit for everything that a test waits for; far more than it takes.
+const TIMEOUT: Duration = Duration::from_secs(30);
 
-/// A live page: path, file, media type, content.
+/// Files of a live page: path, file name, media type, content.
 const PAGE: [(&str, &str, &str, &str); 3] = [
     (
         "/",
@@ -79,79 +79,79 @@ macro_rules! both_fronts {
 
 both_fronts! {
     routes {
-        a_prefix_is_removed_and_nothing_else
-        a_slash_is_added
+        only_the_prefix_is_removed
+        a_missing_slash_is_added_by_redirect
         thread_states_come_from_the_metrics_port
         the_page_is_served
-        the_page_is_compressed_for_who_takes_it
-        the_page_is_not_sent_twice
-        the_page_is_only_read
-        nothing_else_is_reachable
+        the_page_is_compressed_if_the_client_accepts_it
+        an_unchanged_page_gets_304
+        the_page_allows_only_get_and_head
+        other_paths_get_404
     }
     fields {
-        the_origin_is_told
-        a_claimed_origin_is_replaced
-        the_start_is_told
-        a_claimed_start_is_replaced
-        a_request_id_is_made
-        a_sane_request_id_is_passed_on
-        an_insane_request_id_is_replaced
+        origin_fields_are_added
+        origin_fields_of_the_client_are_replaced
+        the_request_start_is_added
+        a_request_start_of_the_client_is_replaced
+        a_missing_request_id_is_created
+        a_valid_request_id_is_forwarded
+        an_invalid_request_id_is_replaced
         the_request_id_is_returned_once
-        hop_by_hop_fields_of_requests_are_dropped
-        hop_by_hop_fields_of_answers_are_dropped
-        a_field_that_connection_names_is_not_passed_on
-        connection_cannot_take_away_what_the_front_adds
-        other_fields_pass
+        hop_by_hop_fields_of_requests_are_removed
+        hop_by_hop_fields_of_responses_are_removed
+        fields_named_by_connection_are_not_forwarded
+        connection_cannot_remove_fields_of_the_front
+        other_fields_are_forwarded
     }
     bodies {
-        a_body_with_a_length_passes
-        a_chunked_body_passes
+        a_body_with_a_length_is_forwarded
+        a_chunked_body_is_forwarded
         a_get_may_have_a_body
         a_body_waits_for_100_continue
-        the_largest_body_passes
+        the_largest_allowed_body_is_forwarded
         an_upload_is_streamed
-        an_answer_is_streamed
-        an_answer_without_a_length_passes
-        head_has_no_body
-        no_body_stays_none
-        http_1_0_gets_its_answer
-        a_large_answer_passes
-        an_early_answer_passes
+        a_response_is_streamed
+        a_response_without_a_length_is_forwarded
+        a_head_response_has_no_body
+        a_missing_body_is_not_announced
+        http_1_0_clients_get_responses
+        a_large_response_is_forwarded
+        an_early_response_is_forwarded
     }
     failures {
         a_dead_server_is_a_bad_gateway
         garbage_is_a_bad_gateway
         an_early_close_is_a_bad_gateway
         a_slow_server_is_a_gateway_timeout
-        a_slow_answer_is_not_asked_for_twice
-        a_server_that_takes_no_connection_is_a_gateway_timeout
-        errors_of_a_server_pass
-        an_answer_that_breaks_off_is_not_completed
-        an_answer_that_stalls_is_not_completed
+        a_slow_request_is_not_repeated
+        a_full_accept_queue_is_a_gateway_timeout
+        error_responses_of_a_server_are_forwarded
+        an_interrupted_response_is_not_completed
+        a_stalled_response_is_not_completed
     }
-    refusals {
-        a_large_body_is_refused
-        a_large_body_without_a_length_is_refused
-        a_client_that_still_sends_gets_the_refusal
-        a_large_head_is_refused
-        too_many_fields_are_refused
-        a_long_target_is_refused
-        a_malformed_head_is_refused
-        a_malformed_body_is_refused
-        a_host_is_needed
-        connect_and_trace_are_refused
-        two_lengths_are_one_request
-        a_client_that_sends_no_head_is_let_go
-        a_client_that_sends_half_a_body_is_let_go
+    rejections {
+        a_large_body_gets_413
+        a_large_chunked_body_gets_413
+        a_client_that_still_sends_gets_the_413
+        a_large_head_gets_431
+        more_than_100_fields_get_431
+        a_long_target_gets_414
+        a_malformed_head_gets_400
+        a_malformed_body_gets_400
+        a_missing_or_second_host_gets_400
+        connect_and_trace_get_405
+        two_body_lengths_cannot_hide_a_request
+        a_client_without_a_head_is_disconnected
+        a_client_with_half_a_body_is_disconnected
     }
     connections {
-        async_connections_are_kept
-        sync_connections_are_not_kept
-        a_connection_that_the_server_closed_is_not_used
-        a_client_that_goes_away_is_told_to_the_server
-        a_client_that_goes_away_ends_its_stream
-        a_client_keeps_its_connection
-        pipelined_requests_are_answered_in_order
-        waiting_requests_hold_up_no_one
+        connections_to_the_async_server_are_reused
+        connections_to_the_sync_server_are_not_reused
+        a_connection_closed_by_the_server_is_not_used
+        a_disconnect_closes_the_connection_to_the_server
+        a_disconnect_ends_the_event_stream
+        a_client_connection_is_reused
+        pipelined_requests_get_responses_in_order
+        waiting_requests_do_not_delay_others
     }
 }

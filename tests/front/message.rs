@@ -1,10 +1,10 @@
-//! HTTP/1.1 messages as they are on the wire, read without any help that could hide a mistake.
+//! HTTP/1.1 messages, read byte by byte, so that no library hides a mistake.
 
 use std::io::{self, BufRead, Read};
 
 use serde_json::Value;
 
-/// A request or an answer.
+/// A request or a response.
 #[derive(Debug)]
 pub struct Message {
     /// The request line or the status line.
@@ -29,8 +29,8 @@ impl Message {
         Ok(Some(message))
     }
 
-    /// Reads an answer to a request that was not HEAD.
-    pub fn answer(from: &mut impl BufRead) -> io::Result<Self> {
+    /// Reads a response to a request that was not HEAD.
+    pub fn response(from: &mut impl BufRead) -> io::Result<Self> {
         let mut message = Self::head(from)?.ok_or(io::ErrorKind::UnexpectedEof)?;
         if !matches!(message.status(), 100..200 | 204 | 304) {
             message.read_body(from)?;
@@ -72,7 +72,7 @@ impl Message {
         Ok(())
     }
 
-    /// The status code of an answer.
+    /// The status code of a response.
     pub fn status(&self) -> u16 {
         let code = self.start.split(' ').nth(1).unwrap_or_default();
         code.parse()
@@ -103,7 +103,7 @@ impl Message {
         serde_json::from_slice(&self.body).unwrap_or_else(|error| panic!("{error}: {self:?}"))
     }
 
-    /// Checks that this is an error answer of the one shape, told by the front.
+    /// Asserts that this is an error response of the front with a problem body.
     pub fn assert_problem(&self, status: u16) {
         assert_eq!(self.status(), status, "{self:?}");
         assert_eq!(
@@ -123,7 +123,7 @@ impl Message {
     }
 }
 
-/// One chunk of a chunked body; `None` for the last one.
+/// Reads one chunk of a chunked body; `None` for the last one.
 pub fn chunk(from: &mut impl BufRead) -> io::Result<Option<Vec<u8>>> {
     let size = line(from)?.ok_or(io::ErrorKind::UnexpectedEof)?;
     let size = usize::from_str_radix(&size, 16).map_err(|_| io::ErrorKind::InvalidData)?;
@@ -136,7 +136,7 @@ pub fn chunk(from: &mut impl BufRead) -> io::Result<Option<Vec<u8>>> {
     Ok(Some(data))
 }
 
-/// A line without its end; `None` at the end of the connection.
+/// Reads a line without its end; `None` at the end of the connection.
 fn line(from: &mut impl BufRead) -> io::Result<Option<String>> {
     let mut line = String::new();
     match from.take(1 << 20).read_line(&mut line)? {

@@ -1,7 +1,6 @@
-//! The real nginx with the configuration of `nginx/`, in which only addresses, paths and timeouts
-//! are swapped.
+//! nginx with the configuration of `nginx/`, in which only addresses, paths and timeouts are replaced.
 //!
-//! `THREADLAB_TEST_NGINX` says how to run it: the path of a binary, or a command that ends in one,
+//! `THREADLAB_TEST_NGINX` is the command to run it: the path of a binary, or a command that ends in one,
 //! such as `docker run --rm --network=host --volume={dir}:{dir} nginx:1.30.4-alpine nginx`. In it
 //! `{dir}` becomes the directory that nginx reads and writes.
 
@@ -16,7 +15,7 @@ use std::time::{Duration, Instant};
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::lab::Behind;
-use crate::{PAGE, PATIENCE};
+use crate::{PAGE, TIMEOUT};
 
 /// The shipped configuration.
 pub const SHIPPED: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/nginx");
@@ -24,7 +23,7 @@ pub const SHIPPED: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/nginx");
 /// A running nginx; ends when dropped.
 pub struct Nginx {
     pub address: SocketAddr,
-    /// Where it tells its own numbers.
+    /// Address of its metrics.
     pub status: SocketAddr,
     directory: PathBuf,
     process: Child,
@@ -63,7 +62,7 @@ impl Nginx {
         while TcpStream::connect(self.address).is_err() {
             let ended = self.process.try_wait().unwrap();
             assert!(
-                ended.is_none() && start.elapsed() < PATIENCE,
+                ended.is_none() && start.elapsed() < TIMEOUT,
                 "nginx does not listen: {}",
                 self.errors()
             );
@@ -79,17 +78,17 @@ impl Nginx {
 impl Drop for Nginx {
     fn drop(&mut self) {
         if thread::panicking() {
-            eprintln!("nginx said:\n{}", self.errors());
+            eprintln!("stderr of nginx:\n{}", self.errors());
         }
         let pid = Pid::from_child(&self.process);
-        // An error says that it has ended already.
+        // Fails if it has ended already.
         let _ = kill_process(pid, Signal::TERM);
         self.process.wait().unwrap();
         fs::remove_dir_all(&self.directory).unwrap();
     }
 }
 
-/// What `nginx -t` says to the shipped configuration, as it is.
+/// Returns the output of `nginx -t` for the shipped configuration.
 pub fn check_shipped() -> Output {
     let directory = new_directory();
     copy_shipped(&directory);
@@ -98,7 +97,7 @@ pub fn check_shipped() -> Output {
     output
 }
 
-/// nginx with the configuration of this directory.
+/// Returns the command that runs nginx with the configuration of this directory.
 fn command(directory: &Path) -> Command {
     let Ok(command) = std::env::var("THREADLAB_TEST_NGINX") else {
         panic!("THREADLAB_TEST_NGINX says how to run nginx 1.30, and is not set: run `make test`");
@@ -142,7 +141,7 @@ fn write_page(directory: &Path) {
 fn write_configuration(directory: &Path, address: SocketAddr, status: SocketAddr, behind: &Behind) {
     copy_shipped(directory);
     let here = directory.to_str().unwrap();
-    swap(
+    replace(
         directory,
         "nginx.conf",
         &[
@@ -153,7 +152,7 @@ fn write_configuration(directory: &Path, address: SocketAddr, status: SocketAddr
         ],
     );
     let sync: Vec<_> = behind.sync.iter().map(|server| server.address).collect();
-    swap(
+    replace(
         directory,
         "upstreams.conf",
         &[
@@ -172,7 +171,7 @@ fn write_configuration(directory: &Path, address: SocketAddr, status: SocketAddr
             ),
         ],
     );
-    swap(
+    replace(
         directory,
         "timeouts.conf",
         &[
@@ -192,8 +191,8 @@ fn write_configuration(directory: &Path, address: SocketAddr, status: SocketAddr
     );
 }
 
-/// Swaps each of these, all of which must be there.
-fn swap(directory: &Path, file: &str, swaps: &[(&str, &str)]) {
+/// Replaces each of these texts, all of which must occur.
+fn replace(directory: &Path, file: &str, swaps: &[(&str, &str)]) {
     let path = directory.join(file);
     let mut text = fs::read_to_string(&path).unwrap();
     for (old, new) in swaps {

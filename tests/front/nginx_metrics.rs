@@ -1,25 +1,25 @@
-//! What nginx tells Prometheus of the requests that it passed on.
+//! nginx's metrics of the requests that it forwarded.
 
 use std::collections::BTreeMap;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::PATIENCE;
+use crate::TIMEOUT;
 use crate::backend::Backend;
-use crate::client::{ask, request};
+use crate::client::{request, response_to};
 use crate::failures::silent;
 use crate::lab::{Behind, Front, Lab};
 
 const SLOW: Duration = Duration::from_millis(300);
 
-/// The samples by their series.
+/// Returns the samples by series.
 fn scrape(lab: &Lab) -> BTreeMap<String, f64> {
-    let answer = ask(lab.nginx().status, "GET /metrics");
+    let response = response_to(lab.nginx().status, "GET /metrics");
     assert_eq!(
-        answer.header("content-type"),
+        response.header("content-type"),
         Some("text/plain; version=0.0.4; charset=utf-8")
     );
-    let text = answer.text();
+    let text = response.text();
     let samples = text.lines().filter(|line| !line.starts_with('#'));
     let sample = |line: &str| {
         let (series, value) = line.rsplit_once(' ').unwrap();
@@ -28,7 +28,7 @@ fn scrape(lab: &Lab) -> BTreeMap<String, f64> {
     samples.map(sample).collect()
 }
 
-/// The samples as soon as a series has this value: nginx counts a request after it has answered.
+/// Returns the samples once a series has this value: nginx counts a request after its response.
 fn scrape_until(lab: &Lab, series: &str, value: f64) -> BTreeMap<String, f64> {
     let start = Instant::now();
     loop {
@@ -37,7 +37,7 @@ fn scrape_until(lab: &Lab, series: &str, value: f64) -> BTreeMap<String, f64> {
             return samples;
         }
         assert!(
-            start.elapsed() < PATIENCE,
+            start.elapsed() < TIMEOUT,
             "{series} never was {value}: {samples:#?}"
         );
         thread::sleep(Duration::from_millis(20));
@@ -52,10 +52,10 @@ fn requests(server: &str, status: u16) -> String {
 
 #[test]
 #[ignore = "needs nginx 1.30: run make test"]
-fn its_series_are_there_before_any_request() {
+fn series_exist_before_the_first_request() {
     let lab = Lab::echo(Front::Nginx);
     for path in ["/", "/nowhere", "/sync", "/live/sync"] {
-        lab.ask(&format!("GET {path}"));
+        lab.response_to(&format!("GET {path}"));
     }
     let samples = scrape(&lab);
     for server in ["sync", "async"] {
@@ -74,11 +74,11 @@ fn its_series_are_there_before_any_request() {
 
 #[test]
 #[ignore = "needs nginx 1.30: run make test"]
-fn the_times_of_a_request_are_in_its_histograms() {
+fn histograms_contain_the_times_of_requests() {
     let slow = Backend::start(|mut connection| {
         while connection.request().is_some() {
             thread::sleep(SLOW);
-            connection.answer("ok");
+            connection.respond("ok");
         }
     });
     let behind = Behind {
@@ -86,9 +86,9 @@ fn the_times_of_a_request_are_in_its_histograms() {
         ..Behind::echo()
     };
     let lab = Lab::start(Front::Nginx, behind);
-    // One of the two is asked of the dead one first.
+    // One of the two goes to the dead server first.
     for _ in 0..2 {
-        assert_eq!(lab.ask("GET /sync/").status(), 200);
+        assert_eq!(lab.response_to("GET /sync/").status(), 200);
     }
     let samples = scrape_until(&lab, &requests("sync", 200), 2.0);
     let value = |name: &str, labels: &str| samples[&format!("{name}{{{labels}}}")];
@@ -110,7 +110,7 @@ fn the_times_of_a_request_are_in_its_histograms() {
                 &format!(r#"{labels},le="{bound}""#),
             )
         };
-        // The attempt at the dead one may have a time, too, of next to nothing.
+        // The attempt at the dead server may be recorded too, with almost no time.
         let slow = bucket("+Inf") - bucket("0.25");
         assert_eq!(slow, 2.0, "{name}: {samples:#?}");
         assert_eq!(bucket("+Inf"), value(&format!("{name}_count"), labels));
@@ -126,7 +126,7 @@ fn the_times_of_a_request_are_in_its_histograms() {
 
 #[test]
 #[ignore = "needs nginx 1.30: run make test"]
-fn what_no_server_answered_is_counted_by_its_status() {
+fn requests_without_a_response_are_counted_by_status() {
     let (deaf, _) = silent();
     let behind = Behind {
         sync: vec![Backend::dead()],
@@ -135,8 +135,8 @@ fn what_no_server_answered_is_counted_by_its_status() {
     };
     let timeout = Duration::from_millis(700);
     let lab = Lab::start(Front::Nginx, behind.with_upstream_timeout(timeout));
-    lab.ask("GET /sync/").assert_problem(502);
-    lab.ask("GET /async/").assert_problem(504);
+    lab.response_to("GET /sync/").assert_problem(502);
+    lab.response_to("GET /async/").assert_problem(504);
     let mut hasty = lab.connect();
     hasty.send(request("GET /async/"));
     thread::sleep(timeout / 4);

@@ -1,4 +1,4 @@
-//! What only nginx has: its log, its own numbers, replicas.
+//! Features of nginx that the embedded front lacks: log, metrics, replicas.
 
 use std::io::Read;
 use std::net::Shutdown;
@@ -10,9 +10,9 @@ use std::{fs, thread};
 
 use serde_json::Value;
 
-use crate::PATIENCE;
+use crate::TIMEOUT;
 use crate::backend::Backend;
-use crate::client::{ask, request};
+use crate::client::{request, response_to};
 use crate::failures::silent;
 use crate::lab::{Behind, Front, Lab};
 use crate::nginx::{self, SHIPPED};
@@ -21,17 +21,17 @@ use crate::nginx::{self, SHIPPED};
 #[ignore = "needs nginx 1.30: run make test"]
 fn the_shipped_configuration_is_accepted() {
     let output = nginx::check_shipped();
-    let said = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{said}");
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{stderr}");
     assert!(
-        !said.contains("[warn]") && !said.contains("[error]"),
-        "{said}"
+        !stderr.contains("[warn]") && !stderr.contains("[error]"),
+        "{stderr}"
     );
 }
 
 #[test]
 #[ignore = "needs nginx 1.30: run make test"]
-fn each_request_is_one_line_of_json() {
+fn each_request_is_logged_as_one_line_of_json() {
     let lab = Lab::start(
         Front::Nginx,
         Behind {
@@ -40,8 +40,8 @@ fn each_request_is_one_line_of_json() {
         },
     );
     lab.echoed("GET /sync/dummy?a=%22b\nX-Request-ID: mine");
-    lab.ask("GET /async/").assert_problem(502);
-    lab.ask("GET /");
+    lab.response_to("GET /async/").assert_problem(502);
+    lab.response_to("GET /");
     let lines = log_of(&lab, 3);
     for line in &lines {
         for number in ["status", "bytes", "request_time"] {
@@ -69,7 +69,7 @@ fn each_request_is_one_line_of_json() {
 
 #[test]
 #[ignore = "needs nginx 1.30: run make test"]
-fn the_log_is_json_whatever_is_sent() {
+fn malformed_requests_are_logged_as_json() {
     let lab = Lab::echo(Front::Nginx);
     for sent in [
         "GET /sync/\r\n",
@@ -83,7 +83,7 @@ fn the_log_is_json_whatever_is_sent() {
         client.stream.get_ref().shutdown(Shutdown::Write).unwrap();
         client.stream.read_to_end(&mut Vec::new()).unwrap();
     }
-    lab.ask("GET /last");
+    lab.response_to("GET /last");
     let lines = log_of(&lab, 5);
     assert!(
         lines.iter().all(|line| line["status"].is_number()),
@@ -91,7 +91,7 @@ fn the_log_is_json_whatever_is_sent() {
     );
 }
 
-/// The first lines of the access log, as soon as there are so many.
+/// Returns the first lines of the access log once there are so many.
 fn log_of(lab: &Lab, count: usize) -> Vec<Value> {
     let start = Instant::now();
     loop {
@@ -102,30 +102,30 @@ fn log_of(lab: &Lab, count: usize) -> Vec<Value> {
                 .map(|line| serde_json::from_str(line).unwrap())
                 .collect();
         }
-        assert!(start.elapsed() < PATIENCE, "{lines:?}");
+        assert!(start.elapsed() < TIMEOUT, "{lines:?}");
         thread::sleep(Duration::from_millis(20));
     }
 }
 
 #[test]
 #[ignore = "needs nginx 1.30: run make test"]
-fn its_numbers_are_on_a_port_of_their_own() {
+fn metrics_are_on_a_separate_port() {
     let lab = Lab::echo(Front::Nginx);
-    let answer = ask(lab.nginx().status, "GET /nginx_status");
+    let response = response_to(lab.nginx().status, "GET /nginx_status");
     assert!(
-        answer.text().starts_with("Active connections: "),
-        "{answer:?}"
+        response.text().starts_with("Active connections: "),
+        "{response:?}"
     );
-    assert_eq!(ask(lab.nginx().status, "GET /").status(), 404);
+    assert_eq!(response_to(lab.nginx().status, "GET /").status(), 404);
 }
 
 #[test]
 #[ignore = "needs nginx 1.30: run make test"]
-fn it_does_not_tell_its_version() {
+fn the_version_of_nginx_is_hidden() {
     let lab = Lab::echo(Front::Nginx);
     for path in ["/", "/nowhere", "/sync/"] {
         assert_eq!(
-            lab.ask(&format!("GET {path}")).header("server"),
+            lab.response_to(&format!("GET {path}")).header("server"),
             Some("nginx")
         );
     }
@@ -133,7 +133,7 @@ fn it_does_not_tell_its_version() {
 
 #[test]
 #[ignore = "needs nginx 1.30: run make test"]
-fn a_slow_answer_is_not_asked_of_another_replica() {
+fn a_slow_request_is_not_repeated_on_another_replica() {
     let ((one, taken_by_one), (other, taken_by_other)) = (silent(), silent());
     let behind = Behind {
         sync: vec![one, other],
@@ -141,7 +141,7 @@ fn a_slow_answer_is_not_asked_of_another_replica() {
     };
     let timeout = Duration::from_millis(700);
     let lab = Lab::start(Front::Nginx, behind.with_upstream_timeout(timeout));
-    lab.ask("GET /sync/").assert_problem(504);
+    lab.response_to("GET /sync/").assert_problem(504);
     thread::sleep(timeout * 2);
     let taken = [taken_by_one, taken_by_other].map(|count| count.load(Ordering::SeqCst));
     assert_eq!(taken.iter().sum::<usize>(), 1, "{taken:?}");
@@ -149,7 +149,7 @@ fn a_slow_answer_is_not_asked_of_another_replica() {
 
 #[test]
 #[ignore = "needs nginx 1.30: run make test"]
-fn a_dead_replica_is_passed_over() {
+fn a_dead_replica_is_skipped() {
     let behind = Behind {
         sync: vec![Backend::dead(), Backend::echo()],
         ..Behind::echo()
@@ -162,9 +162,9 @@ fn a_dead_replica_is_passed_over() {
 
 #[test]
 #[ignore = "needs nginx 1.30: run make test"]
-fn a_request_goes_past_replicas_that_wait() {
+fn a_request_goes_to_a_replica_that_is_free() {
     let (arrive, arrived) = mpsc::channel();
-    // Each has one thread, so it takes one request at a time; `/` waits for good.
+    // Each has one thread and serves one request at a time; `/` never gets a response.
     let replica = || {
         let arrive = Mutex::new(arrive.clone());
         Backend::start(move |mut connection| {
@@ -174,7 +174,7 @@ fn a_request_goes_past_replicas_that_wait() {
             if request.start.starts_with("GET / ") {
                 connection.is_closed();
             }
-            connection.answer("ok");
+            connection.respond("ok");
         })
     };
     let sync = vec![replica(), replica(), replica()];
@@ -188,12 +188,13 @@ fn a_request_goes_past_replicas_that_wait() {
     let waiting = [(); 2].map(|()| {
         let mut client = lab.connect();
         client.send(request("GET /sync/"));
-        arrived.recv_timeout(PATIENCE).unwrap();
+        arrived.recv_timeout(TIMEOUT).unwrap();
         client
     });
     for _ in 0..6 {
-        assert_eq!(lab.ask("GET /sync/dummy").text(), "ok");
-        // nginx answers before it counts the request out; the next one may be with another worker.
+        assert_eq!(lab.response_to("GET /sync/dummy").text(), "ok");
+        // nginx responds before it updates its count of connections, and the next request may reach
+        // another worker.
         thread::sleep(Duration::from_millis(100));
     }
     drop(waiting);

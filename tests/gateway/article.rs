@@ -1,5 +1,5 @@
-//! The experiment that the lab is built around, on one thread, and what else sets the two apart:
-//! who waits while a request waits.
+//! The article's experiment on one thread, and other differences between the gateways: whether a
+//! thread waits while its request waits.
 
 use std::time::{Duration, Instant};
 
@@ -7,16 +7,16 @@ use thread_states::State;
 
 use crate::harness::{Gateway, SOON, Server, eventually, threads};
 
-/// Asks for a wait of two seconds and, while it lasts, for something quick. Returns how long that
-/// took.
+/// Sends a request that waits for a second and, during the wait, a quick one. Returns how long the
+/// quick request took.
 fn quick_request_during_a_wait(server: &Server) -> Duration {
     let mut waiting = server.connect();
-    waiting.get("/sleep?ms=2000");
+    waiting.get("/sleep?ms=1000");
     eventually("the wait", || server.seen.begun() == 1);
     let start = Instant::now();
     assert_eq!(server.get("/").text(), "hello");
     let quick = start.elapsed();
-    assert_eq!(waiting.receive().text(), "slept 2000 ms");
+    assert_eq!(waiting.receive().text(), "slept 1000 ms");
     quick
 }
 
@@ -24,35 +24,35 @@ fn quick_request_during_a_wait(server: &Server) -> Duration {
 fn a_synchronous_thread_waits_with_its_request() {
     let server = Server::start(Gateway::Synchronous);
     let quick = quick_request_during_a_wait(&server);
-    assert!(quick > Duration::from_millis(1500), "after {quick:?}");
+    assert!(quick > Duration::from_millis(700), "after {quick:?}");
 }
 
 #[test]
-fn an_asynchronous_thread_serves_others_meanwhile() {
+fn an_asynchronous_thread_serves_other_requests_meanwhile() {
     let server = Server::start(Gateway::Asynchronous);
     let quick = quick_request_during_a_wait(&server);
-    assert!(quick < Duration::from_millis(1000), "after {quick:?}");
+    assert!(quick < Duration::from_millis(500), "after {quick:?}");
 }
 
 #[test]
-fn a_second_synchronous_thread_serves_meanwhile() {
+fn a_second_synchronous_thread_serves_other_requests_meanwhile() {
     let server = Server::with(Gateway::Synchronous, |config| config.threads = threads(2));
     let quick = quick_request_during_a_wait(&server);
-    assert!(quick < Duration::from_millis(1000), "after {quick:?}");
+    assert!(quick < Duration::from_millis(500), "after {quick:?}");
 }
 
 #[test]
-fn a_blocking_call_keeps_an_asynchronous_thread_from_others() {
+fn a_blocking_call_delays_other_requests_of_an_asynchronous_thread() {
     let server = Server::start(Gateway::Asynchronous);
     let mut blocking = server.connect();
-    blocking.get("/block?ms=1000");
+    blocking.get("/block?ms=500");
     eventually("the call", || server.seen.begun() == 1);
     let start = Instant::now();
     assert_eq!(server.get("/").status, 200);
-    assert!(start.elapsed() > Duration::from_millis(600));
+    assert!(start.elapsed() > Duration::from_millis(300));
 }
 
-/// The whole connection counts, also before a request came.
+/// The whole connection counts, even before a request arrives.
 #[test]
 fn a_synchronous_thread_is_busy_from_accept_to_close() {
     let server = Server::start(Gateway::Synchronous);
@@ -88,7 +88,7 @@ fn an_asynchronous_request_is_in_flight_until_its_response_ends() {
         server.registry.read().states() == [(0, State::Idle)].into()
     });
 
-    // More than the sockets buffer, so it goes on until it is read.
+    // More than the sockets buffer, so the response does not end before it is read.
     client.get("/stream?mib=64");
     client.receive_head();
     std::thread::sleep(Duration::from_millis(100));
@@ -98,10 +98,10 @@ fn an_asynchronous_request_is_in_flight_until_its_response_ends() {
 }
 
 #[test]
-fn the_accept_queue_shows_who_waits_for_a_synchronous_thread() {
+fn the_accept_queue_counts_connections_that_wait_for_a_synchronous_thread() {
     let server = Server::start(Gateway::Synchronous);
     let mut waiting = server.connect();
-    waiting.get("/sleep?ms=1500");
+    waiting.get("/sleep?ms=700");
     eventually("the wait", || server.seen.begun() == 1);
     let queue = || server.running.accept_queue().unwrap();
     assert_eq!(queue().length, 0);
@@ -119,7 +119,7 @@ fn the_accept_queue_shows_who_waits_for_a_synchronous_thread() {
 }
 
 #[test]
-fn a_client_that_leaves_cancels_its_handler() {
+fn a_disconnect_cancels_an_asynchronous_handler() {
     let server = Server::start(Gateway::Asynchronous);
     let mut client = server.connect();
     client.get("/");
@@ -135,15 +135,15 @@ fn a_client_that_leaves_cancels_its_handler() {
 }
 
 #[test]
-fn a_client_that_leaves_does_not_free_a_synchronous_thread() {
+fn a_disconnect_does_not_free_a_synchronous_thread() {
     let server = Server::start(Gateway::Synchronous);
     let mut client = server.connect();
-    client.get("/sleep?ms=1000");
+    client.get("/sleep?ms=500");
     eventually("the wait", || server.seen.begun() == 1);
     let start = Instant::now();
     drop(client);
     assert_eq!(server.get("/").status, 200);
-    assert!(start.elapsed() > Duration::from_millis(600));
+    assert!(start.elapsed() > Duration::from_millis(300));
     assert!(start.elapsed() < SOON);
     assert_eq!(server.seen.finished(), 1);
 }

@@ -1,4 +1,4 @@
-//! A server of its own for each test, a client that speaks HTTP by hand, and the app they meet at.
+//! A server for each test, a client that reads and writes the bytes of HTTP, and the app under test.
 
 use std::convert::Infallible;
 use std::error::Error;
@@ -13,14 +13,14 @@ use axum::Router;
 use axum::body::{Body, Bytes};
 use axum::extract::{Query, State};
 use axum::http::StatusCode;
-use axum::response::{IntoResponse, Response};
+use axum::response::IntoResponse;
 use axum::routing::{get, post};
 use futures_util::{FutureExt, stream};
 use http_body_util::BodyExt;
 use thread_states::Registry;
 use threadlab::gateway::{BindError, Bound, Config, Running, asynchronous, synchronous};
 
-/// How long anything may take that is to happen at once. Generous: the machine may be busy.
+/// Limit for something that should happen at once. Generous, because the machine may be busy.
 pub(crate) const SOON: Duration = Duration::from_secs(10);
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,7 +46,7 @@ impl Gateway {
     }
 }
 
-/// Makes a test for each gateway of functions that take a [`Gateway`].
+/// Defines a test for each gateway from functions that take a [`Gateway`].
 macro_rules! against_both {
     ($($behaviour:ident),+ $(,)?) => {
         mod synchronous {
@@ -58,12 +58,12 @@ macro_rules! against_both {
     };
 }
 
-/// One gateway at work; ends when it is dropped.
+/// Running gateway; ends when it is dropped.
 pub(crate) struct Server {
     pub(crate) running: Running,
     pub(crate) registry: Registry,
     pub(crate) seen: Arc<Seen>,
-    /// Its threads' names begin with this.
+    /// Prefix of its threads' names.
     pub(crate) name: String,
 }
 
@@ -98,8 +98,8 @@ impl Server {
         Client::new(TcpStream::connect(self.address()).unwrap())
     }
 
-    /// The whole answer to a GET on a connection of its own.
-    pub(crate) fn get(&self, target: &str) -> Answer {
+    /// Returns the response to a GET on a new connection.
+    pub(crate) fn get(&self, target: &str) -> Response {
         let mut client = self.connect();
         client.get(target);
         client.receive()
@@ -122,12 +122,12 @@ pub(crate) fn threads(count: usize) -> NonZeroUsize {
 pub(crate) fn eventually(what: &str, holds: impl Fn() -> bool) {
     let start = Instant::now();
     while !holds() {
-        assert!(start.elapsed() < SOON, "{what} did not come true");
+        assert!(start.elapsed() < SOON, "timed out: {what}");
         std::thread::sleep(Duration::from_millis(5));
     }
 }
 
-/// A client that sends what it is told and reads answers one by one. It waits [`SOON`] for a byte.
+/// Client that sends any bytes and reads responses one by one. It waits [`SOON`] for each byte.
 pub(crate) struct Client {
     pub(crate) socket: TcpStream,
     unread: Vec<u8>,
@@ -151,7 +151,7 @@ impl Client {
         self.send(format!("GET {target} HTTP/1.1\r\nhost: test\r\n\r\n"));
     }
 
-    /// Sends one byte after the other, until all are sent or the server hears no more.
+    /// Sends one byte after the other, until all are sent or the server has closed the connection.
     pub(crate) fn trickle(&mut self, bytes: impl AsRef<[u8]>, pause: Duration) {
         for byte in bytes.as_ref() {
             if self.socket.write_all(&[*byte]).is_err() {
@@ -161,31 +161,31 @@ impl Client {
         }
     }
 
-    /// The next answer with the body that its head announces.
-    pub(crate) fn receive(&mut self) -> Answer {
+    /// Reads the next response with its body.
+    pub(crate) fn receive(&mut self) -> Response {
         let head = self.head();
-        let answer = Answer::new(head);
-        let body = match (answer.header("content-length"), answer.status) {
+        let response = Response::new(head);
+        let body = match (response.header("content-length"), response.status) {
             (_, 100) => Vec::new(),
             (Some(length), _) => self.take(length.parse().unwrap()),
-            (None, _) if answer.header("transfer-encoding") == Some("chunked") => self.chunks(),
+            (None, _) if response.header("transfer-encoding") == Some("chunked") => self.chunks(),
             (None, _) => self.rest(),
         };
-        Answer { body, ..answer }
+        Response { body, ..response }
     }
 
-    /// The next answer's head, after which no body comes.
-    pub(crate) fn receive_head(&mut self) -> Answer {
-        Answer::new(self.head())
+    /// Reads the head of the next response.
+    pub(crate) fn receive_head(&mut self) -> Response {
+        Response::new(self.head())
     }
 
-    /// Everything that comes until the server closes.
+    /// Reads everything until the server closes the connection.
     pub(crate) fn rest(&mut self) -> Vec<u8> {
         while self.read() > 0 {}
         std::mem::take(&mut self.unread)
     }
 
-    /// Asserts that nothing comes any more, and that the connection was not reset.
+    /// Asserts that the connection closes without further bytes and without a reset.
     pub(crate) fn assert_closed(&mut self) {
         assert_eq!(String::from_utf8_lossy(&self.rest()), "");
     }
@@ -234,13 +234,13 @@ impl Client {
 }
 
 #[derive(Debug)]
-pub(crate) struct Answer {
+pub(crate) struct Response {
     pub(crate) status: u16,
     pub(crate) head: String,
     pub(crate) body: Vec<u8>,
 }
 
-impl Answer {
+impl Response {
     fn new(head: String) -> Self {
         Self {
             status: head[9..12].parse().unwrap(),
@@ -260,7 +260,7 @@ impl Answer {
         std::str::from_utf8(&self.body).unwrap()
     }
 
-    /// Asserts that it is an error in the one shape of all errors, after which the connection closes.
+    /// Asserts that this is an error with a problem body, after which the connection closes.
     #[track_caller]
     pub(crate) fn assert_problem(&self, status: u16) {
         assert_eq!(self.status, status, "{self:?}");
@@ -276,7 +276,7 @@ impl Answer {
     }
 }
 
-/// What the app has seen of its requests.
+/// Counters of the app's requests.
 #[derive(Debug, Default)]
 pub(crate) struct Seen {
     pub(crate) begun: AtomicUsize,
@@ -298,7 +298,7 @@ impl Seen {
     }
 }
 
-/// Counts itself as begun, and when it is dropped.
+/// Counts as begun when it is created, and as dropped when it is dropped.
 struct Witness(Arc<Seen>);
 
 impl Witness {
@@ -340,7 +340,7 @@ struct Amount {
     mib: usize,
 }
 
-async fn echo(body: Body) -> Response {
+async fn echo(body: Body) -> axum::response::Response {
     match axum::body::to_bytes(body, usize::MAX).await {
         Ok(bytes) => bytes.into_response(),
         Err(error) if is_timeout(&error) => StatusCode::REQUEST_TIMEOUT.into_response(),
@@ -354,19 +354,22 @@ fn is_timeout(error: &axum::Error) -> bool {
         .any(|cause| cause.kind() == ErrorKind::TimedOut)
 }
 
-/// Reads the body only after a while.
-async fn late(Query(Amount { ms, .. }): Query<Amount>, body: Body) -> Response {
+/// Reads the body after a delay.
+async fn late(Query(Amount { ms, .. }): Query<Amount>, body: Body) -> axum::response::Response {
     tokio::time::sleep(Duration::from_millis(ms)).await;
     echo(body).await
 }
 
-/// Reads a part of the body, and the rest after a while. Answers with the rest.
-async fn hesitate(Query(Amount { ms, .. }): Query<Amount>, mut body: Body) -> Response {
+/// Reads a part of the body, and the rest after a delay. Responds with the rest.
+async fn hesitate(
+    Query(Amount { ms, .. }): Query<Amount>,
+    mut body: Body,
+) -> axum::response::Response {
     let _ = body.frame().await;
     late(Query(Amount { ms, mib: 0 }), body).await
 }
 
-/// Does not wait for the body, and takes its time to answer.
+/// Drops the body unread and responds slowly.
 async fn drip(mut body: Body) -> Body {
     assert!(body.frame().now_or_never().is_none());
     drop(body);
@@ -383,14 +386,14 @@ async fn sleep(State(seen): State<Arc<Seen>>, Query(Amount { ms, .. }): Query<Am
     format!("slept {ms} ms")
 }
 
-/// The mistake: it keeps its thread from everything else.
+/// Blocks its thread: the mistake that the lab shows.
 async fn block(State(seen): State<Arc<Seen>>, Query(Amount { ms, .. }): Query<Amount>) -> String {
     let _witness = Witness::new(seen);
     std::thread::sleep(Duration::from_millis(ms));
     format!("blocked {ms} ms")
 }
 
-/// Blocks a thread of the pool, and answers with its name.
+/// Blocks a thread of the pool, and responds with its name.
 async fn offload(Query(Amount { ms, .. }): Query<Amount>) -> String {
     let work = move || {
         std::thread::sleep(Duration::from_millis(ms));
@@ -415,7 +418,7 @@ async fn many_bytes(
     })))
 }
 
-/// A response that fails in its middle.
+/// Responds with a body that fails before its end.
 async fn broken() -> Body {
     let chunks = [Ok("half"), Err(io::Error::other("as the test asked for"))];
     Body::from_stream(stream::iter(chunks))

@@ -1,56 +1,57 @@
-//! What a client may send and how long it may take, and that it hears so when it does too much.
+//! Limits for clients, and the responses to requests beyond them.
 
 use std::net::TcpListener;
 use std::time::{Duration, Instant};
 
 use threadlab::gateway::Config;
 
-use crate::harness::{Answer, Client, Gateway, SOON, Server, eventually, threads};
+use crate::harness::{Client, Gateway, Response, SOON, Server, eventually, threads};
 
 against_both!(
-    slow_head,
-    silent_client,
-    slow_body,
-    body_that_stops,
-    slow_app_is_not_a_slow_client,
-    unread_body_is_no_reset,
-    huge_head,
-    huge_head_in_pieces,
-    too_many_headers,
-    too_long_target,
-    client_that_does_not_read,
-    backlog_is_bounded,
-    taken_port,
-    taken_port_that_would_be_shared,
+    a_slow_head_gets_408,
+    a_silent_client_is_disconnected,
+    a_slow_body_gets_408,
+    an_unfinished_body_gets_408,
+    time_in_the_app_does_not_count_against_the_client,
+    an_unread_body_does_not_reset_the_connection,
+    a_head_above_the_limit_gets_431,
+    a_large_head_in_pieces_gets_431,
+    more_than_100_fields_get_431,
+    a_target_above_the_limit_gets_414,
+    a_client_that_does_not_read_is_disconnected,
+    the_backlog_limits_waiting_connections,
+    a_taken_port_is_an_error,
+    a_shared_port_of_another_server_is_an_error,
 );
 
-const READ_TIMEOUT: Duration = Duration::from_millis(600);
+const READ_TIMEOUT: Duration = Duration::from_millis(300);
 
-/// A server that gives a client 600 ms.
-fn impatient(gateway: Gateway) -> Server {
+/// Starts a server with a short read timeout.
+fn short_timeout(gateway: Gateway) -> Server {
     Server::with(gateway, |config| config.limits.read_timeout = READ_TIMEOUT)
 }
 
-/// Takes an answer that must come neither before the deadline nor long after it.
-fn timed(start: Instant, receive: impl FnOnce() -> Answer) -> Answer {
-    let answer = receive();
-    assert!(start.elapsed() >= READ_TIMEOUT, "too early: {answer:?}");
-    assert!(start.elapsed() < SOON / 2, "too late: {answer:?}");
-    answer
+/// Receives a response that must arrive neither before the deadline nor long after it.
+fn timed(start: Instant, receive: impl FnOnce() -> Response) -> Response {
+    let response = receive();
+    assert!(start.elapsed() >= READ_TIMEOUT, "too early: {response:?}");
+    assert!(start.elapsed() < SOON / 2, "too late: {response:?}");
+    response
 }
 
-fn slow_head(gateway: Gateway) {
-    let server = impatient(gateway);
+fn a_slow_head_gets_408(gateway: Gateway) {
+    let server = short_timeout(gateway);
     let start = Instant::now();
     let mut client = server.connect();
-    client.trickle("GET / HTTP/1.1\r\n", Duration::from_millis(100));
+    client.trickle("GET / HTTP/1.1\r\n", Duration::from_millis(40));
     timed(start, || client.receive()).assert_problem(408);
     client.assert_closed();
+    drop(client);
     assert_eq!(server.get("/").status, 200);
 }
 
-fn silent_client(gateway: Gateway) {
-    let server = impatient(gateway);
+fn a_silent_client_is_disconnected(gateway: Gateway) {
+    let server = short_timeout(gateway);
     let start = Instant::now();
     let mut client = server.connect();
     client.assert_closed();
@@ -58,59 +59,60 @@ fn silent_client(gateway: Gateway) {
     assert_eq!(server.get("/").status, 200);
 }
 
-fn slow_body(gateway: Gateway) {
-    let server = impatient(gateway);
+fn a_slow_body_gets_408(gateway: Gateway) {
+    let server = short_timeout(gateway);
     let mut client = server.connect();
     let start = Instant::now();
     client.send("POST /echo HTTP/1.1\r\nhost: test\r\ncontent-length: 100\r\n\r\n");
-    client.trickle("0123456789abcdef", Duration::from_millis(100));
-    let answer = timed(start, || client.receive());
-    assert_eq!(answer.status, 408);
-    assert_eq!(answer.header("connection"), Some("close"));
+    client.trickle("0123456789abcdef", Duration::from_millis(40));
+    let response = timed(start, || client.receive());
+    assert_eq!(response.status, 408);
+    assert_eq!(response.header("connection"), Some("close"));
     client.assert_closed();
+    drop(client);
     assert_eq!(server.get("/").status, 200);
 }
 
-fn body_that_stops(gateway: Gateway) {
-    let server = impatient(gateway);
+fn an_unfinished_body_gets_408(gateway: Gateway) {
+    let server = short_timeout(gateway);
     let mut client = server.connect();
     let start = Instant::now();
     client.send("POST /echo HTTP/1.1\r\nhost: test\r\ntransfer-encoding: chunked\r\n\r\n5\r\nhel");
-    let answer = timed(start, || client.receive());
-    assert_eq!(answer.status, 408);
+    let response = timed(start, || client.receive());
+    assert_eq!(response.status, 408);
     client.assert_closed();
 }
 
-fn slow_app_is_not_a_slow_client(gateway: Gateway) {
-    let server = impatient(gateway);
+fn time_in_the_app_does_not_count_against_the_client(gateway: Gateway) {
+    let server = short_timeout(gateway);
     let mut client = server.connect();
-    // More than the kernel and hyper would buffer between client and app.
+    // More than the kernel and hyper buffer between client and app.
     let body = "x".repeat(16 * 1024 * 1024);
     client.send(format!(
-        "POST /late?ms=1500 HTTP/1.1\r\nhost: test\r\ncontent-length: {}\r\n\r\n{body}",
+        "POST /late?ms=800 HTTP/1.1\r\nhost: test\r\ncontent-length: {}\r\n\r\n{body}",
         body.len(),
     ));
-    let answer = client.receive();
-    assert_eq!((answer.status, answer.body.len()), (200, body.len()));
+    let response = client.receive();
+    assert_eq!((response.status, response.body.len()), (200, body.len()));
 }
 
-/// Only waiting for the client counts, not what the app does between two parts of a body.
+/// Only the time spent waiting for the client counts.
 #[test]
-fn slow_app_between_two_parts_of_a_body() {
+fn time_between_two_reads_does_not_count_against_the_client() {
     let server = Server::with(Gateway::Asynchronous, |config| {
-        config.limits.read_timeout = Duration::from_secs(2);
+        config.limits.read_timeout = Duration::from_millis(700);
     });
     let mut client = server.connect();
-    client.send("POST /hesitate?ms=2500 HTTP/1.1\r\nhost: test\r\ncontent-length: 10\r\n\r\n");
+    client.send("POST /hesitate?ms=900 HTTP/1.1\r\nhost: test\r\ncontent-length: 10\r\n\r\n");
     std::thread::sleep(Duration::from_millis(100));
     client.send("hello");
-    std::thread::sleep(Duration::from_millis(2900));
+    std::thread::sleep(Duration::from_millis(1100));
     client.send("world");
     assert_eq!(client.receive().text(), "world");
 }
 
-/// The client sends on while it is refused, and yet reads the refusal.
-fn unread_body_is_no_reset(gateway: Gateway) {
+/// The client continues to send after the error response, and still reads it.
+fn an_unread_body_does_not_reset_the_connection(gateway: Gateway) {
     let server = Server::start(gateway);
     let mut client = server.connect();
     client.send("POST /ignore HTTP/1.1\r\nhost: test\r\ncontent-length: 400000\r\n\r\n");
@@ -122,7 +124,7 @@ fn unread_body_is_no_reset(gateway: Gateway) {
     client.assert_closed();
 }
 
-fn huge_head(gateway: Gateway) {
+fn a_head_above_the_limit_gets_431(gateway: Gateway) {
     let server = Server::with(gateway, |config| config.limits.max_head_bytes = 4096);
     let request = |size: usize| format!("GET / HTTP/1.1\r\nx: {}\r\n\r\n", "y".repeat(size - 23));
     let mut client = server.connect();
@@ -130,57 +132,58 @@ fn huge_head(gateway: Gateway) {
     assert_eq!(client.receive().status, 200);
     let mut client = server.connect();
     client.send(request(4097));
-    let answer = client.receive();
-    answer.assert_problem(431);
-    assert!(answer.text().contains("4096"), "{answer:?}");
+    let response = client.receive();
+    response.assert_problem(431);
+    assert!(response.text().contains("4096"), "{response:?}");
     client.assert_closed();
 }
 
-/// Sent slowly and to the end before the answer is read.
-fn huge_head_in_pieces(gateway: Gateway) {
+/// The client sends the whole head before it reads the response.
+fn a_large_head_in_pieces_gets_431(gateway: Gateway) {
     let server = Server::start(gateway);
     let mut client = server.connect();
     client.send("GET / HTTP/1.1\r\nx: ");
     for _ in 0..12 {
         client.send([b'y'; 4096]);
-        std::thread::sleep(Duration::from_millis(50));
+        std::thread::sleep(Duration::from_millis(20));
     }
     client.receive().assert_problem(431);
     client.assert_closed();
+    drop(client);
     assert_eq!(server.get("/").status, 200);
 }
 
-fn too_many_headers(gateway: Gateway) {
+fn more_than_100_fields_get_431(gateway: Gateway) {
     let server = Server::start(gateway);
     let mut client = server.connect();
     client.send(format!("GET / HTTP/1.1\r\n{}\r\n", "a: b\r\n".repeat(101)));
     client.receive().assert_problem(431);
 }
 
-fn too_long_target(gateway: Gateway) {
+fn a_target_above_the_limit_gets_414(gateway: Gateway) {
     let server = Server::with(gateway, |config| config.limits.max_head_bytes = 100_000);
     let mut client = server.connect();
     client.send(format!("GET /{} HTTP/1.1\r\n\r\n", "a".repeat(70_000)));
     client.receive().assert_problem(414);
 }
 
-fn client_that_does_not_read(gateway: Gateway) {
+fn a_client_that_does_not_read_is_disconnected(gateway: Gateway) {
     let server = Server::with(gateway, |config| {
-        config.limits.write_timeout = Duration::from_millis(500);
+        config.limits.write_timeout = Duration::from_millis(200);
     });
     let mut client = server.connect();
     client.get("/stream?mib=64");
-    eventually("the answer given up", || server.seen.dropped() == 1);
+    eventually("the response given up", || server.seen.dropped() == 1);
     assert_eq!(server.get("/").status, 200);
 }
 
-/// Further connections are not accepted by the kernel either: they do not even open.
-fn backlog_is_bounded(gateway: Gateway) {
+/// The kernel does not accept further connections: `connect` does not return.
+fn the_backlog_limits_waiting_connections(gateway: Gateway) {
     let server = Server::with(gateway, |config| config.backlog = 2);
     assert_eq!(server.running.accept_queue().unwrap().limit, 2);
-    // Its thread is kept from accepting.
+    // Its thread cannot accept meanwhile.
     let mut busy = server.connect();
-    busy.get("/block?ms=1500");
+    busy.get("/block?ms=800");
     eventually("the request", || server.seen.begun() == 1);
     let address = server.address();
     let opened: Vec<_> = (0..6)
@@ -188,7 +191,7 @@ fn backlog_is_bounded(gateway: Gateway) {
             std::net::TcpStream::connect_timeout(&address, Duration::from_millis(100)).ok()
         })
         .collect();
-    // Linux lets one more wait than the limit says.
+    // Linux lets one more connection wait than the backlog.
     assert_eq!(opened.len(), 3);
     assert_eq!(server.running.accept_queue().unwrap().length, 3);
     assert_eq!(busy.receive().status, 200);
@@ -200,7 +203,7 @@ fn backlog_is_bounded(gateway: Gateway) {
     assert_eq!(server.running.accept_queue().unwrap().length, 0);
 }
 
-fn taken_port(gateway: Gateway) {
+fn a_taken_port_is_an_error(gateway: Gateway) {
     let taken = TcpListener::bind(("127.0.0.1", 0)).unwrap();
     let mut config = Config::new(taken.local_addr().unwrap());
     for count in [1, 3] {
@@ -210,8 +213,8 @@ fn taken_port(gateway: Gateway) {
     }
 }
 
-/// The asynchronous gateway's threads share their port, but with nobody else.
-fn taken_port_that_would_be_shared(gateway: Gateway) {
+/// The threads of an asynchronous gateway share their port only with each other.
+fn a_shared_port_of_another_server_is_an_error(gateway: Gateway) {
     let other = Server::with(Gateway::Asynchronous, |config| config.threads = threads(2));
     let mut config = Config::new(other.address());
     config.threads = threads(2);
@@ -220,36 +223,36 @@ fn taken_port_that_would_be_shared(gateway: Gateway) {
 }
 
 #[test]
-fn an_idle_connection_closes_after_its_time() {
+fn an_idle_connection_closes_after_the_idle_timeout() {
     let server = Server::with(Gateway::Asynchronous, |config| {
-        config.limits.idle_timeout = Duration::from_millis(900);
-        config.limits.read_timeout = Duration::from_millis(300);
+        config.limits.idle_timeout = Duration::from_millis(500);
+        config.limits.read_timeout = Duration::from_millis(150);
     });
     let mut client = server.connect();
     for _ in 0..3 {
         client.get("/");
         assert_eq!(client.receive().status, 200);
-        std::thread::sleep(Duration::from_millis(450));
+        std::thread::sleep(Duration::from_millis(250));
     }
     let start = Instant::now();
     client.get("/");
     assert_eq!(client.receive().status, 200);
     client.assert_closed();
     let idle = start.elapsed();
-    assert!(idle >= Duration::from_millis(900), "after {idle:?}");
+    assert!(idle >= Duration::from_millis(500), "after {idle:?}");
     assert!(idle < SOON / 2, "after {idle:?}");
 }
 
-/// Its deadline runs from the first byte, not from the end of the answer before it.
+/// Its deadline starts with the first byte, not with the end of the previous response.
 #[test]
-fn slow_head_on_a_kept_connection() {
-    let server = impatient(Gateway::Asynchronous);
+fn a_slow_head_on_a_reused_connection_gets_408() {
+    let server = short_timeout(Gateway::Asynchronous);
     let mut client = server.connect();
     client.get("/");
     assert_eq!(client.receive().status, 200);
     std::thread::sleep(READ_TIMEOUT * 2);
     let start = Instant::now();
-    client.trickle("GET / HTTP/1.1\r\n", Duration::from_millis(100));
+    client.trickle("GET / HTTP/1.1\r\n", Duration::from_millis(40));
     timed(start, || client.receive()).assert_problem(408);
     client.assert_closed();
 }

@@ -1,5 +1,5 @@
-//! Both gateways, held to one behaviour over real sockets, and to the differences that they are
-//! there to show.
+//! Tests of both gateways over real sockets: their common behavior, and the differences that the lab
+//! shows.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 

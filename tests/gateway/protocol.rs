@@ -1,4 +1,4 @@
-//! HTTP/1 as both gateways speak it.
+//! HTTP/1 on both gateways.
 
 use std::net::Shutdown;
 use std::time::{Duration, Instant};
@@ -7,53 +7,56 @@ use crate::harness::{Gateway, SOON, Server, eventually};
 
 against_both!(
     get,
-    head_has_no_body,
-    http_1_0_closes,
-    sized_body,
-    chunked_body,
-    expect_continue,
-    expect_continue_unwanted,
-    streams_both_ways,
-    big_answer,
-    answer_that_fails_is_cut_short,
-    half_closed_client_gets_its_answer_or_none,
-    pipelined_requests,
-    request_during_another,
-    answer_during_an_unread_body,
-    http_2_is_refused,
-    malformed_requests_are_refused,
-    wishes_to_upgrade_are_passed_by,
-    http_1_0_keep_alive,
+    a_head_response_has_no_body,
+    http_1_0_connections_close,
+    a_body_with_a_length_arrives,
+    a_chunked_body_arrives,
+    a_wanted_body_gets_100_continue,
+    an_unwanted_body_gets_no_100_continue,
+    bodies_stream_in_both_directions,
+    a_large_response_arrives,
+    a_failed_response_body_is_not_completed,
+    a_half_closed_connection_gets_a_response_or_closes,
+    pipelined_requests_get_responses_in_order,
+    an_early_second_request_does_not_reset_the_connection,
+    a_response_does_not_wait_for_an_unwanted_body,
+    http_2_gets_505,
+    malformed_requests_get_400,
+    upgrade_requests_are_ignored,
+    http_1_0_keep_alive_works_if_the_connection_is_kept,
 );
 
 fn get(gateway: Gateway) {
-    let answer = Server::start(gateway).get("/");
-    assert_eq!((answer.status, answer.text()), (200, "hello"));
+    let response = Server::start(gateway).get("/");
+    assert_eq!((response.status, response.text()), (200, "hello"));
     let close = (gateway == Gateway::Synchronous).then_some("close");
-    assert_eq!(answer.header("connection"), close);
+    assert_eq!(response.header("connection"), close);
 }
 
-fn head_has_no_body(gateway: Gateway) {
+fn a_head_response_has_no_body(gateway: Gateway) {
     let server = Server::start(gateway);
     let mut client = server.connect();
     client.send("HEAD / HTTP/1.1\r\nhost: test\r\nconnection: close\r\n\r\n");
-    let answer = client.receive_head();
-    assert_eq!(answer.status, 200);
-    assert_eq!(answer.header("content-length"), Some("5"));
+    let response = client.receive_head();
+    assert_eq!(response.status, 200);
+    assert_eq!(response.header("content-length"), Some("5"));
     client.assert_closed();
 }
 
-fn http_1_0_closes(gateway: Gateway) {
+fn http_1_0_connections_close(gateway: Gateway) {
     let server = Server::start(gateway);
     let mut client = server.connect();
     client.send("GET / HTTP/1.0\r\n\r\n");
-    let answer = client.receive();
-    assert!(answer.head.starts_with("HTTP/1.0 200 OK\r\n"), "{answer:?}");
-    assert_eq!(answer.text(), "hello");
+    let response = client.receive();
+    assert!(
+        response.head.starts_with("HTTP/1.0 200 OK\r\n"),
+        "{response:?}"
+    );
+    assert_eq!(response.text(), "hello");
     client.assert_closed();
 }
 
-fn sized_body(gateway: Gateway) {
+fn a_body_with_a_length_arrives(gateway: Gateway) {
     let server = Server::start(gateway);
     let body = "x".repeat(1024 * 1024);
     let mut client = server.connect();
@@ -61,12 +64,12 @@ fn sized_body(gateway: Gateway) {
     client.send(format!(
         "POST /echo HTTP/1.1\r\nhost: test\r\ncontent-length: {length}\r\n\r\n{body}"
     ));
-    let answer = client.receive();
-    assert_eq!(answer.status, 200);
-    assert!(answer.body == body.as_bytes(), "the echo differs");
+    let response = client.receive();
+    assert_eq!(response.status, 200);
+    assert!(response.body == body.as_bytes(), "the echo differs");
 }
 
-fn chunked_body(gateway: Gateway) {
+fn a_chunked_body_arrives(gateway: Gateway) {
     let server = Server::start(gateway);
     let mut client = server.connect();
     client.send("POST /echo HTTP/1.1\r\nhost: test\r\ntransfer-encoding: chunked\r\n\r\n");
@@ -75,19 +78,19 @@ fn chunked_body(gateway: Gateway) {
     assert_eq!(client.receive().text(), "hello, world");
 }
 
-fn expect_continue(gateway: Gateway) {
+fn a_wanted_body_gets_100_continue(gateway: Gateway) {
     let server = Server::start(gateway);
     let mut client = server.connect();
     client.send(
         "POST /echo HTTP/1.1\r\nhost: test\r\nexpect: 100-continue\r\ncontent-length: 5\r\n\r\n",
     );
-    // A client that waits for this sends nothing before it.
+    // The client sends nothing before it gets this.
     assert_eq!(client.receive().status, 100);
     client.send("hello");
     assert_eq!(client.receive().text(), "hello");
 }
 
-fn expect_continue_unwanted(gateway: Gateway) {
+fn an_unwanted_body_gets_no_100_continue(gateway: Gateway) {
     let server = Server::start(gateway);
     let mut client = server.connect();
     client.send(
@@ -98,30 +101,30 @@ fn expect_continue_unwanted(gateway: Gateway) {
     client.assert_closed();
     assert!(
         start.elapsed() < SOON / 2,
-        "it waited for a body that nobody wants"
+        "waited for a body that nobody wants"
     );
 }
 
-fn streams_both_ways(gateway: Gateway) {
+fn bodies_stream_in_both_directions(gateway: Gateway) {
     let server = Server::start(gateway);
     let mut client = server.connect();
     client.send("POST /mirror HTTP/1.1\r\nhost: test\r\ntransfer-encoding: chunked\r\n\r\n");
     client.send("5\r\nfirst\r\n");
     assert_eq!(client.receive_head().status, 200);
-    // The answer's first part comes before the request's second.
+    // The first part of the response arrives before the second part of the request is sent.
     assert_eq!(client.take(10), b"5\r\nfirst\r\n");
     client.send("6\r\nsecond\r\n0\r\n\r\n");
     assert_eq!(client.take(16), b"6\r\nsecond\r\n0\r\n\r\n");
 }
 
-fn big_answer(gateway: Gateway) {
+fn a_large_response_arrives(gateway: Gateway) {
     let server = Server::start(gateway);
-    let answer = server.get("/stream?mib=32");
-    assert_eq!(answer.body.len(), 32 * 1024 * 1024);
+    let response = server.get("/stream?mib=32");
+    assert_eq!(response.body.len(), 32 * 1024 * 1024);
     eventually("the end of the response", || server.seen.dropped() == 1);
 }
 
-fn answer_that_fails_is_cut_short(gateway: Gateway) {
+fn a_failed_response_body_is_not_completed(gateway: Gateway) {
     let server = Server::start(gateway);
     let mut client = server.connect();
     client.get("/broken");
@@ -131,8 +134,9 @@ fn answer_that_fails_is_cut_short(gateway: Gateway) {
     assert_eq!(server.get("/").status, 200);
 }
 
-/// It may still read, or have left: the asynchronous gateway takes it for the latter.
-fn half_closed_client_gets_its_answer_or_none(gateway: Gateway) {
+/// A client that closed its sending side may still read, or may have gone. The asynchronous gateway
+/// assumes that it has gone.
+fn a_half_closed_connection_gets_a_response_or_closes(gateway: Gateway) {
     let server = Server::start(gateway);
     let mut client = server.connect();
     client.get("/sleep?ms=300");
@@ -143,7 +147,7 @@ fn half_closed_client_gets_its_answer_or_none(gateway: Gateway) {
     }
 }
 
-fn pipelined_requests(gateway: Gateway) {
+fn pipelined_requests_get_responses_in_order(gateway: Gateway) {
     let server = Server::start(gateway);
     let mut client = server.connect();
     let request = |target| format!("GET {target} HTTP/1.1\r\nhost: test\r\n\r\n");
@@ -165,8 +169,8 @@ fn pipelined_requests(gateway: Gateway) {
     }
 }
 
-/// It is not read, and yet does not turn the close after the first answer into a reset.
-fn request_during_another(gateway: Gateway) {
+/// The synchronous gateway does not read the second request, but must not reset the connection.
+fn an_early_second_request_does_not_reset_the_connection(gateway: Gateway) {
     let server = Server::start(gateway);
     let mut client = server.connect();
     client.get("/sleep?ms=300");
@@ -180,7 +184,7 @@ fn request_during_another(gateway: Gateway) {
     }
 }
 
-fn answer_during_an_unread_body(gateway: Gateway) {
+fn a_response_does_not_wait_for_an_unwanted_body(gateway: Gateway) {
     let server = Server::start(gateway);
     let mut client = server.connect();
     let start = Instant::now();
@@ -188,11 +192,11 @@ fn answer_during_an_unread_body(gateway: Gateway) {
     assert_eq!(client.receive().text(), "drip drip drip ");
     assert!(
         start.elapsed() < SOON / 2,
-        "it waited for a body that nobody wants"
+        "waited for a body that nobody wants"
     );
 }
 
-fn http_2_is_refused(gateway: Gateway) {
+fn http_2_gets_505(gateway: Gateway) {
     let server = Server::start(gateway);
     let mut client = server.connect();
     client.send("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n");
@@ -200,7 +204,7 @@ fn http_2_is_refused(gateway: Gateway) {
     client.assert_closed();
 }
 
-fn malformed_requests_are_refused(gateway: Gateway) {
+fn malformed_requests_get_400(gateway: Gateway) {
     let server = Server::start(gateway);
     for malformed in [
         "nonsense\r\n\r\n",
@@ -220,7 +224,7 @@ fn malformed_requests_are_refused(gateway: Gateway) {
     assert_eq!(server.get("/").status, 200);
 }
 
-fn wishes_to_upgrade_are_passed_by(gateway: Gateway) {
+fn upgrade_requests_are_ignored(gateway: Gateway) {
     let server = Server::start(gateway);
     let mut client = server.connect();
     client.send(
@@ -230,19 +234,19 @@ fn wishes_to_upgrade_are_passed_by(gateway: Gateway) {
     client.assert_closed();
 }
 
-fn http_1_0_keep_alive(gateway: Gateway) {
+fn http_1_0_keep_alive_works_if_the_connection_is_kept(gateway: Gateway) {
     let server = Server::start(gateway);
     let mut client = server.connect();
     let request = "GET / HTTP/1.0\r\nconnection: keep-alive\r\n\r\n";
     client.send(request);
-    let answer = client.receive();
+    let response = client.receive();
     match gateway {
         Gateway::Synchronous => {
-            assert_ne!(answer.header("connection"), Some("keep-alive"));
+            assert_ne!(response.header("connection"), Some("keep-alive"));
             client.assert_closed();
         }
         Gateway::Asynchronous => {
-            assert_eq!(answer.header("connection"), Some("keep-alive"));
+            assert_eq!(response.header("connection"), Some("keep-alive"));
             client.send(request);
             assert_eq!(client.receive().text(), "hello");
         }
@@ -250,9 +254,9 @@ fn http_1_0_keep_alive(gateway: Gateway) {
 }
 
 #[test]
-fn a_malformed_request_does_not_spoil_the_answer_before_it() {
+fn a_malformed_request_does_not_affect_the_previous_response() {
     let server = Server::start(Gateway::Asynchronous);
-    for (first, answer) in [
+    for (first, response) in [
         ("GET /sleep?ms=50 HTTP/1.1\r\nhost: test\r\n\r\n", 200),
         (
             "POST /ignore HTTP/1.1\r\nhost: test\r\ncontent-length: 2\r\n\r\nhi",
@@ -267,7 +271,7 @@ fn a_malformed_request_does_not_spoil_the_answer_before_it() {
         let mut client = server.connect();
         client.send(format!("{first}nonsense\r\n\r\n"));
         let head = client.receive_head();
-        assert_eq!(head.status, answer, "{first}");
+        assert_eq!(head.status, response, "{first}");
         let length = head.header("content-length").unwrap().parse().unwrap();
         if !first.starts_with("HEAD") {
             client.take(length);
@@ -278,7 +282,7 @@ fn a_malformed_request_does_not_spoil_the_answer_before_it() {
 }
 
 #[test]
-fn a_kept_connection_serves_one_request_after_the_other() {
+fn a_connection_serves_several_requests() {
     let server = Server::start(Gateway::Asynchronous);
     let mut client = server.connect();
     for _ in 0..3 {
@@ -293,7 +297,7 @@ fn a_kept_connection_serves_one_request_after_the_other() {
 }
 
 #[test]
-fn an_unread_body_does_not_spoil_a_kept_connection() {
+fn an_unread_short_body_keeps_the_connection_usable() {
     let server = Server::start(Gateway::Asynchronous);
     let mut client = server.connect();
     client.send("POST /ignore HTTP/1.1\r\nhost: test\r\ncontent-length: 2\r\n\r\nhi");

@@ -1,4 +1,4 @@
-//! Threads that live on and descriptors that do not.
+//! Threads survive panics, disconnects and arbitrary input, and descriptors are freed.
 
 use std::fs;
 use std::io::{ErrorKind, Read, Write};
@@ -12,17 +12,17 @@ use proptest::prelude::*;
 use crate::harness::{Client, Gateway, Server, eventually, threads};
 
 against_both!(
-    panic_ends_only_its_connection,
-    clients_that_leave_early,
-    any_bytes_are_survived,
-    many_clients_at_once,
-    many_connections_leave_nothing_behind,
-    threads_bear_names,
+    a_panic_ends_only_its_connection,
+    early_disconnects_leave_nothing_in_flight,
+    arbitrary_bytes_do_not_stop_the_server,
+    concurrent_clients_all_get_responses,
+    closed_connections_free_their_descriptors,
+    threads_have_names,
     each_thread_is_registered,
-    blocking_pool_has_names_of_its_own,
+    blocking_pool_threads_have_their_own_names,
 );
 
-fn panic_ends_only_its_connection(gateway: Gateway) {
+fn a_panic_ends_only_its_connection(gateway: Gateway) {
     let server = Server::start(gateway);
     for _ in 0..3 {
         let mut client = server.connect();
@@ -36,7 +36,7 @@ fn panic_ends_only_its_connection(gateway: Gateway) {
     });
 }
 
-fn clients_that_leave_early(gateway: Gateway) {
+fn early_disconnects_leave_nothing_in_flight(gateway: Gateway) {
     let server = Server::start(gateway);
     for part in [
         "",
@@ -54,7 +54,7 @@ fn clients_that_leave_early(gateway: Gateway) {
     });
 }
 
-/// Pieces that requests are made of, right and wrong.
+/// Generates parts of requests, valid and invalid.
 fn fragments() -> impl Strategy<Value = Vec<Vec<u8>>> {
     let known = prop::sample::select(vec![
         "GET / HTTP/1.1\r\n",
@@ -81,8 +81,8 @@ fn fragments() -> impl Strategy<Value = Vec<Vec<u8>>> {
     prop::collection::vec(fragment, 1..12)
 }
 
-/// The server answers or not, but it closes, and serves the next.
-fn any_bytes_are_survived(gateway: Gateway) {
+/// The server may respond or not, but it closes the connection and serves the next one.
+fn arbitrary_bytes_do_not_stop_the_server(gateway: Gateway) {
     let server = Server::with(gateway, |config| {
         config.limits.read_timeout = Duration::from_millis(50);
         config.limits.idle_timeout = Duration::from_millis(50);
@@ -95,7 +95,7 @@ fn any_bytes_are_survived(gateway: Gateway) {
     proptest!(config, |(fragments in fragments())| {
         let mut client = server.connect();
         for fragment in fragments {
-            // The server may have had enough already.
+            // The server may have closed the connection already.
             let _ = client.socket.write_all(&fragment);
         }
         let mut end = Vec::new();
@@ -111,7 +111,7 @@ fn any_bytes_are_survived(gateway: Gateway) {
     });
 }
 
-fn many_clients_at_once(gateway: Gateway) {
+fn concurrent_clients_all_get_responses(gateway: Gateway) {
     let server = Server::with(gateway, |config| config.threads = threads(4));
     let answered = AtomicUsize::new(0);
     thread::scope(|scope| {
@@ -127,7 +127,7 @@ fn many_clients_at_once(gateway: Gateway) {
     assert_eq!(answered.into_inner(), 400);
 }
 
-/// How many descriptors of this process are sockets of this local port.
+/// Counts the descriptors of this process that are sockets with this local port.
 fn descriptors(port: u16) -> usize {
     let port = format!(":{port:04X}");
     let sockets = fs::read_to_string("/proc/self/net/tcp").unwrap();
@@ -144,7 +144,7 @@ fn descriptors(port: u16) -> usize {
         .count()
 }
 
-fn many_connections_leave_nothing_behind(gateway: Gateway) {
+fn closed_connections_free_their_descriptors(gateway: Gateway) {
     let server = Server::with(gateway, |config| config.threads = threads(2));
     assert_eq!(server.get("/").status, 200);
     let port = server.address().port();
@@ -163,7 +163,7 @@ fn many_connections_leave_nothing_behind(gateway: Gateway) {
     assert_eq!(server.registry.requests_in_flight(), 0);
 }
 
-/// The names of this process's threads that begin with the server's.
+/// Returns the names of the server's threads.
 fn names(server: &Server) -> Vec<String> {
     let mut names: Vec<_> = fs::read_dir("/proc/self/task")
         .unwrap()
@@ -175,7 +175,7 @@ fn names(server: &Server) -> Vec<String> {
     names
 }
 
-fn threads_bear_names(gateway: Gateway) {
+fn threads_have_names(gateway: Gateway) {
     let server = Server::with(gateway, |config| config.threads = threads(3));
     let expected: Vec<_> = (0..3)
         .map(|index| format!("{}-{index}", server.name))
@@ -196,13 +196,13 @@ fn each_thread_is_registered(gateway: Gateway) {
     eventually("none", || indices().is_empty());
 }
 
-fn blocking_pool_has_names_of_its_own(gateway: Gateway) {
+fn blocking_pool_threads_have_their_own_names(gateway: Gateway) {
     let server = Server::start(gateway);
     let expected = format!("{}-0-pool", server.name);
     assert_eq!(server.get("/offload").text(), expected);
 }
 
-/// The kernel spreads the connections; every thread gets some.
+/// The kernel distributes the connections; every thread gets some.
 #[test]
 fn event_loops_share_the_port() {
     let server = Server::with(Gateway::Asynchronous, |config| config.threads = threads(2));
@@ -214,7 +214,7 @@ fn event_loops_share_the_port() {
 }
 
 #[test]
-fn idle_connections_do_not_hold_an_event_loop() {
+fn idle_connections_do_not_block_an_event_loop() {
     let server = Server::start(Gateway::Asynchronous);
     let mut idle: Vec<_> = (0..200)
         .map(|_| Client::new(TcpStream::connect(server.address()).unwrap()))
@@ -231,7 +231,7 @@ fn idle_connections_do_not_hold_an_event_loop() {
 }
 
 #[test]
-fn clients_that_stay_do_not_hold_a_synchronous_thread() {
+fn open_client_sockets_do_not_hold_a_synchronous_thread() {
     let server = Server::start(Gateway::Synchronous);
     let start = Instant::now();
     let mut stay = Vec::new();

@@ -1,4 +1,4 @@
-//! The end: nothing new, and everything begun is finished.
+//! Shutdown: no new connections, and requests in flight finish.
 
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
@@ -9,19 +9,19 @@ use crate::harness::{Client, Gateway, SOON, Server, eventually, threads};
 
 against_both!(
     idle_threads_end_at_once,
-    requests_in_flight_are_finished,
-    bodies_in_flight_are_finished,
-    nothing_new_is_accepted,
-    a_deadline_that_passes_is_told,
-    asked_twice,
+    requests_in_flight_finish,
+    bodies_in_flight_finish,
+    no_new_connections_are_accepted,
+    join_reports_a_timeout,
+    a_second_shutdown_is_harmless,
     the_port_is_free_again,
 );
 
-/// Shuts down and asserts that it is done well before any deadline of a connection.
+/// Asserts that a shutdown ends well before any timeout of a connection.
 fn ends_promptly(running: &Running) {
     let start = Instant::now();
     running.shutdown();
-    assert!(running.join(SOON), "still at work");
+    assert!(running.join(SOON), "still running");
     assert!(start.elapsed() < SOON / 4, "took {:?}", start.elapsed());
 }
 
@@ -32,21 +32,21 @@ fn idle_threads_end_at_once(gateway: Gateway) {
     ends_promptly(&server.running);
 }
 
-fn requests_in_flight_are_finished(gateway: Gateway) {
+fn requests_in_flight_finish(gateway: Gateway) {
     let server = Server::start(gateway);
     let mut client = server.connect();
-    client.get("/sleep?ms=700");
+    client.get("/sleep?ms=300");
     eventually("the request", || server.seen.begun() == 1);
     server.running.shutdown();
-    let answer = client.receive();
-    assert_eq!(answer.text(), "slept 700 ms");
-    assert_eq!(answer.header("connection"), Some("close"));
+    let response = client.receive();
+    assert_eq!(response.text(), "slept 300 ms");
+    assert_eq!(response.header("connection"), Some("close"));
     client.assert_closed();
     assert!(server.running.join(SOON));
     assert_eq!(server.seen.finished(), 1);
 }
 
-fn bodies_in_flight_are_finished(gateway: Gateway) {
+fn bodies_in_flight_finish(gateway: Gateway) {
     let server = Server::start(gateway);
     let mut client = server.connect();
     client.send("POST /echo HTTP/1.1\r\nhost: test\r\ncontent-length: 10\r\n\r\nhello");
@@ -57,10 +57,10 @@ fn bodies_in_flight_are_finished(gateway: Gateway) {
     assert!(server.running.join(SOON));
 }
 
-fn nothing_new_is_accepted(gateway: Gateway) {
+fn no_new_connections_are_accepted(gateway: Gateway) {
     let server = Server::start(gateway);
     let mut client = server.connect();
-    client.get("/sleep?ms=700");
+    client.get("/sleep?ms=300");
     eventually("the request", || server.seen.begun() == 1);
     server.running.shutdown();
     assert!(TcpStream::connect(server.address()).is_err());
@@ -68,10 +68,10 @@ fn nothing_new_is_accepted(gateway: Gateway) {
     assert_eq!(client.receive().status, 200);
 }
 
-fn a_deadline_that_passes_is_told(gateway: Gateway) {
+fn join_reports_a_timeout(gateway: Gateway) {
     let server = Server::start(gateway);
     let mut client = server.connect();
-    client.get("/sleep?ms=1000");
+    client.get("/sleep?ms=400");
     eventually("the request", || server.seen.begun() == 1);
     server.running.shutdown();
     assert!(!server.running.join(Duration::from_millis(100)));
@@ -79,7 +79,7 @@ fn a_deadline_that_passes_is_told(gateway: Gateway) {
     assert!(server.running.join(SOON));
 }
 
-fn asked_twice(gateway: Gateway) {
+fn a_second_shutdown_is_harmless(gateway: Gateway) {
     let server = Server::start(gateway);
     server.running.shutdown();
     ends_promptly(&server.running);
@@ -108,9 +108,9 @@ fn idle_connections_are_closed_at_once() {
     }
 }
 
-/// A call that blocks on a pool thread for a client that left belongs to no request.
+/// A call that still blocks a pool thread after its client has gone belongs to no request.
 #[test]
-fn abandoned_blocking_work_does_not_delay_the_end() {
+fn abandoned_blocking_calls_do_not_delay_the_shutdown() {
     let server = Server::start(Gateway::Asynchronous);
     let mut client = server.connect();
     client.get("/offload?ms=4000");
