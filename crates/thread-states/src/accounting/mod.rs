@@ -11,7 +11,7 @@
 //! ```
 //!
 //! * `marks`: the thread marks where it parks ([`park`], [`unpark`]) and for which route it works
-//!   ([`hold`]) on its own `clock`, which reads the counters of the `kernel`
+//!   ([`hold()`]) on its own `clock`, which reads the counters of the `kernel`
 //! * `window` turns marks and counters into states, with the `evidence` of earlier observations
 //! * the clock publishes both in a `slot`, as `words`; `snapshot` is the layout
 //! * `observer` computes the times of one thread up to now from slot and counters, also while the
