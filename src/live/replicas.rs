@@ -1,17 +1,17 @@
-//! How many servers share a name: replicas, of which a viewer sees one.
+//! Number of servers that share a name: replicas, of which a viewer sees one.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio::net::lookup_host;
 
-/// How long a count is good for.
-const FRESH: Duration = Duration::from_secs(2);
+/// Time for which a count is used.
+const MAX_AGE: Duration = Duration::from_secs(2);
 
-/// The replicas that share a name, counted now and then.
+/// The replicas that share a name, counted every two seconds at most.
 #[derive(Debug)]
 pub(super) struct Replicas {
-    /// `HOST:PORT`; `None` where a server has no name to share.
+    /// `HOST:PORT`; `None` if the server has no name to share.
     name: Option<Arc<str>>,
     counted: Option<(Instant, Option<usize>)>,
 }
@@ -24,11 +24,11 @@ impl Replicas {
         }
     }
 
-    /// How many there are; `None` if that is not known.
+    /// Returns their number; `None` if it is not known.
     pub(super) async fn count(&mut self) -> Option<usize> {
         let name = self.name.as_ref()?;
         match self.counted {
-            Some((at, count)) if at.elapsed() < FRESH => count,
+            Some((at, count)) if at.elapsed() < MAX_AGE => count,
             _ => {
                 let count = addresses(name).await;
                 self.counted = Some((Instant::now(), count));
@@ -38,8 +38,8 @@ impl Replicas {
     }
 }
 
-/// How many addresses a name has: one a replica. A host may have an IPv4 and an IPv6 address, so only
-/// those of one kind count. `None` if the name cannot be looked up.
+/// Returns the number of addresses of a name, one for each replica; `None` if the lookup failed. A host
+/// may have both an IPv4 and an IPv6 address, so only one kind counts.
 async fn addresses(name: &str) -> Option<usize> {
     let (v4, v6): (Vec<_>, Vec<_>) = lookup_host(name)
         .await
@@ -53,7 +53,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn a_machine_is_one_however_it_is_called() {
+    async fn one_machine_is_one_replica_under_any_of_its_names() {
         for name in ["127.0.0.1:80", "[::1]:80", "localhost:80"] {
             let mut replicas = Replicas::sharing(Some(name.into()));
             assert_eq!(replicas.count().await, Some(1), "{name}");
@@ -61,7 +61,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_cannot_be_looked_up_is_not_known() {
+    async fn without_a_lookup_the_number_is_not_known() {
         for name in [None, Some("a name without a port".into())] {
             assert_eq!(Replicas::sharing(name).count().await, None);
         }

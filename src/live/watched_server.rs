@@ -13,7 +13,7 @@ pub struct WatchedServer {
 }
 
 impl WatchedServer {
-    /// A server whose threads are those of `registry`.
+    /// Creates a server with the threads of `registry`.
     #[must_use]
     pub fn new(registry: Registry, accept_queue: Option<Probe>) -> Self {
         Self {
@@ -22,7 +22,7 @@ impl WatchedServer {
         }
     }
 
-    /// Its name.
+    /// Returns the name of the server.
     #[must_use]
     pub fn name(&self) -> &str {
         self.registry.server()

@@ -1,4 +1,4 @@
-//! The page for everyone: without a mouse, without colours, in the dark, on a phone.
+//! Accessibility: the page without a mouse, without colours, in the dark, on a phone.
 
 use std::fs;
 use std::path::Path;
@@ -12,7 +12,7 @@ const TAB: &str = "\u{e004}";
 const LEFT: &str = "\u{e012}";
 const ENTER: &str = "\u{e007}";
 
-/// What axe-core finds wrong with the page.
+/// Returns the violations that axe-core finds on the page.
 async fn violations(browser: &Browser) -> Vec<Value> {
     let axe =
         Path::new(env!("CARGO_MANIFEST_DIR")).join("target/tools/node_modules/axe-core/axe.min.js");
@@ -56,7 +56,7 @@ async fn set_colours(browser: &Browser, scheme: &str) {
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs Chromium: run make test"]
-async fn axe_finds_nothing_wrong_in_light_dark_and_on_a_phone() {
+async fn axe_finds_no_violations_in_light_dark_and_on_a_phone() {
     let lab = Lab::start(&["--links", "Grafana=http://127.0.0.1:3000"]);
     let browser = Browser::open(&lab.front).await;
     let links = browser
@@ -102,7 +102,7 @@ async fn axe_finds_nothing_wrong_in_light_dark_and_on_a_phone() {
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs Chromium: run make test"]
-async fn the_keyboard_reaches_all_there_is() {
+async fn the_keyboard_reaches_all_controls() {
     let lab = Lab::start(&[]);
     for path in ["/sync/dummy", "/sync/?seconds=0.3"] {
         assert_eq!(get(&lab.front, path).status, 200);
@@ -115,12 +115,12 @@ async fn the_keyboard_reaches_all_there_is() {
     browser.run("document.getElementById('wait').focus()").await;
     browser.press(TAB).await;
     assert_eq!(browser.run("return document.activeElement.id").await, "run");
-    // The bars are one stop, and the arrows move among them.
+    // The bars are one tab stop; the arrow keys move between them.
     browser.press(TAB).await;
-    let told = browser.text(".detail").await;
+    let shown = browser.text(".detail").await;
     browser.press(LEFT).await;
     let other = browser.text(".detail").await;
-    let mut both = [told, other];
+    let mut both = [shown, other];
     both.sort();
     assert!(
         both[0].starts_with("/ 3") && both[0].contains("sync-0: queued"),
@@ -143,7 +143,7 @@ async fn the_keyboard_reaches_all_there_is() {
         browser
             .run("return document.activeElement.textContent")
             .await,
-        "Copy the curl line of GET / for the sync server"
+        "Copy the curl command for GET / on the sync server"
     );
     browser.press(TAB).await;
     assert_eq!(
@@ -153,6 +153,6 @@ async fn the_keyboard_reaches_all_there_is() {
         "GET /dummy"
     );
     browser.press(ENTER).await;
-    browser.until("return document.querySelector('.answers .done')?.textContent.startsWith('GET /dummy: 200 after')").await;
+    browser.until("return document.querySelector('.responses .done')?.textContent.startsWith('GET /dummy: 200 after')").await;
     browser.close().await;
 }

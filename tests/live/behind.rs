@@ -1,23 +1,24 @@
-//! The embedded front with the page, before servers that may end and come back.
+//! The embedded front with the page, before servers that can be stopped and started again.
 
 use std::net::{SocketAddr, TcpListener};
 
+use threadlab::flavor::Flavor;
 use threadlab::proxy::{self, Asset, Config, Running, Target, Upstream};
 
 use crate::lab::Process;
 
-/// A server on ports of its own, which it has again after a restart.
+/// A server that keeps its ports when it is restarted.
 pub(crate) struct Server {
-    kind: &'static str,
+    flavor: Flavor,
     http: SocketAddr,
     metrics: SocketAddr,
     process: Option<Process>,
 }
 
 impl Server {
-    pub(crate) fn start(kind: &'static str) -> Self {
+    pub(crate) fn start(flavor: Flavor) -> Self {
         let mut server = Self {
-            kind,
+            flavor,
             http: free_address(),
             metrics: free_address(),
             process: None,
@@ -32,7 +33,14 @@ impl Server {
 
     pub(crate) fn restart(&mut self) {
         let (http, metrics) = (self.http.to_string(), self.metrics.to_string());
-        let arguments = ["serve", self.kind, "--listen", &http, "--metrics", &metrics];
+        let arguments = [
+            "serve",
+            self.flavor.as_str(),
+            "--listen",
+            &http,
+            "--metrics",
+            &metrics,
+        ];
         self.process = Some(Process::start(&arguments, 2));
     }
 }
@@ -42,15 +50,15 @@ fn free_address() -> SocketAddr {
     listener.local_addr().unwrap()
 }
 
-/// The front, which ends when dropped.
+/// The front; it is shut down on drop.
 pub(crate) struct Front(Running);
 
 impl Front {
     pub(crate) fn before(sync: &Server, asynchronous: &Server) -> Self {
         let upstream = |server: &Server| Upstream {
-            name: server.kind,
+            name: server.flavor.as_str(),
             server: server.http,
-            keep_alive: server.kind == "async",
+            keep_alive: server.flavor == Flavor::Async,
             threads: Target::new(server.metrics, "/threads/stream"),
         };
         let mut config = Config::new(vec![upstream(sync), upstream(asynchronous)]);

@@ -14,17 +14,16 @@ use hyper_util::client::legacy::connect::HttpConnector;
 use serde_json::{Value, json};
 use url::{ParseError, Url};
 
-/// How long a test waits for what must come; far more than it takes.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
+/// Time limit of a test for something that must happen; far more than it takes.
+pub(crate) const TIMEOUT: Duration = Duration::from_secs(30);
 
-/// A browser with one page open. To be closed by [`Browser::close`], which also says what the page
-/// complained of.
+/// A browser with one page. Must be closed by [`Browser::close`], which checks the page's console.
 pub(crate) struct Browser {
     client: Client,
     driver: Driver,
 }
 
-/// The WebDriver, ended when dropped, and its browser with it.
+/// The WebDriver; on drop it is ended together with its browser.
 struct Driver {
     process: Child,
     profile: PathBuf,
@@ -32,7 +31,7 @@ struct Driver {
 
 impl Drop for Driver {
     fn drop(&mut self) {
-        // The driver's group: after a test that failed the browser would else live on.
+        // The whole process group, because after a failed test the browser would keep running.
         let group = format!("-{}", self.process.id());
         let _ = Command::new("kill").args(["-KILL", "--", &group]).status();
         let _ = self.process.wait();
@@ -56,11 +55,11 @@ impl Driver {
     }
 }
 
-/// A command of Chromium's own: its path after the session's, and its body.
+/// A command specific to Chromium: its path below the session, and its body.
 #[derive(Debug)]
-struct Own(&'static str, Value);
+struct ChromiumCommand(&'static str, Value);
 
-impl WebDriverCompatibleCommand for Own {
+impl WebDriverCompatibleCommand for ChromiumCommand {
     fn endpoint(&self, base: &Url, session: Option<&str>) -> Result<Url, ParseError> {
         base.join(&format!(
             "session/{}/{}",
@@ -75,7 +74,7 @@ impl WebDriverCompatibleCommand for Own {
 }
 
 impl Browser {
-    /// Opens the page at the front of this address.
+    /// Opens the page of the front at this address.
     pub(crate) async fn open(front: &str) -> Self {
         let port = TcpListener::bind("127.0.0.1:0")
             .unwrap()
@@ -107,21 +106,21 @@ impl Browser {
         browser
     }
 
-    /// Loads the page again.
+    /// Reloads the page.
     pub(crate) async fn reload(&self) {
         self.client.refresh().await.unwrap();
         self.connected().await;
     }
 
-    /// Waits until the page has news of both servers.
+    /// Waits until the page is connected to both servers.
     async fn connected(&self) {
         self.until("return [...document.querySelectorAll('.connection')].every((line) => line.textContent === 'Connected')")
             .await;
     }
 
-    /// Closes the browser. Fails if the console has any error but these.
+    /// Closes the browser. Fails if the console has an error that contains none of these texts.
     pub(crate) async fn close_but_for(self, expected: &[&str]) {
-        let log = Own("se/log", json!({ "type": "browser" }));
+        let log = ChromiumCommand("se/log", json!({ "type": "browser" }));
         let entries = self.client.issue_cmd(log).await.unwrap();
         self.client.close().await.unwrap();
         drop(self.driver);
@@ -139,19 +138,19 @@ impl Browser {
         self.close_but_for(&[]).await;
     }
 
-    /// What a script returns.
+    /// Runs a script and returns its result.
     pub(crate) async fn run(&self, script: &str) -> Value {
         self.client.execute(script, Vec::new()).await.unwrap()
     }
 
-    /// What a script passes to its last argument.
+    /// Runs a script and returns the value that it passes to the callback in its last argument.
     pub(crate) async fn run_async(&self, script: &str) -> Value {
         self.client.execute_async(script, Vec::new()).await.unwrap()
     }
 
-    /// Waits until a script returns something true, and returns that.
+    /// Waits until a script returns a true value, and returns that.
     pub(crate) async fn until(&self, script: &str) -> Value {
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + TIMEOUT;
         loop {
             let value = self.run(script).await;
             if value.as_bool().unwrap_or(!value.is_null()) {
@@ -169,14 +168,14 @@ impl Browser {
         self.until(VERDICT).await.as_str().unwrap().to_owned()
     }
 
-    /// Asks the synchronous server for `/dummy` by the page's button, and waits for the answer.
-    pub(crate) async fn ask_for_dummy(&self) {
-        self.click(".asks li:last-child .send").await;
-        self.until("return document.querySelector('.answers .done') !== null")
+    /// Sends `/dummy` to the synchronous server by the page's button, and waits for the response.
+    pub(crate) async fn send_dummy(&self) {
+        self.click(".requests-to-send li:last-child .send").await;
+        self.until("return document.querySelector('.responses .done') !== null")
             .await;
     }
 
-    /// The text of the first element that a selector finds.
+    /// Returns the text of the first element that a selector finds.
     pub(crate) async fn text(&self, selector: &str) -> String {
         let element = self.client.find(Locator::Css(selector)).await.unwrap();
         element.text().await.unwrap()
@@ -188,7 +187,7 @@ impl Browser {
         element.click().await.unwrap();
     }
 
-    /// Points at the middle of the first element that a selector finds, with a mouse.
+    /// Moves the mouse to the middle of the first element that a selector finds.
     pub(crate) async fn hover(&self, selector: &str) {
         let element = self.client.find(Locator::Css(selector)).await.unwrap();
         let moves = MouseActions::new("mouse".to_owned()).then(PointerAction::MoveToElement {
@@ -200,7 +199,7 @@ impl Browser {
         self.client.perform_actions(moves).await.unwrap();
     }
 
-    /// Types into what has the focus.
+    /// Types into the focused element.
     pub(crate) async fn press(&self, keys: &str) {
         let focused = self.client.active_element().await.unwrap();
         focused.send_keys(keys).await.unwrap();
@@ -210,12 +209,12 @@ impl Browser {
     pub(crate) async fn devtools(&self, command: &str, parameters: Value) -> Value {
         let body = json!({ "cmd": command, "params": parameters });
         self.client
-            .issue_cmd(Own("goog/cdp/execute", body))
+            .issue_cmd(ChromiumCommand("goog/cdp/execute", body))
             .await
             .unwrap()
     }
 
-    /// Keeps a picture of the page as `target/live/NAME.png`.
+    /// Saves a screenshot of the page as `target/live/NAME.png`.
     pub(crate) async fn picture(&self, name: &str) {
         let directory = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("target/live");
         fs::create_dir_all(&directory).unwrap();
@@ -224,9 +223,9 @@ impl Browser {
     }
 }
 
-/// A session with the driver, which takes a moment to start.
+/// Opens a session with the driver, which takes a moment to start.
 async fn connect(port: u16, wanted: &serde_json::Map<String, Value>) -> Client {
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + TIMEOUT;
     loop {
         let session = ClientBuilder::new(HttpConnector::new())
             .capabilities(wanted.clone())

@@ -1,4 +1,4 @@
-//! The one button: the article's experiment, its verdict, and what the lanes and `/metrics` say of it.
+//! The article's experiment: its verdict, its lanes, and the same in `/metrics`.
 
 use std::ops::Range;
 use std::time::Duration;
@@ -8,14 +8,14 @@ use serde_json::{Value, json};
 use crate::browser::Browser;
 use crate::lab::{Lab, STATES, Scrape, get};
 
-/// Collects what moves without the user's doing, from the page's beginning.
+/// Sums up layout shifts without user input, from the start of the page.
 const WATCH_LAYOUT: &str = "
     window.shifted = 0;
     new PerformanceObserver((list) => {
         for (const shift of list.getEntries()) if (!shift.hadRecentInput) window.shifted += shift.value;
     }).observe({ type: 'layout-shift', buffered: true });";
 
-/// The shares of the first thread as the page shows them, by state.
+/// Returns the shares of the first thread as the page shows them, by state.
 async fn shares(browser: &Browser, server: usize) -> [f64; 5] {
     let script = format!(
         "const row = document.querySelectorAll('.server')[{server}].querySelector('.threads tr');
@@ -25,7 +25,7 @@ async fn shares(browser: &Browser, server: usize) -> [f64; 5] {
     serde_json::from_value(shares).unwrap()
 }
 
-/// What a screen reader is told, in the page's order.
+/// Returns the names in the accessibility tree, in the order of the page.
 async fn accessible_names(browser: &Browser) -> Vec<String> {
     let tree = browser
         .devtools("Accessibility.getFullAXTree", json!({}))
@@ -42,7 +42,7 @@ async fn set_wait(browser: &Browser, seconds: u32) {
          wait.dispatchEvent(new Event('input'));"
     );
     browser.run(&script).await;
-    let line = browser.text(".asks code").await;
+    let line = browser.text(".requests-to-send code").await;
     assert!(
         line.ends_with(&format!("/sync/?seconds={seconds}'")),
         "{line}"
@@ -51,7 +51,7 @@ async fn set_wait(browser: &Browser, seconds: u32) {
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs Chromium: run make test"]
-async fn one_button_shows_why_one_thread_was_enough() {
+async fn the_experiment_shows_why_one_thread_was_enough() {
     let lab = Lab::start(&[]);
     let browser = Browser::open(&lab.front).await;
     browser.run(WATCH_LAYOUT).await;
@@ -59,7 +59,7 @@ async fn one_button_shows_why_one_thread_was_enough() {
 
     set_wait(&browser, 3).await;
     browser.click("#run").await;
-    // While `/` waits, `/dummy` is in one server's accept queue and long answered by the other.
+    // While `/` waits, `/dummy` is in the accept queue of one server; the other has responded long ago.
     let facts = |server: usize, fact: &str| {
         format!(
             "return document.querySelectorAll('.server')[{server}].querySelector('.{fact}').textContent"
@@ -82,27 +82,27 @@ async fn one_button_shows_why_one_thread_was_enough() {
         );
     }
     let names = accessible_names(&browser).await;
-    let told = |words: &str| names.iter().any(|name| name.contains(words));
+    let has = |words: &str| names.iter().any(|name| name.contains(words));
     assert!(
-        told("/dummy: queued, no thread has begun with it"),
+        has("/dummy: queued, not started by a thread yet"),
         "{names:?}"
     );
-    assert!(told("now held"), "{names:?}");
-    assert!(told("now awaited"), "{names:?}");
+    assert!(has("now held"), "{names:?}");
+    assert!(has("now awaited"), "{names:?}");
 
     let verdict = browser.verdict().await;
     assert_verdict(&verdict, 2.3..4.0);
     tokio::time::sleep(Duration::from_secs(3)).await;
     assert_shares(&browser, &before, &lab.scrape()).await;
     let names = accessible_names(&browser).await;
-    let told = |words: &str| names.iter().any(|name| name.contains(words));
+    let has = |words: &str| names.iter().any(|name| name.contains(words));
     assert!(
-        told("whose only thread was held"),
+        has("whose only thread was held"),
         "the verdict is in the tree"
     );
-    assert!(told("The states of sync-0 over the last 60 s"));
-    assert!(told("held 3.0"), "{names:?}");
-    assert!(told("awaited 3.0"), "{names:?}");
+    assert!(has("The states of sync-0 over the last 60 s"));
+    assert!(has("held 3.0"), "{names:?}");
+    assert!(has("awaited 3.0"), "{names:?}");
     assert_painted(&browser).await;
     let shifted = browser.run("return window.shifted").await;
     assert!(
@@ -113,11 +113,11 @@ async fn one_button_shows_why_one_thread_was_enough() {
     browser.close().await;
 }
 
-/// The verdict names both measured times: one near the whole wait, one near none.
+/// Asserts that the verdict has both measured times: one near the whole wait, one near zero.
 fn assert_verdict(verdict: &str, late: Range<f64>) {
-    let (sync, asynchronous) = verdict.split_once("by the synchronous server").unwrap();
+    let (sync, asynchronous) = verdict.split_once(" on the synchronous server").unwrap();
     let took = |clause: &str| -> f64 {
-        let (_, time) = clause.rsplit_once("after ").unwrap();
+        let (_, time) = clause.rsplit_once("took ").unwrap();
         let mut words = time.split_whitespace();
         let number: f64 = words.next().unwrap().parse().unwrap();
         if words.next() == Some("ms") {
@@ -129,7 +129,7 @@ fn assert_verdict(verdict: &str, late: Range<f64>) {
     assert!(late.contains(&took(sync)), "{verdict}");
     assert!(verdict.contains("whose only thread was held"), "{verdict}");
     let (quick, _) = asynchronous
-        .split_once(" by the asynchronous server")
+        .split_once(" on the asynchronous server")
         .unwrap();
     assert!(
         quick.contains("under 1 ms") || took(quick) < 1.0,
@@ -138,7 +138,7 @@ fn assert_verdict(verdict: &str, late: Range<f64>) {
     assert!(verdict.contains("whose only thread was free"), "{verdict}");
 }
 
-/// The shares beside the lanes are those that `/metrics` gives for the same stretch of time.
+/// Asserts that the shares beside the lanes are those in `/metrics` for the same time.
 async fn assert_shares(browser: &Browser, before: &Scrape, after: &Scrape) {
     for (index, server) in ["sync", "async"].into_iter().enumerate() {
         let shown = shares(browser, index).await;
@@ -163,7 +163,7 @@ async fn assert_shares(browser: &Browser, before: &Scrape, after: &Scrape) {
     );
 }
 
-/// Each lane has its state's colour where the wait was.
+/// Asserts that each lane has the colour of the state during the wait.
 async fn assert_painted(browser: &Browser) {
     let painted = browser
         .run(
@@ -181,7 +181,7 @@ async fn assert_painted(browser: &Browser) {
         )
         .await;
     let part = |lane: usize, state: &str| painted[lane][state].as_f64().unwrap();
-    // 3 s are a twentieth of a lane, and the pattern covers a part of it.
+    // 3 s are a twentieth of a lane, and the pattern covers part of the colour.
     assert!(
         part(0, "blocked") > 0.015 && part(0, "awaiting") < 0.005,
         "{painted}"
@@ -206,18 +206,18 @@ async fn with_more_threads_the_verdict_names_another_reason() {
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs Chromium: run make test"]
-async fn with_strangers_on_the_thread_the_verdict_names_them() {
+async fn with_other_clients_on_the_thread_the_verdict_names_them() {
     let lab = Lab::start(&[]);
     let browser = Browser::open(&lab.front).await;
     set_wait(&browser, 1).await;
     let front = lab.front.clone();
-    let stranger = std::thread::spawn(move || get(&front, "/sync/blocking?seconds=3"));
+    let other = std::thread::spawn(move || get(&front, "/sync/blocking?seconds=3"));
     browser
         .until("return document.querySelector('.active').textContent === '1'")
         .await;
     browser.click("#run").await;
     let verdict = browser.verdict().await;
-    assert_eq!(stranger.join().unwrap().status, 200);
+    assert_eq!(other.join().unwrap().status, 200);
     assert!(verdict.contains("held by other requests"), "{verdict}");
     assert!(verdict.contains("whose only thread was free"), "{verdict}");
     browser.close().await;
@@ -225,7 +225,7 @@ async fn with_strangers_on_the_thread_the_verdict_names_them() {
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs Chromium: run make test"]
-async fn a_wait_out_of_range_is_refused_with_the_rule() {
+async fn a_wait_out_of_range_is_rejected_with_the_rule() {
     let lab = Lab::start(&[]);
     let browser = Browser::open(&lab.front).await;
     for bad in ["0", "61", "1.5", ""] {
@@ -242,12 +242,16 @@ async fn a_wait_out_of_range_is_refused_with_the_rule() {
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs Chromium: run make test"]
-async fn requests_of_others_are_shown_and_said() {
+async fn requests_of_other_clients_are_shown_and_counted() {
     let lab = Lab::start(&[]);
     let browser = Browser::open(&lab.front).await;
-    browser.ask_for_dummy().await;
+    browser.send_dummy().await;
     tokio::time::sleep(Duration::from_secs(1)).await;
-    assert_eq!(browser.text("#others").await, "", "the page knows its own");
+    assert_eq!(
+        browser.text("#others").await,
+        "",
+        "the page knows its own request"
+    );
     assert_eq!(get(&lab.front, "/sync/dummy").status, 200);
     browser
         .until("return document.getElementById('others').textContent.includes('1 request')")
@@ -255,10 +259,10 @@ async fn requests_of_others_are_shown_and_said() {
     browser.close().await;
 }
 
-/// The article's own 20 s, with a picture for the README.
+/// The article's 20 s, with a screenshot for the README.
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs Chromium: run make test"]
-async fn twenty_seconds_against_none() {
+async fn twenty_seconds_against_milliseconds() {
     let lab = Lab::start(&[]);
     let browser = Browser::open(&lab.front).await;
     let size = json!({ "width": 1280, "height": 1200, "deviceScaleFactor": 1, "mobile": false });

@@ -1,4 +1,4 @@
-//! Many threads: how the page draws them, and what that costs.
+//! Lanes of one and of many threads, and the time that drawing takes.
 
 use std::thread;
 
@@ -7,7 +7,7 @@ use serde_json::json;
 use crate::browser::Browser;
 use crate::lab::{Lab, get};
 
-/// Measures the frames of some seconds: their costs in milliseconds, from the cheapest on.
+/// Measures the frames of five seconds: their durations in milliseconds, sorted.
 const MEASURE_FRAMES: &str = "
     const done = arguments[0];
     const costs = [];
@@ -39,7 +39,7 @@ async fn the_button_and_both_lanes_are_on_the_first_screen() {
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs Chromium: run make test"]
-async fn of_several_replicas_it_says_that_it_shows_one() {
+async fn with_several_replicas_the_page_says_that_it_shows_one() {
     let lab = Lab::start(&[]);
     let browser = Browser::open(&lab.front).await;
     let said = browser
@@ -50,9 +50,10 @@ async fn of_several_replicas_it_says_that_it_shows_one() {
                 const { verdict } = await import('/live/experiment.js');
                 const view = new ServerView('sync', 'Synchronous');
                 const connection = () => view.element.querySelector('.connection').textContent;
-                const event = { now: 1, began: 0, active_requests: 0, threads: [{ thread: '0', state: 'idle', idle: 1000 }] };
-                const said = [{ ...event, replicas: 3 }, { now: 2, active_requests: 0 }, { now: 3, active_requests: 0, replicas: 1 }]
-                    .map((news) => { view.news(news); return connection(); });
+                const seconds = { running: 0, runnable: 0, blocked: 0, awaiting: 0, idle: 1 };
+                const event = { now: 1, began: 0, active_requests: 0, threads: [{ thread: '0', state: 'idle', seconds }], requests: [], links: [] };
+                const said = [{ ...event, replicas: 3 }, { ...event, now: 2, replicas: null }, { ...event, now: 3, replicas: 1 }]
+                    .map((event) => { view.receive(event); return connection(); });
                 const ok = (took) => ({ took, status: 200 });
                 const outcome = (took) => ({ seconds: 5, sync: { long: ok(5000), short: ok(took) }, async: { long: ok(5000), short: ok(2) } });
                 view.history.replicas = 3;
@@ -63,7 +64,7 @@ async fn of_several_replicas_it_says_that_it_shows_one() {
         )
         .await;
     let said: Vec<String> = serde_json::from_value(said).unwrap();
-    let one_of_three = "Connected to one of 3 replicas; what the others do is not shown";
+    let one_of_three = "Connected to one of 3 replicas; the others are not shown";
     assert_eq!(said[..3], [one_of_three, one_of_three, "Connected"]);
     assert!(
         said[3].contains("another thread for it in its 3 replicas"),
@@ -83,7 +84,7 @@ async fn of_several_replicas_it_says_that_it_shows_one() {
 async fn sixty_four_threads_a_server_are_drawn_within_a_frame() {
     let lab = Lab::start(&["--threads", "64"]);
     let browser = Browser::open(&lab.front).await;
-    // So tall that all lanes are in sight: those that are not cost nothing.
+    // Tall enough for all lanes to be in sight; those out of sight are not drawn.
     let size = json!({ "width": 1280, "height": 4000, "deviceScaleFactor": 1, "mobile": false });
     browser
         .devtools("Emulation.setDeviceMetricsOverride", size)
@@ -93,7 +94,7 @@ async fn sixty_four_threads_a_server_are_drawn_within_a_frame() {
         .await;
     assert_eq!(rows, 128);
 
-    // Requests of all kinds from the first second to the last.
+    // Requests of all kinds for the whole time.
     let front = lab.front.clone();
     let load = thread::spawn(move || {
         thread::scope(|scope| {
@@ -122,8 +123,8 @@ async fn sixty_four_threads_a_server_are_drawn_within_a_frame() {
         at(0.5),
         at(0.95)
     );
-    // 60 pictures a second leave 16 ms for each.
-    assert!(costs.len() > 25, "it hardly moved: {} frames", costs.len());
+    // 60 frames a second leave 16 ms for each.
+    assert!(costs.len() > 25, "only {} frames", costs.len());
     assert!(
         at(0.5) < 16.0,
         "half of the frames took more than {:.1} ms",

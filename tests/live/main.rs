@@ -1,4 +1,4 @@
-//! The live page in a real browser, before real servers.
+//! The live page in a real browser with real servers.
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 

@@ -1,4 +1,4 @@
-//! What a mouse does: point at a bar, copy a line, follow a link.
+//! Mouse actions: pointing at a bar, copying a command, and reloading.
 
 use serde_json::json;
 
@@ -7,7 +7,7 @@ use crate::lab::{Lab, get};
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs Chromium: run make test"]
-async fn a_bar_tells_of_its_request_when_pointed_at() {
+async fn pointing_at_a_bar_shows_its_request() {
     let lab = Lab::start(&[]);
     let browser = Browser::open(&lab.front).await;
     assert_eq!(get(&lab.front, "/sync/?seconds=0.3").status, 200);
@@ -25,7 +25,7 @@ async fn a_bar_tells_of_its_request_when_pointed_at() {
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs Chromium: run make test"]
-async fn a_curl_line_is_copied_as_it_stands() {
+async fn a_curl_command_is_copied_as_shown() {
     let lab = Lab::start(&[]);
     let browser = Browser::open(&lab.front).await;
     let wanted = json!({ "permissions": ["clipboardReadWrite", "clipboardSanitizedWrite"] });
@@ -37,22 +37,22 @@ async fn a_curl_line_is_copied_as_it_stands() {
     let said = browser
         .run("return document.querySelector('[role=status].copied').textContent")
         .await;
-    assert_eq!(said, "Copied the curl line of GET / for the sync server");
+    assert_eq!(said, "Copied the curl command for GET / on the sync server");
     let copied = browser
         .run_async("navigator.clipboard.readText().then(arguments[0], (error) => arguments[0](String(error)))")
         .await;
     let line = format!("curl 'http://{}/sync/?seconds=5'", lab.front);
     assert_eq!(copied, line.as_str());
-    assert_eq!(browser.text(".asks code").await, line);
+    assert_eq!(browser.text(".requests-to-send code").await, line);
     browser.close().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs Chromium: run make test"]
-async fn after_a_reload_the_tab_knows_its_requests_again() {
+async fn after_a_reload_the_tab_still_knows_its_requests() {
     let lab = Lab::start(&[]);
     let browser = Browser::open(&lab.front).await;
-    browser.ask_for_dummy().await;
+    browser.send_dummy().await;
     browser.reload().await;
     browser
         .until("return document.querySelectorAll('.bars li').length === 1")

@@ -1,4 +1,4 @@
-//! What is to stand still: the layout always, and the lanes for those who want less motion.
+//! Stillness: the layout never shifts, and lanes move less for users who prefer reduced motion.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use crate::browser::Browser;
 use crate::lab::{Lab, get};
 
-/// Collects what moves without the user's doing, from the page's beginning: how much, and what.
+/// Collects layout shifts without user input, from the start of the page: their size and source.
 const WATCH_LAYOUT: &str = "
     window.moved = [];
     new PerformanceObserver((list) => {
@@ -16,8 +16,8 @@ const WATCH_LAYOUT: &str = "
         }
     }).observe({ type: 'layout-shift', buffered: true });";
 
-/// All that comes and goes on the page by itself: the lanes, a verdict, strangers' requests, the
-/// details of a bar, and the answers.
+/// Shows everything that appears on the page by itself: the lanes, a verdict, requests of other clients,
+/// the details of a bar, and responses; asserts that the layout does not shift.
 async fn nothing_moves(threads: &str, width: u64) {
     let lab = Lab::start(&["--threads", threads]);
     let browser = Browser::open(&lab.front).await;
@@ -31,7 +31,7 @@ async fn nothing_moves(threads: &str, width: u64) {
         .devtools("Page.addScriptToEvaluateOnNewDocument", source)
         .await;
     browser.reload().await;
-    // What follows an input within half a second counts as the user's doing.
+    // By script, because shifts within half a second of an input count as caused by the user.
     browser
         .run(
             "document.getElementById('wait').value = 2;
@@ -51,7 +51,7 @@ async fn nothing_moves(threads: &str, width: u64) {
         .until("return document.querySelector('.full').textContent !== ''")
         .await;
     browser
-        .until("return document.querySelectorAll('.answers .done').length === 4")
+        .until("return document.querySelectorAll('.responses .done').length === 4")
         .await;
     let moved: Vec<(f64, Value)> =
         serde_json::from_value(browser.run("return window.moved").await).unwrap();
@@ -66,7 +66,7 @@ async fn nothing_moves(threads: &str, width: u64) {
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs Chromium: run make test"]
-async fn nothing_moves_on_a_desk() {
+async fn nothing_moves_on_a_desktop() {
     nothing_moves("1", 1280).await;
     nothing_moves("8", 1280).await;
 }
@@ -78,7 +78,7 @@ async fn nothing_moves_on_a_phone() {
     nothing_moves("8", 360).await;
 }
 
-/// How many frames are drawn in three seconds.
+/// Counts the frames of three seconds.
 const COUNT_FRAMES: &str = "
     const done = arguments[0];
     let frames = 0;
@@ -87,7 +87,7 @@ const COUNT_FRAMES: &str = "
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs Chromium: run make test"]
-async fn who_wants_less_motion_sees_a_step_a_second() {
+async fn with_reduced_motion_lanes_move_once_a_second() {
     let lab = Lab::start(&[]);
     let browser = Browser::open(&lab.front).await;
     let sliding = browser.run_async(COUNT_FRAMES).await;

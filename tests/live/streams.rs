@@ -1,14 +1,16 @@
-//! Connections that are lost and found, and tabs that are hidden and seen again.
+//! Lost and restored connections, hidden and visible tabs.
 
 use std::time::Duration;
 
 use serde_json::json;
 
+use threadlab::flavor::Flavor;
+
 use crate::behind::{Front, Server};
 use crate::browser::Browser;
 use crate::lab::Lab;
 
-/// Whether the words on the connection lie over the server's name.
+/// Returns whether the connection status overlaps the server's name.
 const OVERLAP: &str = "
     const rectangle = (selector) => {
         const range = document.createRange();
@@ -26,8 +28,8 @@ fn connection(server: usize, is: &str) -> String {
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs Chromium: run make test"]
-async fn a_server_that_dies_is_said_and_found_again() {
-    let (mut sync, asynchronous) = (Server::start("sync"), Server::start("async"));
+async fn a_server_that_dies_is_reported_and_found_again() {
+    let (mut sync, asynchronous) = (Server::start(Flavor::Sync), Server::start(Flavor::Async));
     let front = Front::before(&sync, &asynchronous);
     let browser = Browser::open(&front.address()).await;
 
@@ -43,7 +45,7 @@ async fn a_server_that_dies_is_said_and_found_again() {
     assert_eq!(
         browser.run(&connection(1, "Connected")).await,
         true,
-        "the other one lives"
+        "the other server is still connected"
     );
     browser
         .run("document.getElementById('wait').value = 1")
@@ -51,7 +53,7 @@ async fn a_server_that_dies_is_said_and_found_again() {
     browser.click("#run").await;
     let verdict = browser.verdict().await;
     assert!(
-        verdict.contains("not as expected by the synchronous server (502"),
+        verdict.contains("failed on the synchronous server (502"),
         "{verdict}"
     );
 
@@ -60,7 +62,7 @@ async fn a_server_that_dies_is_said_and_found_again() {
     browser
         .until("return document.querySelector('.now').textContent === 'idle'")
         .await;
-    // The browser itself notes the streams and answers that failed.
+    // The browser itself logs the streams and responses that failed.
     browser
         .close_but_for(&["Failed to load resource", "net::ERR"])
         .await;
@@ -68,7 +70,7 @@ async fn a_server_that_dies_is_said_and_found_again() {
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs Chromium: run make test"]
-async fn a_hidden_tab_leaves_its_connections_and_catches_up() {
+async fn a_hidden_tab_closes_its_connections_and_catches_up() {
     let lab = Lab::start(&[]);
     let browser = Browser::open(&lab.front).await;
     tokio::time::sleep(Duration::from_secs(1)).await;
@@ -92,7 +94,7 @@ async fn a_hidden_tab_leaves_its_connections_and_catches_up() {
             .run("return document.querySelectorAll('.bars li').length")
             .await,
         0,
-        "it stands still"
+        "it does not move"
     );
 
     browser.run(&hide(false)).await;

@@ -1,20 +1,20 @@
-// The requests as bars above the lanes, from arrival to answer.
+// The requests as bars above the lanes, from arrival to response.
 //
-// They are elements, not paint, so that a keyboard and a screen reader reach them. They keep their
-// places in a list that is as wide as the window and slides; only those in flight grow.
+// They are elements rather than drawn, so that keyboards and screen readers can reach them. They keep
+// their positions in a list that is as wide as the window and slides; only those in flight grow.
 
 import { cloneOf } from "./dom.js";
 import { WINDOW } from "./history.js";
-import { count, duration } from "./words.js";
+import { count, duration } from "./format.js";
 
-/** A bar leaves room for its label behind it: that many milliseconds from its start. */
+/** Room that a bar with a label takes up, in milliseconds from its start. */
 const LABEL = 7000;
-/** Without labels, the room of the shortest bar. */
+/** Room that a bar without a label takes up at least. */
 const SHORTEST = 500;
-/** With more bars than that a row, there is room for more bars or for labels: then for bars. */
+/** Number of bars in a row above which they are shown without labels. */
 const DENSE = 6;
 
-/** A shorter wait for a thread is not drawn: the front tells the arrival to the millisecond only. */
+/** Shorter times in the queue are not drawn: the front reports the arrival only to the millisecond. */
 const SHORT = 5;
 
 /** The bars of one server. */
@@ -34,7 +34,7 @@ export class Bars {
     list.addEventListener("keydown", (event) => this.#move(event));
   }
 
-  /** Shows these requests, `{key, route, arrived, started, ended…}`; returns how many had no room. */
+  /** Shows these requests, `{key, route, arrived, started, ended…}`. Returns the number of those without room. */
   show(requests, edge, rows) {
     this.#rows = rows;
     const dense = requests.length > DENSE * rows;
@@ -55,7 +55,7 @@ export class Bars {
     return left;
   }
 
-  /** Slides to `edge`, and lets those in flight grow up to it. */
+  /** Slides the list to `edge`; bars of requests in flight grow up to it. */
   slide(edge) {
     if (this.#epoch === null) return;
     this.#list.style.transform = `translateX(${-100 * (edge - WINDOW - this.#epoch) / WINDOW}%)`;
@@ -64,7 +64,7 @@ export class Bars {
     }
   }
 
-  /** Begins anew. */
+  /** Removes all bars. */
   clear() {
     for (const [key, bar] of this.#bars) this.#remove(key, bar);
     this.#epoch = null;
@@ -82,7 +82,7 @@ export class Bars {
     }
     if (bar.request !== request) {
       bar.request = request;
-      this.#tell(bar);
+      this.#update(bar);
     }
     return true;
   }
@@ -119,7 +119,7 @@ export class Bars {
     this.#bars.delete(key);
   }
 
-  #tell(bar) {
+  #update(bar) {
     const { element, request, button } = bar;
     element.style.left = `${100 * (request.arrived - this.#epoch) / WINDOW}%`;
     const took = request.ended === undefined ? "" : ` ${duration(request.ended - request.arrived)}`;
@@ -138,7 +138,7 @@ export class Bars {
     this.#detail.textContent = bar.button.ariaLabel;
   }
 
-  /** The list is one stop for the Tab key; arrows, Home and End move within it. */
+  /** The list is one tab stop; the arrow keys, Home and End move within it. */
   #move(event) {
     const buttons = [...this.#list.querySelectorAll("button")];
     const at = buttons.indexOf(document.activeElement);
@@ -157,7 +157,7 @@ export class Bars {
   }
 }
 
-/** Makes a bar end at `end`, and its queued part where its thread began with it. */
+/** Makes a bar end at `end`, and its queued part end where a thread started the request. */
 function shape({ button, element, request }, end) {
   const length = Math.max(0, end - request.arrived);
   const queued = Math.max(0, Math.min(request.started ?? end, end) - request.arrived);
@@ -165,10 +165,10 @@ function shape({ button, element, request }, end) {
   button.querySelector(".queued").style.width = `${queued > SHORT ? 100 * queued / length : 0}%`;
 }
 
-/** All that is known of a request, in words. */
+/** Describes a request in words. */
 function sentence(request, took, threadName) {
   const { route, arrived, started, ended, status, awaits, awaited, thread } = request;
-  if (started === undefined) return `${route}: queued, no thread has begun with it`;
+  if (started === undefined) return `${route}: queued, not started by a thread yet`;
   const by = thread === undefined ? "" : ` on ${threadName(thread)}`;
   const queued = `queued ${duration(started - arrived)}`;
   if (ended === undefined) return `${route}${by}: ${queued}, now ${awaits ? "awaited" : "held"}`;
@@ -178,10 +178,10 @@ function sentence(request, took, threadName) {
   return `${route}${took}${by}: ${parts.join(", ")}, status ${status}`;
 }
 
-/** Words for requests that are not drawn; empty if all are. */
-export function leftOut(noRoom, untold) {
+/** Describes requests that are not drawn; empty if all are. */
+export function leftOut(noRoom, unknown) {
   const parts = [];
-  if (noRoom > 0) parts.push(`${count(noRoom, "request")} more without room here`);
-  if (untold > 0) parts.push(`${count(untold, "request")} in flight not told of`);
+  if (noRoom > 0) parts.push(`no room for ${count(noRoom, "more request")}`);
+  if (unknown > 0) parts.push(`${count(unknown, "request")} in flight without details`);
   return parts.join("; ");
 }

@@ -1,11 +1,11 @@
-// Two small helpers for elements.
+// Helpers for elements.
 
-/** A copy of the first element of a template, by its id. */
+/** Returns a copy of the first element of the template with this id. */
 export function cloneOf(template) {
   return document.getElementById(template).content.firstElementChild.cloneNode(true);
 }
 
-/** Sets an element's text if that is new: a screen reader would else say it again. */
+/** Sets an element's text only if it is new; otherwise a screen reader would read it again. */
 export function setText(element, text) {
   if (element.textContent !== text) element.textContent = text;
 }

@@ -1,48 +1,40 @@
-// What is known of one server's last minute, put together from its events.
+// The last minute of one server, put together from its events.
 //
-// An event tells what is new since the one before; the first of a stream tells all, as if it had
-// been new since the server began:
-//   {"now": 5000.1, "server": "sync", "began": 1000.2, "most_requests": 256,
-//    "active_requests": 1, "accept_queue": {"length": 0, "limit": 128}, "replicas": 1,
-//    "links": [{"name": "Grafana", "url": "http://127.0.0.1:3000"}],
-//    "threads": [{"thread": "0", "state": "blocked", "running": 81, "blocked": 99919}],
-//    "requests": [{"number": 7, "route": "/", "thread": 0, "mark": "00000000000000ab",
-//                  "arrived": 4000.1, "started": 4000.4, "awaits": true}]}
-// Times are in milliseconds of the server's clock, a thread's states in microseconds. Only the first
-// has `server`, `began`, `most_requests` and, if there are any, `links`. `replicas`, and a thread's
-// `state`, are there when they are new. A thread that is left out was in its state since the event
-// before, as nearly as is drawn. A request is told in full at first, after that its number with what is
-// new: `awaits`, or when it has ended `ended`, `status` and `awaited`.
+// The format of the events is documented in src/live/event.rs. Times are in milliseconds of the
+// server's clock; the time in each state is in seconds.
 
 import { STATES } from "./states.js";
 
-/** The stretch of time that is shown, in milliseconds. */
+/** Length of the time that is shown, in milliseconds. */
 export const WINDOW = 60_000;
 
-/** What is shown is that much older than what is known, in milliseconds, so that it slides evenly. */
+/** Delay of what is shown behind what is known, in milliseconds, so that it slides evenly. */
 const DELAY = 150;
 
-/** So many requests are remembered at most: more could not be shown. */
-const MOST = 500;
+/** Maximum number of requests kept: there is no room to show more. */
+const MAX_REQUESTS = 500;
 
-/** A stretch of time that a thread spent in one state to this part or more counts as all its. */
+/** Share from which a stretch of time counts as spent in one state only. */
 const PURE = 0.98;
 
-/** One thread's last minute. */
+/** The last minute of one thread. */
 class ThreadHistory {
-  /** Microseconds in each state since the thread began. */
-  totals = STATES.map(() => 0);
-  /** Its present state's name; `null` once it has ended. */
+  /** Seconds in each state since the thread started; `null` before the first event. */
+  totals = null;
+  /** Name of the present state; `null` once the thread has ended. */
   state = null;
-  /** Stretches `{from, to, grown, pure}`, the oldest first; `pure` is the one state, or -1. */
+  /** Stretches `{from, to, grown, pure}`, the oldest first; `pure` is the index of the only state, or -1. */
   stretches = [];
 
   constructor(name) {
     this.name = name;
   }
 
-  /** Adds the microseconds that each state has grown by from `from` to `to`. */
-  add(from, to, grown) {
+  /** Adds the stretch from `from` to `to`, up to which the thread has spent `totals` seconds in each state. */
+  add(from, to, totals) {
+    const grown = totals.map((total, i) => total - (this.totals?.[i] ?? 0));
+    this.totals = totals;
+    if (to <= from) return;
     const all = grown.reduce((sum, part) => sum + part, 0);
     const pure = grown.findIndex((part) => part >= PURE * all && part > 0);
     const last = this.stretches.at(-1);
@@ -59,7 +51,7 @@ class ThreadHistory {
     this.stretches.splice(0, kept < 0 ? this.stretches.length : kept);
   }
 
-  /** The part of the time since `since` that each state had; all 0 if nothing is known. */
+  /** Returns the share of each state in the time since `since`; all 0 if nothing is known. */
   shares(since) {
     const sums = STATES.map(() => 0);
     for (const { from, to, grown } of this.stretches) {
@@ -71,99 +63,93 @@ class ThreadHistory {
   }
 }
 
-/** One server's last minute. */
+/** The last minute of one server. */
 export class History {
   threads = [];
-  /** How many servers share this one's name and its requests; only this one is shown. */
+  /** Number of servers that share the name of this one and its requests; only this one is shown. */
   replicas = 1;
-  /** By number. */
+  /** Requests by number. */
   requests = new Map();
   active = 0;
   queue = null;
-  /** The most requests that the server tells of at once. */
-  mostRequests = Infinity;
-  /** When each connection in the accept queue came, as far as that was seen; the oldest first. */
+  /** Maximum number of requests that the server keeps for new viewers. */
+  maxRequests = Infinity;
+  /** For each connection in the accept queue the time since when it is known; the oldest first. */
   queuedSince = [];
   #began = null;
   #last = null;
   #offsets = [];
 
-  /** Takes an event, which came at `at` of the page's clock. */
+  /** Adds an event that arrived at `at` of the page's clock. Returns whether the server has been restarted. */
   apply(event, at) {
-    if (event.began !== undefined) this.#meet(event);
-    const before = this.#last ?? event.now;
+    const restarted = event.began !== this.#began;
+    if (restarted) this.#restart(event.began);
     this.#synchronise(event.now, at);
-    this.#grow(new Map(event.threads?.map((thread) => [thread.thread, thread])), before, event);
-    for (const request of event.requests ?? []) {
-      this.requests.set(request.number, { ...this.requests.get(request.number), ...request });
-    }
+    this.#addThreads(event.threads, this.#last ?? event.now, event.now);
+    for (const request of event.requests) this.requests.set(request.number, request);
     this.active = event.active_requests;
     this.replicas = event.replicas ?? this.replicas;
-    this.mostRequests = event.most_requests ?? this.mostRequests;
+    this.maxRequests = event.max_requests;
     this.queue = event.accept_queue;
-    this.#queue(event.accept_queue?.length ?? 0, event.now);
+    this.#addQueue(event.accept_queue?.length ?? 0, event.now);
     this.#last = event.now;
     this.#forget(event.now - WINDOW - 1000);
+    return restarted;
   }
 
-  /** The server's time that belongs to `at` of the page's clock; `null` before the first event. */
+  /** Returns the server's time for `at` of the page's clock; `null` before the first event. */
   serverTime(at) {
     return this.#last === null ? null : at - Math.min(...this.#offsets);
   }
 
-  /** The right edge of what is shown at `at`. */
+  /** Returns the time at the right edge of what is shown at `at`. */
   edge(at) {
     const now = this.serverTime(at);
     return now === null ? null : now - DELAY;
   }
 
-  /** How far back the page knows the threads' states, in milliseconds, up to the whole window. */
+  /** Returns the milliseconds for which the states of the threads are known, at most the whole window. */
   known() {
     const first = this.threads[0]?.stretches[0];
     return first ? Math.min(WINDOW, this.#last - first.from) : 0;
   }
 
-  /** Each state's part of the window, of one thread. */
+  /** Returns the share of each state in the window, for one thread. */
   shares(thread) {
     return thread.shares(this.#last - WINDOW);
   }
 
-  /** Begins anew, unless it is the server known so far: then what was missed is one stretch. */
-  #meet({ began }) {
-    if (this.#began !== began) {
-      this.#began = began;
-      this.#last = null;
-      this.threads = [];
-      this.requests.clear();
-      this.queuedSince = [];
-    }
+  /** Starts again with nothing. */
+  #restart(began) {
+    this.#began = began;
+    this.#last = null;
+    this.threads = [];
+    this.requests.clear();
+    this.queuedSince = [];
     this.#offsets = [];
   }
 
-  /** Adds what each thread has grown by since `before`: as it was told, or else as it was. */
-  #grow(told, before, { began, now }) {
-    for (const name of told.keys()) {
-      if (!this.threads.some((thread) => thread.name === name)) this.threads.push(new ThreadHistory(name));
-    }
-    for (const thread of this.threads) {
-      const news = told.get(thread.name);
-      const same = ({ name }) => (name === thread.state ? Math.round(1000 * (now - before)) : 0);
-      const since = ({ name }, i) => (news[name] ?? 0) - (began === undefined ? 0 : thread.totals[i]);
-      const grown = STATES.map(news ? since : same);
-      thread.totals = thread.totals.map((total, i) => total + grown[i]);
-      if (news?.state !== undefined) thread.state = news.state;
-      if (now > before) thread.add(before, now, grown);
+  /** After a gap in the events, the whole gap becomes one stretch. */
+  #addThreads(readings, before, now) {
+    for (const { thread: name, state, seconds } of readings) {
+      let thread = this.threads.find((known) => known.name === name);
+      if (!thread) {
+        thread = new ThreadHistory(name);
+        this.threads.push(thread);
+      }
+      thread.state = state;
+      thread.add(before, now, STATES.map((known) => seconds[known.name]));
     }
   }
 
-  /** The least delay of late is the best measure of how far the two clocks are apart. */
+  /** The least delay of the last events is the best estimate of the difference between the clocks. */
   #synchronise(now, at) {
     this.#offsets.push(at - now);
     if (this.#offsets.length > 50) this.#offsets.shift();
   }
 
-  /** First in, first out: what is there no longer was the oldest. */
-  #queue(length, now) {
+  /** First in, first out: a connection that has left the queue was the oldest. */
+  #addQueue(length, now) {
     const gone = this.queuedSince.length - length;
     if (gone > 0) this.queuedSince.splice(0, gone);
     while (this.queuedSince.length < length) this.queuedSince.push(now);
@@ -172,7 +158,7 @@ export class History {
   #forget(before) {
     for (const thread of this.threads) thread.forget(before);
     for (const [number, { ended }] of this.requests) {
-      const tooMany = ended !== undefined && this.requests.size > MOST;
+      const tooMany = ended !== undefined && this.requests.size > MAX_REQUESTS;
       if (tooMany || ended < before) this.requests.delete(number);
     }
   }

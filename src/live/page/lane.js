@@ -1,7 +1,8 @@
-// Draws one thread's lane: its states over the window, stacked where they are mixed.
+// Draws the lane of one thread: its states over the window, stacked where several are mixed.
 //
-// A lane is moved to the left and only its new end is drawn, so that a frame costs the same whatever
-// the minute was like. All is counted in pixels since the first frame, patterns too: they move along.
+// A frame moves the lane to the left and draws only its new end, so that its cost does not depend on
+// the minute before. Positions are counted in pixels since the first frame, those of patterns too, so
+// that patterns move with the lane.
 
 import { WINDOW } from "./history.js";
 import { STATES, fillsAt } from "./states.js";
@@ -14,24 +15,24 @@ const sight = new IntersectionObserver((entries) => {
   }
 });
 
-/** To ask an element for its size at each frame would have the page laid out at each frame. */
+/** Observed, because reading an element's size in each frame would force a layout in each frame. */
 const sizes = new ResizeObserver((entries) => {
   for (const { target, contentRect } of entries) {
     const [width, height] = [contentRect.width, contentRect.height].map((side) => Math.round(side * devicePixelRatio));
-    // Setting a size clears the canvas, even to what it is.
+    // Setting a size clears the canvas, even if the size is the same.
     if (target.width !== width) target.width = width;
     if (target.height !== height) target.height = height;
   }
 });
 
-/** One thread's lane on its canvas. */
+/** The lane of one thread on its canvas. */
 export class Lane {
   #canvas;
   #pen;
   #epoch = null;
-  /** The right edge of what is drawn, and the size at which it was. */
+  /** Right edge of what is drawn, and the canvas size at that time. */
   #drawn = { right: -Infinity, width: 0, height: 0 };
-  /** Where the last stretch begins that has its label. */
+  /** Start of the last stretch that has a label. */
   #labelled = -Infinity;
 
   constructor(canvas) {
@@ -50,16 +51,16 @@ export class Lane {
     const right = x(edge);
     const from = this.#move(right, width, height);
     this.#pen.setTransform(1, 0, 0, 1, width - right, 0);
-    // What is new is at the end.
+    // New stretches are at the end.
     for (let i = stretches.length - 1; i >= 0 && x(stretches[i].to) > from; i -= 1) {
       this.#stretch(stretches[i], x(stretches[i].from), Math.min(x(stretches[i].to), right), from, height);
     }
-    // The end may not be known yet: then it is drawn when it is.
+    // The states at the right end may not be known yet; they are drawn once they are.
     const known = stretches.length > 0 ? Math.min(right, x(stretches.at(-1).to)) : right;
     this.#drawn = { right, known, width, height };
   }
 
-  /** Moves what is drawn to its new place, and returns from where on there is nothing. */
+  /** Moves the drawing to its new place and returns the position after which nothing is drawn. */
   #move(right, width, height) {
     const { right: before, known, width: oldWidth, height: oldHeight } = this.#drawn;
     const by = right - before;
@@ -90,7 +91,7 @@ export class Lane {
   }
 }
 
-/** The states of a mixed stretch, from the bottom up, each as high as its part. */
+/** Draws the states of a mixed stretch from the bottom up, each with a height in proportion to its share. */
 function stack(pen, fills, grown, left, right, height) {
   const all = grown.reduce((sum, part) => sum + part, 0);
   let bottom = height;
@@ -103,7 +104,7 @@ function stack(pen, fills, grown, left, right, height) {
   });
 }
 
-/** The word where the stretch begins, on a ground without pattern; says whether it had room. */
+/** Draws a state's name at the start of a stretch, on plain colour. Returns whether there was room for it. */
 function label(pen, { name, colour }, left, right, height) {
   const scale = devicePixelRatio;
   const size = Math.min(13 * scale, height - 2 * scale);

@@ -1,12 +1,12 @@
 // One server's part of the page.
 
-import { isOwn, waiting } from "./ask.js";
+import { isOwn, waiting } from "./request.js";
 import { Bars, leftOut } from "./bars.js";
 import { cloneOf, setText } from "./dom.js";
 import { History, WINDOW } from "./history.js";
 import { Lane } from "./lane.js";
 import { STATES, swatch } from "./states.js";
-import { percent } from "./words.js";
+import { percent } from "./format.js";
 
 /** The table of one server: its requests, and its threads with their lanes and shares. */
 export class ServerView {
@@ -19,20 +19,19 @@ export class ServerView {
     this.element = cloneOf("server");
     this.#find("h2").textContent = title;
     this.element.ariaLabel = title;
-    this.asking = cloneOf("asking-server");
-    this.asking.querySelector("h2").textContent = `Ask the ${title.toLowerCase()} server`;
+    this.controls = cloneOf("server-controls");
+    this.controls.querySelector("h2").textContent = `Requests to the ${title.toLowerCase()} server`;
     this.#find("table").ariaLabel = `${title}: requests and threads over the last 60 s`;
-    this.#find(".bars").ariaLabel = `Requests of the ${name} server, the arrow keys move among them`;
+    this.#find(".bars").ariaLabel = `Requests of the ${name} server; the arrow keys move between them`;
     this.#find("thead tr").append(...STATES.map(({ name: state }, i) => header(state, i)));
     this.#bars = new Bars(this.#find(".bars"), this.#find(".detail"), (thread) => `${name}-${thread}`);
     this.#setRows(1);
   }
 
-  /** Takes an event, and shows what does not slide. */
-  news(event) {
-    const again = event.began !== undefined;
-    this.history.apply(event, performance.now());
-    if (again) this.#bars.clear();
+  /** Adds an event, and shows all that does not slide. */
+  receive(event) {
+    const restarted = this.history.apply(event, performance.now());
+    if (restarted) this.#bars.clear();
     if (this.#lanes.length !== this.history.threads.length) this.#addLanes();
     this.connected(true);
     setText(this.#find(".active"), String(this.history.active));
@@ -44,13 +43,13 @@ export class ServerView {
     this.#showBars();
   }
 
-  /** Says whether there is news of the server. */
+  /** Shows whether there is a connection to the server. */
   connected(is) {
     setText(this.#find(".connection"), is ? connectedTo(this.history.replicas) : "Connection lost, trying again…");
     this.element.classList.toggle("stale", !is);
   }
 
-  /** Shows each thread's shares of the window. */
+  /** Shows the shares of each state in the window. */
   showShares() {
     for (const { thread, cells } of this.#lanes) {
       const shares = this.history.shares(thread);
@@ -62,7 +61,7 @@ export class ServerView {
     this.element.dataset.known = this.history.known();
   }
 
-  /** Draws the window up to the present. */
+  /** Draws the window up to now. */
   draw(at) {
     const edge = this.history.edge(at);
     if (edge === null) return;
@@ -70,9 +69,9 @@ export class ServerView {
     for (const { lane, thread } of this.#lanes) lane.draw(thread.stretches, edge);
   }
 
-  /** How many of the requests known are not this tab's. */
+  /** Returns the number of known requests that were not sent by this tab. */
   others() {
-    return [...this.history.requests.values()].filter(({ mark }) => !isOwn(mark)).length;
+    return [...this.history.requests.values()].filter(({ tag }) => !isOwn(tag)).length;
   }
 
   #find(selector) {
@@ -85,7 +84,7 @@ export class ServerView {
     this.#setRows(this.#lanes.length);
   }
 
-  /** More threads hold more requests, and have lower lanes. */
+  /** Servers with many threads get more rows for requests, and lower lanes. */
   #setRows(threads) {
     this.rows = threads > 4 ? 12 : 4;
     this.element.style.setProperty("--rows", this.rows);
@@ -94,40 +93,40 @@ export class ServerView {
 
   #showBars() {
     const at = performance.now();
-    const told = [...this.history.requests.values()];
-    const known = new Set(told.map(({ mark }) => mark));
+    const logged = [...this.history.requests.values()];
+    const known = new Set(logged.map(({ tag }) => tag));
     const queued = this.#queued(known, at);
-    const requests = [...told.map(withKey), ...queued].sort((one, other) => one.arrived - other.arrived);
+    const requests = [...logged.map(withKey), ...queued].sort((one, other) => one.arrived - other.arrived);
     const noRoom = this.#bars.show(requests, this.history.edge(at), this.rows);
-    const inFlight = told.filter(({ ended }) => ended === undefined).length;
-    const untold = told.length < this.history.mostRequests ? 0 : this.history.active - inFlight;
-    setText(this.#find(".hidden-requests"), leftOut(noRoom, untold));
+    const inFlight = logged.filter(({ ended }) => ended === undefined).length;
+    const unknown = logged.length < this.history.maxRequests ? 0 : this.history.active - inFlight;
+    setText(this.#find(".hidden-requests"), leftOut(noRoom, unknown));
   }
 
   /**
-   * What waits in the accept queue. The server knows no more of it than its number; the page knows its
-   * own, and takes the rest for requests of others. Its own may wait elsewhere, too: for another
-   * replica of the server, say.
+   * Returns the requests in the accept queue. The server knows only the length of the queue. The page
+   * knows its own requests and takes the rest for requests of others. Its own may also wait elsewhere,
+   * e.g. at another replica of the server.
    */
   #queued(known, at) {
     const length = this.history.queuedSince.length;
-    const unknown = [...waiting].filter(({ server, mark }) => server === this.name && !known.has(mark));
+    const unknown = [...waiting].filter(({ server, tag }) => server === this.name && !known.has(tag));
     const own = unknown.slice(0, length);
     const offset = at - this.history.serverTime(at);
-    const bars = own.map(({ mark, route, sentAt }) => ({ key: mark, route, arrived: sentAt - offset }));
+    const bars = own.map(({ tag, route, sentAt }) => ({ key: tag, route, arrived: sentAt - offset }));
     const others = this.history.queuedSince.slice(0, length - own.length);
     return bars.concat(others.map((since) => ({ key: `queued at ${since}`, route: "not read yet", arrived: since })));
   }
 }
 
-/** Whom the page has news of: the front gives it one replica, and requests to all of them. */
+/** The front connects the page to one replica, but sends requests to all of them. */
 function connectedTo(replicas) {
-  return replicas > 1 ? `Connected to one of ${replicas} replicas; what the others do is not shown` : "Connected";
+  return replicas > 1 ? `Connected to one of ${replicas} replicas; the others are not shown` : "Connected";
 }
 
-/** A bar keeps its place when a request of this page's is first heard of by a server. */
+/** The key stays the same when a request of this page leaves the queue, so that its bar keeps its place. */
 function withKey(request) {
-  request.key ??= isOwn(request.mark) ? request.mark : request.number;
+  request.key ??= isOwn(request.tag) ? request.tag : request.number;
   return request;
 }
 
@@ -139,7 +138,7 @@ function header(state, i) {
   return cell;
 }
 
-/** The row of a thread: its name, its lane and its shares. */
+/** Returns the row of a thread: its name, its lane and its shares. */
 function laneRow(server, thread) {
   const row = cloneOf("thread");
   const name = `${server}-${thread.name}`;

@@ -1,16 +1,16 @@
-// The five states: their words, colours and patterns. The patterns carry the same as the colours,
-// for those who cannot tell these apart.
+// The five states of a thread: names, colours, patterns and meanings. Other modules take the names from
+// here. The patterns repeat the information of the colours for users who cannot tell these apart.
 
-/** In the order in which they are stacked. The colours are those of the dashboards. */
+/** In stacking order. The names are those of the events, the colours those of the dashboards. */
 export const STATES = [
-  { name: "running", colour: "#73BF69", meaning: "on a CPU", pattern: solid },
-  { name: "runnable", colour: "#FADE2A", meaning: "wants a CPU and has none", pattern: dots },
-  { name: "blocked", colour: "#F2495C", meaning: "holds a request and waits: of no use to anyone else", pattern: crosses },
-  { name: "awaiting", colour: "#5794F2", meaning: "in its event loop with requests in flight: free to take more", pattern: stripes },
-  { name: "idle", colour: "#8E8E8E", meaning: "waits for work, nothing in flight", pattern: lines },
+  { name: "running", colour: "#73BF69", meaning: "runs on a CPU", pattern: solid },
+  { name: "runnable", colour: "#FADE2A", meaning: "ready to run, waits for a CPU", pattern: dots },
+  { name: "blocked", colour: "#F2495C", meaning: "waits while it is held by a request: it can do nothing else", pattern: crosses },
+  { name: "awaiting", colour: "#5794F2", meaning: "waits in its event loop with requests in flight: can handle more", pattern: stripes },
+  { name: "idle", colour: "#8E8E8E", meaning: "waits for requests; none are in flight", pattern: lines },
 ];
 
-/** The side of a pattern's tile, in CSS pixels. */
+/** Side of a pattern's tile in CSS pixels. */
 const TILE = 8;
 
 function solid() {}
@@ -45,7 +45,7 @@ function stroke(pen, segments) {
 let fills = [];
 let fillsScale = 0;
 
-/** What to fill each state's areas with on a canvas of `scale` device pixels a CSS pixel. */
+/** Returns the fill of each state for a canvas with `scale` device pixels per CSS pixel. */
 export function fillsAt(scale) {
   if (scale !== fillsScale) {
     fills = STATES.map((state) => fill(state, scale));
@@ -66,7 +66,7 @@ function fill({ colour, pattern }, scale) {
   return pen.createPattern(tile, "repeat");
 }
 
-/** A small picture of a state's colour and pattern. */
+/** Returns a small canvas with a state's colour and pattern. */
 export function swatch(index) {
   const canvas = document.createElement("canvas");
   canvas.className = "swatch";

@@ -1,28 +1,28 @@
-// Follows a server's events.
+// Connection to the event stream of a server.
 
-/** A stream that says nothing for this long, in milliseconds, is opened anew. */
+/** Milliseconds without an event after which a stream is opened again. */
 const SILENCE = 3000;
 
 /**
- * Follows `/live/NAME` for as long as the page is visible: a hidden one would take connections from
- * those that are seen. Calls `news(event)` for each event, and `lost()` when there is none.
+ * Connects to `/live/NAME` while the page is visible; a hidden page would take connections away from
+ * visible ones. Calls `received(event)` for each event and `lost()` when the connection is lost.
  *
- * Opens the stream anew whenever it falls silent, because a browser gives up for good when a server
- * that is down is answered for with an error.
+ * Opens the stream again whenever it is silent, because `EventSource` does not reconnect after an
+ * error response, which the front sends while a server is down.
  */
-export function follow(name, { news, lost }) {
-  let stream, lastNews;
+export function follow(name, { received, lost }) {
+  let stream, lastEvent;
   const open = () => {
-    lastNews = performance.now();
+    lastEvent = performance.now();
     stream = new EventSource(`/live/${name}`);
     stream.onmessage = (message) => {
-      lastNews = performance.now();
-      news(JSON.parse(message.data));
+      lastEvent = performance.now();
+      received(JSON.parse(message.data));
     };
     stream.onerror = lost;
   };
   setInterval(() => {
-    if (document.hidden || performance.now() - lastNews < SILENCE) return;
+    if (document.hidden || performance.now() - lastEvent < SILENCE) return;
     lost();
     stream.close();
     open();

@@ -1,36 +1,36 @@
-//! Other pages of the lab that the live page leads to.
+//! Links from the live page to other pages of the lab.
 
 use std::str::FromStr;
 
 use http::Uri;
 use serde::Serialize;
 
-/// A link to another page of the lab, e.g. Grafana where that runs.
+/// A link to another page, e.g. to Grafana.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Link {
-    /// What it is called.
+    /// Text of the link.
     pub name: String,
-    /// Where it is: an absolute `http` or `https` URL.
+    /// Absolute `http` or `https` URL.
     pub url: String,
 }
 
-/// A text that is no link.
+/// Error for a text that is not a link.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("NAME=URL is allowed, e.g. Grafana=http://127.0.0.1:3000")]
-pub struct NoLink;
+#[error("expected NAME=URL, e.g. Grafana=http://127.0.0.1:3000")]
+pub struct InvalidLink;
 
 impl FromStr for Link {
-    type Err = NoLink;
+    type Err = InvalidLink;
 
-    /// `NAME=URL`.
-    fn from_str(text: &str) -> Result<Self, NoLink> {
-        let (name, url) = text.split_once('=').ok_or(NoLink)?;
-        let parsed: Uri = url.parse().map_err(|_| NoLink)?;
-        // Nothing that a browser would run, such as "javascript:".
-        let leads_somewhere =
+    /// Parses `NAME=URL`.
+    fn from_str(text: &str) -> Result<Self, InvalidLink> {
+        let (name, url) = text.split_once('=').ok_or(InvalidLink)?;
+        let parsed: Uri = url.parse().map_err(|_| InvalidLink)?;
+        // Excludes URLs that a browser would run, such as "javascript:".
+        let is_absolute =
             matches!(parsed.scheme_str(), Some("http" | "https")) && parsed.host().is_some();
-        if name.is_empty() || !leads_somewhere {
-            return Err(NoLink);
+        if name.is_empty() || !is_absolute {
+            return Err(InvalidLink);
         }
         Ok(Self {
             name: name.to_owned(),
@@ -57,7 +57,7 @@ mod tests {
             "A=/b",
             "A=ftp://b",
         ] {
-            assert_eq!(bad.parse::<Link>(), Err(NoLink), "{bad}");
+            assert_eq!(bad.parse::<Link>(), Err(InvalidLink), "{bad}");
         }
     }
 }

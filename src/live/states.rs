@@ -1,0 +1,54 @@
+//! The threads of a server as JSON.
+
+use serde::{Serialize, Serializer};
+use thread_states::{State, ThreadReading, Times};
+
+use super::watched_server::WatchedServer;
+use crate::metrics::{AcceptQueue, Probe};
+
+/// A server and its threads at one moment: an element of `/threads`, and a part of each event of
+/// `/threads/stream`.
+#[derive(Debug, Serialize)]
+pub(super) struct ServerStates {
+    /// Name of the server.
+    server: String,
+    /// Number of requests in flight.
+    active_requests: u64,
+    /// `null` if the kernel does not report it.
+    accept_queue: Option<AcceptQueue>,
+    threads: Vec<ThreadStates>,
+}
+
+#[derive(Debug, Serialize)]
+struct ThreadStates {
+    /// Index of the thread, as in the label `thread` of the metrics.
+    thread: String,
+    /// Present state; `null` once the thread has ended.
+    state: Option<&'static str>,
+    /// Seconds in each state since the thread started, as in `thread_state_seconds_total`.
+    #[serde(serialize_with = "seconds_by_state")]
+    seconds: Times,
+}
+
+impl ServerStates {
+    pub(super) fn of(server: &WatchedServer) -> Self {
+        let registry = &server.registry;
+        let thread = |thread: ThreadReading| ThreadStates {
+            thread: thread.index.to_string(),
+            state: thread.state.map(State::as_str),
+            seconds: thread.times,
+        };
+        Self {
+            server: registry.server().to_owned(),
+            active_requests: registry.requests_in_flight(),
+            accept_queue: server.accept_queue.as_ref().and_then(Probe::read),
+            threads: registry.read().threads.into_iter().map(thread).collect(),
+        }
+    }
+}
+
+/// Writes `{"running": 1.25, …}`, to the microsecond.
+fn seconds_by_state<S: Serializer>(times: &Times, serializer: S) -> Result<S::Ok, S::Error> {
+    let seconds = |state| (times.seconds(state) * 1e6).round() / 1e6;
+    serializer.collect_map(State::ALL.map(|state| (state.as_str(), seconds(state))))
+}
