@@ -6,6 +6,9 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+/// Ends of the names of source files; such a name may stand in a page without its directory.
+const SOURCES: [&str; 3] = [".rs", ".js", ".conf"];
+
 /// A Markdown page of the repository.
 struct Page {
     /// Path relative to the root.
@@ -154,13 +157,13 @@ fn named_files_exist() {
                 missing.push(format!("{}: {name}", path.display()));
             }
         }
-        for name in code(&text) {
-            let source = [".rs", ".js", ".conf"]
-                .iter()
-                .any(|end| name.ends_with(end));
-            if source && name.chars().all(|c| in_path(c) && c != '/') {
+        for code in code(&text) {
+            let names = code.split(|c| !in_path(c) || c == '/');
+            // `<name>.rs` is a placeholder.
+            let names = names.filter(|name| !name.starts_with('.'));
+            for name in names.filter(|name| SOURCES.iter().any(|end| name.ends_with(end))) {
                 named += 1;
-                if !file_names.contains(name.as_str()) {
+                if !file_names.contains(name) {
                     missing.push(format!("{}: {name}", path.display()));
                 }
             }
