@@ -1,10 +1,13 @@
-//! The Markdown pages: their links, and the files, make targets and tests that they name, exist.
+//! The Markdown pages: their links, and the files, make targets, tests and panels that they name, exist.
 
 #![allow(clippy::unwrap_used)]
 
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
+
+#[path = "common/dashboards.rs"]
+mod dashboards;
 
 /// Ends of the names of source files; such a name may stand in a page without its directory.
 const SOURCES: [&str; 3] = [".rs", ".js", ".conf"];
@@ -216,4 +219,33 @@ fn named_make_targets_and_tests_exist() {
     }
     assert!(named > 5, "only {named} names found");
     assert!(missing.is_empty(), "not there: {missing:#?}");
+}
+
+#[test]
+fn named_panels_exist() {
+    let mut titles = BTreeSet::new();
+    for (_, text) in dashboards::files("grafana/dashboards", "json") {
+        let dashboard: serde_json::Value = serde_json::from_str(&text).unwrap();
+        titles.insert(dashboard["title"].as_str().unwrap().to_owned());
+        for panel in dashboards::panels(&dashboard) {
+            let title = dashboards::text(&panel["title"]);
+            titles.insert(title.trim_start_matches("$server: ").to_owned());
+        }
+    }
+    let mut missing = Vec::new();
+    let mut named = 0;
+    for Page { path, text } in pages() {
+        let sections = text.split("\n## In Grafana\n").skip(1);
+        for section in sections.filter_map(|rest| rest.split("\n## ").next()) {
+            let section = section.replace('\n', " ");
+            for title in section.split('"').skip(1).step_by(2) {
+                named += 1;
+                if !titles.contains(title) {
+                    missing.push(format!("{}: {title}", path.display()));
+                }
+            }
+        }
+    }
+    assert!(named > 10, "only {named} panels found");
+    assert!(missing.is_empty(), "no such panels: {missing:#?}");
 }
