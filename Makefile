@@ -4,7 +4,7 @@ export PATH := $(CURDIR)/target/tools/bin:$(PATH)
 # One thing after the other: some tests compare times.
 .NOTPARALLEL:
 .DEFAULT_GOAL := help
-.PHONY: help quick test unit browser stack check cross audit schema docs accuracy bench setup images up down clean
+.PHONY: help quick test unit browser stack check cross msrv audit schema docs accuracy bench setup images up down clean
 
 help: ## show this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
@@ -13,7 +13,7 @@ quick: setup-nextest ## the short tests: units, parsers, both gateways, the embe
 	scripts/with-notes cargo nextest run --profile quick
 
 # What fails most often comes first.
-test: unit browser stack check cross audit schema ## all tests, then all checks
+test: unit browser stack check cross msrv audit schema ## all tests, then all checks
 
 unit: setup-nextest ## all tests that need nothing but Rust
 	scripts/with-notes cargo nextest run
@@ -41,6 +41,9 @@ cross: ## lints for macOS and Windows
 	    echo "NOT CHECKED: other systems. rustup could not install their standard libraries."; \
 	    echo; \
 	fi
+
+msrv: ## compile thread-states with its minimum supported Rust version
+	scripts/msrv
 
 audit: setup-deny ## licences, sources and known vulnerabilities of the dependencies
 	cargo deny --log-level error check bans licenses sources

@@ -63,10 +63,13 @@ impl Account {
 
     /// Forgets threads that have ended, but for their sums.
     pub(super) fn settle_ended(&mut self, reader: &mut Reader, ended_routes: &mut [RouteTimes]) {
-        let ended = self.observers.extract_if(.., |thread| thread.has_ended());
-        for mut observer in ended {
-            self.ended.add(observer.read(reader), ended_routes);
-        }
+        self.observers.retain_mut(|observer| {
+            let ended = observer.has_ended();
+            if ended {
+                self.ended.add(observer.read(reader), ended_routes);
+            }
+            !ended
+        });
     }
 
     /// Reads every thread once: those that have ended for the last time. Adds up their routes.

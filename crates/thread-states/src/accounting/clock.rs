@@ -421,11 +421,11 @@ impl Clock {
                 slot.set(Snapshot::SETTLED, &settled);
             }
             slot.set(Snapshot::HOLD, &hold);
-            if let Some(route) = route
-                && let Some(times) = self.routes.get(route)
-            {
-                let times: [u64; RouteTimes::COUNT] = to_array(times);
-                slot.set(Snapshot::route(route), &times);
+            if let Some(route) = route {
+                if let Some(times) = self.routes.get(route) {
+                    let times: [u64; RouteTimes::COUNT] = to_array(times);
+                    slot.set(Snapshot::route(route), &times);
+                }
             }
         });
     }

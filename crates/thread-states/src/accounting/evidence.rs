@@ -130,12 +130,12 @@ impl Evidence {
 
 /// Time off CPU in nanoseconds, up to a constant; it falls when delay arrives late.
 fn off_cpu(counters: &Counters) -> i64 {
-    counters
+    let off_cpu = counters
         .wall
         .as_nanos()
         .wrapping_sub(counters.cpu.as_nanos())
-        .wrapping_sub(counters.delay.as_nanos())
-        .cast_signed()
+        .wrapping_sub(counters.delay.as_nanos());
+    off_cpu as i64
 }
 
 #[cfg(test)]

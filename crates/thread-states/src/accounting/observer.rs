@@ -213,10 +213,10 @@ impl ThreadTimes {
         self.routes.clear();
         self.routes.extend(routes);
         self.open = open;
-        if let Some((route, held)) = open
-            && let Some(times) = self.routes.get_mut(route)
-        {
-            times.held += held;
+        if let Some((route, held)) = open {
+            if let Some(times) = self.routes.get_mut(route) {
+                times.held += held;
+            }
         }
     }
 }

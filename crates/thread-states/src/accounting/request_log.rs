@@ -223,9 +223,10 @@ impl RequestLog {
         let mut words = Vec::new();
         let mut changes: Vec<RequestRecord> = Vec::new();
         for (entry, seen) in self.entries.iter().zip(&mut cursor.0) {
-            if !entry.slot.is_unchanged(*seen)
-                && let Some(sequence) = entry.slot.read(Content::COUNT, &mut words)
-            {
+            if entry.slot.is_unchanged(*seen) {
+                continue;
+            }
+            if let Some(sequence) = entry.slot.read(Content::COUNT, &mut words) {
                 *seen = sequence;
                 changes.push(Content::decode(&mut words.iter().copied()).into());
             }

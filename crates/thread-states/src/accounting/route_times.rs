@@ -38,7 +38,7 @@ impl RouteTimes {
 
     /// Nanoseconds awaited up to `now`; only the sum over all threads means anything.
     pub(super) fn awaited(&self, now: Timestamp) -> i64 {
-        let now = now.as_nanos().cast_signed();
+        let now = now.as_nanos() as i64;
         self.awaited.wrapping_add(self.awaits.wrapping_mul(now))
     }
 }

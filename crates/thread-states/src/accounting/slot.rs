@@ -67,7 +67,7 @@ impl Slot {
         let read = self.words.iter().take(count);
         words.extend(read.map(|word| word.load(Ordering::Relaxed)));
         fence(Ordering::Acquire);
-        (before.is_multiple_of(2) && self.is_unchanged(before)).then_some(before)
+        (before % 2 == 0 && self.is_unchanged(before)).then_some(before)
     }
 
     /// Returns whether the write with this sequence number is the latest.

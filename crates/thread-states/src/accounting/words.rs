@@ -70,7 +70,7 @@ macro_rules! one_word {
 }
 
 one_word!(u64, value => value, word => word);
-one_word!(i64, value => value.cast_unsigned(), word => word.cast_signed());
+one_word!(i64, value => value as u64, word => word as i64);
 one_word!(u16, value => u64::from(value), word => word as u16);
 one_word!(usize, value => value as u64, word => word as usize);
 one_word!(bool, value => u64::from(value), word => word > 0);

@@ -70,9 +70,8 @@ where
             request.end(now);
         }
 
-        if let Some(spent) = request.spent(now)
-            && let Some(value) = server_timing::header(&spent)
-        {
+        let spent = request.spent(now);
+        if let Some(value) = spent.and_then(|spent| server_timing::header(&spent)) {
             response.headers_mut().insert(SERVER_TIMING, value);
         }
         let Some(request) = this.request.take() else {

@@ -85,10 +85,10 @@ impl MeasuredRequest {
         let awaited_before = self.span.has_awaited();
         let registry = &self.settings.registry;
         let (polled, now) = self.span.poll(now, registry, work);
-        if let Some(entry) = &self.entry
-            && self.span.has_awaited() != awaited_before
-        {
-            registry.request_log().awaits(entry);
+        if self.span.has_awaited() != awaited_before {
+            if let Some(entry) = &self.entry {
+                registry.request_log().awaits(entry);
+            }
         }
         (polled, now)
     }
