@@ -1,13 +1,10 @@
-//! What a container may do, and who can talk to whom.
+//! Privileges of the containers, and which of them can reach which.
 
 use serde_json::{Value, json};
 
 use crate::stack::{Stack, run};
 
-#[test]
-#[ignore = "needs Docker: run make test"]
-fn containers_are_healthy_and_confined() {
-    let stack = Stack::up();
+pub fn containers_are_healthy_and_confined(stack: &Stack) {
     let containers = stack.containers(&[]);
     assert_eq!(containers.len(), stack.services().len());
     for container in &containers {
@@ -32,41 +29,35 @@ fn containers_are_healthy_and_confined() {
     }
 }
 
-#[test]
-#[ignore = "needs Docker: run make test"]
-fn only_nginx_reaches_the_servers() {
-    let stack = Stack::up();
+pub fn only_nginx_reaches_the_servers(stack: &Stack) {
     let wget = |service, url: &str| {
         stack.exec(service, &["wget", "-q", "-T", "3", "-O", "/dev/null", url])
     };
     let health = |url: &str| stack.exec("nginx-exporter", &["/threadlab", "health", url]);
 
-    // Each refusal beside an attempt that succeeds, or a broken command would pass for a closed port.
+    // Beside each attempt that has to fail one that succeeds, or a broken command would look like a closed port.
     for server in ["sync", "async"] {
         let dummy = format!("http://{server}:8000/dummy");
         let ready = format!("http://{server}:9100/readyz");
-        assert!(wget("nginx", &dummy), "nginx has to reach {dummy}");
+        assert!(wget("nginx", &dummy), "nginx does not reach {dummy}");
         assert!(
             wget("prometheus", &ready),
-            "Prometheus has to reach {ready}"
+            "Prometheus does not reach {ready}"
         );
         assert!(!wget("prometheus", &dummy), "Prometheus reaches {dummy}");
-        assert!(health(&ready), "the exporter has to reach {ready}");
+        assert!(health(&ready), "the exporter does not reach {ready}");
         assert!(!health(&dummy), "the exporter reaches {dummy}");
 
-        // Nor by the address that it has among nginx's neighbours.
+        // Nor at the server's address on nginx's network.
         for address in stack.addresses(server, "web") {
             let dummy = format!("http://{address}:8000/dummy");
-            assert!(wget("nginx", &dummy), "nginx has to reach {dummy}");
+            assert!(wget("nginx", &dummy), "nginx does not reach {dummy}");
             assert!(!wget("prometheus", &dummy), "Prometheus reaches {dummy}");
         }
     }
 }
 
-#[test]
-#[ignore = "needs Docker: run make test"]
-fn only_this_machine_reaches_the_stack() {
-    let stack = Stack::up();
+pub fn only_this_machine_reaches_the_stack(stack: &Stack) {
     let containers = stack.containers(&[]);
     let published: Vec<&Value> = containers
         .iter()
@@ -81,9 +72,7 @@ fn only_this_machine_reaches_the_stack() {
     }
 }
 
-#[test]
-#[ignore = "needs Docker: run make test"]
-fn the_image_holds_one_program_and_nothing_else() {
+pub fn the_image_holds_one_program_and_nothing_else() {
     let stack = Stack::named("image");
     stack.compose(&["build", "sync"]);
     let container = run("docker", &["create", "threadlab"]);

@@ -1,4 +1,4 @@
-//! A plain HTTP client: any status is an answer, no answer fails the test.
+//! An HTTP client that returns responses of any status, and panics if there is no response.
 
 use std::io::{BufRead, BufReader};
 use std::time::Duration;
@@ -6,19 +6,19 @@ use std::time::Duration;
 use serde_json::Value;
 use ureq::Agent;
 
-/// An answer.
-pub struct Answer {
+/// A response whose body is text.
+pub struct Response {
     pub status: u16,
     pub content_type: String,
     pub body: String,
 }
 
-/// Asks on a connection of its own.
-pub fn get(url: &str) -> Answer {
+/// Sends a `GET` request on a new connection.
+pub fn get(url: &str) -> Response {
     get_with(url, &[])
 }
 
-/// The first of the events that a server sends, of which there is no end.
+/// Data of the first event of an event stream that never ends.
 pub fn first_event(url: &str) -> Value {
     let mut response = ureq::get(url).call().unwrap();
     let lines = BufReader::new(response.body_mut().as_reader()).lines();
@@ -26,8 +26,8 @@ pub fn first_event(url: &str) -> Value {
     serde_json::from_str(&data.next().unwrap()).unwrap()
 }
 
-/// The same with query parameters.
-pub fn get_with(url: &str, parameters: &[(&str, &str)]) -> Answer {
+/// As [`get`], with query parameters.
+pub fn get_with(url: &str, parameters: &[(&str, &str)]) -> Response {
     let agent: Agent = Agent::config_builder()
         .http_status_as_error(false)
         .timeout_global(Some(Duration::from_secs(60)))
@@ -39,7 +39,7 @@ pub fn get_with(url: &str, parameters: &[(&str, &str)]) -> Answer {
         .headers()
         .get("content-type")
         .and_then(|value| value.to_str().ok());
-    Answer {
+    Response {
         status: response.status().as_u16(),
         content_type: content_type.unwrap_or_default().to_owned(),
         body: response

@@ -1,7 +1,8 @@
-//! The stack of `docker-compose.yml`, brought up for real: nginx, both servers, Prometheus and the
-//! nginx exporter, each test with a stack of its own.
+//! The stack of `docker-compose.yml` in Docker: nginx, both servers, Prometheus and the nginx exporter.
 //!
-//! Grafana takes part where its image is present; where it is not, the tests say so.
+//! The tests share one stack, which takes half a minute to start, and run one after another. That is why this is not a
+//! standard test harness: it removes the stack after the last test. Grafana takes part if its image is present; if it
+//! is not, the tests print so.
 
 #![allow(
     clippy::unwrap_used,
@@ -10,6 +11,7 @@
     reason = "a test may fail, and nothing outside of it can reach in"
 )]
 
+mod configuration;
 mod confinement;
 #[path = "../common/dashboards.rs"]
 mod dashboards;
@@ -17,63 +19,86 @@ mod experiment;
 mod failover;
 mod http;
 mod prometheus;
+#[path = "../../crates/thread-states/tests/common/quiet.rs"]
+mod quiet;
 mod replicas;
 mod stack;
 
+use std::process::ExitCode;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use libtest_mimic::{Arguments, Trial};
+
 use http::get;
-use stack::Stack;
 
-/// How long a request waits in the experiment, in seconds.
-const WAIT: u64 = 5;
-
-#[test]
-#[ignore = "needs Docker: run make test"]
-fn configurations_are_accepted() {
-    let stack = Stack::named("config");
-    let check = |service, program, arguments: &[&str]| {
-        let run = ["run", "--rm", "--no-deps", "-T", "--entrypoint", program];
-        stack.compose(&[&run[..], &[service], arguments].concat());
-    };
-    check("nginx", "nginx", &["-t"]);
-    for command in [
-        "promtool check config /etc/prometheus/prometheus.yml",
-        "promtool check rules /etc/prometheus/rules/*.yml",
-        // Its scratch files need a place in the read-only container.
-        "TMPDIR=/prometheus promtool test rules /etc/prometheus/tests/*.yml",
-    ] {
-        check("prometheus", "sh", &["-c", command]);
+fn main() -> ExitCode {
+    /// The tests of the functions in a list, by their names.
+    macro_rules! tests {
+        ($run:expr; $($module:ident::$test:ident)*) => {
+            [$(trial(concat!(stringify!($module), "::", stringify!($test)), || $run($module::$test))),*]
+        };
     }
+    let mut arguments = Arguments::from_args();
+    // They share the stack.
+    arguments.test_threads = Some(1);
+    let alone = tests! { |test: fn()| test();
+        configuration::every_configuration_file_is_valid
+        confinement::the_image_holds_one_program_and_nothing_else
+    };
+    // Those that change the number or the addresses of the servers come last.
+    let shared = tests! { stack::on_shared;
+        confinement::containers_are_healthy_and_confined
+        confinement::only_nginx_reaches_the_servers
+        confinement::only_this_machine_reaches_the_stack
+        experiment::experiments_are_confirmed_through_nginx_and_seen_in_prometheus
+        failover::a_restart_loses_no_request_and_a_kill_in_its_place_is_detected
+        replicas::replicas_are_found_by_nginx_and_prometheus
+        replicas::restarted_servers_are_found_at_their_new_addresses
+    };
+    let conclusion = libtest_mimic::run(&arguments, alone.into_iter().chain(shared).collect());
+    stack::remove_shared();
+    conclusion.exit_code()
 }
 
-/// How long `GET /dummy` takes when `GET /` was asked for `waits` times half a second before.
+/// A test that runs only when ignored tests are asked for, as not every machine has Docker.
+fn trial(name: &str, test: impl FnOnce() + Send + 'static) -> Trial {
+    let run = move || {
+        test();
+        Ok(())
+    };
+    Trial::test(name, run).with_ignored_flag(true)
+}
+
+/// Seconds for which a request to the waiting endpoint waits.
+const WAIT: u64 = 5;
+
+/// Duration of `GET /dummy` half a second after `waits` requests to the waiting endpoint.
 fn dummy_behind_waits(front: &str, server: &str, waits: usize) -> Duration {
     let wait = format!("{front}/{server}/?seconds={WAIT}");
-    let ask = |_| {
+    let request = |_| {
         let wait = wait.clone();
         thread::spawn(move || get(&wait).status)
     };
-    let waiting: Vec<_> = (0..waits).map(ask).collect();
+    let waiting: Vec<_> = (0..waits).map(request).collect();
     thread::sleep(Duration::from_millis(500));
 
-    let asked = Instant::now();
+    let started = Instant::now();
     assert_eq!(get(&format!("{front}/{server}/dummy")).status, 200);
-    let took = asked.elapsed();
+    let took = started.elapsed();
     for status in waiting {
         assert_eq!(status.join().unwrap(), 200);
     }
     took
 }
 
-/// Fails the test unless it comes true within 30 s.
+/// Waits until a condition holds. Panics after 30 s.
 fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
     let start = Instant::now();
     while !holds() {
         assert!(
             start.elapsed() < Duration::from_secs(30),
-            "never came true: {what}"
+            "not within 30 s: {what}"
         );
         thread::sleep(Duration::from_millis(300));
     }

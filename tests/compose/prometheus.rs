@@ -1,4 +1,4 @@
-//! Questions to a running Prometheus.
+//! Queries to a running Prometheus.
 
 use std::collections::BTreeSet;
 
@@ -15,14 +15,14 @@ impl Prometheus {
         Self { address }
     }
 
-    /// Its own clock, in seconds since 1970.
+    /// The time by its own clock, in seconds since 1970.
     pub fn now(&self) -> f64 {
         self.number("time()").unwrap()
     }
 
     /// The value of an expression that has one series.
     pub fn number(&self, expression: &str) -> Option<f64> {
-        let data = self.ask("query", &[("query", expression)]);
+        let data = self.query("query", &[("query", expression)]);
         let value = match data["resultType"].as_str() {
             Some("scalar") => &data["result"][1],
             _ => &data["result"][0]["value"][1],
@@ -30,7 +30,7 @@ impl Prometheus {
         value.as_str()?.parse().ok()
     }
 
-    /// Whether the expression had a finite value at any second between two times.
+    /// Returns whether the expression had a finite value at any second between two times.
     pub fn has_numbers(&self, expression: &str, (begin, end): (f64, f64)) -> bool {
         let (begin, end) = (begin.to_string(), end.to_string());
         let range = [
@@ -39,7 +39,7 @@ impl Prometheus {
             ("end", &end),
             ("step", "1"),
         ];
-        let data = self.ask("query_range", &range);
+        let data = self.query("query_range", &range);
         let series = data["result"].as_array().unwrap().iter();
         let mut values = series.flat_map(|one| one["values"].as_array().unwrap());
         values.any(|pair| {
@@ -52,9 +52,9 @@ impl Prometheus {
         })
     }
 
-    /// The names of all rules, of which none may have failed.
+    /// The names of all rules. Panics if the evaluation of any has failed.
     pub fn healthy_rules(&self) -> BTreeSet<String> {
-        let data = self.ask("rules", &[]);
+        let data = self.query("rules", &[]);
         let groups = data["groups"].as_array().unwrap().iter();
         let rules = groups.flat_map(|group| group["rules"].as_array().unwrap());
         let name = |rule: &Value| {
@@ -64,10 +64,10 @@ impl Prometheus {
         rules.map(name).collect()
     }
 
-    fn ask(&self, what: &str, parameters: &[(&str, &str)]) -> Value {
-        let answer = get_with(&format!("{}/api/v1/{what}", self.address), parameters);
-        assert_eq!(answer.status, 200, "{parameters:?}: {}", answer.body);
-        let mut body: Value = serde_json::from_str(&answer.body).unwrap();
+    fn query(&self, what: &str, parameters: &[(&str, &str)]) -> Value {
+        let response = get_with(&format!("{}/api/v1/{what}", self.address), parameters);
+        assert_eq!(response.status, 200, "{parameters:?}: {}", response.body);
+        let mut body: Value = serde_json::from_str(&response.body).unwrap();
         body["data"].take()
     }
 }

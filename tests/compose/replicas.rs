@@ -1,4 +1,4 @@
-//! Servers that multiply, go and come back: nginx and Prometheus find them.
+//! Servers that are scaled up, stopped and restarted: nginx and Prometheus find them.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -8,10 +8,7 @@ use crate::prometheus::Prometheus;
 use crate::stack::Stack;
 use crate::{WAIT, dummy_behind_waits, eventually};
 
-#[test]
-#[ignore = "needs Docker: run make test"]
-fn replicas_are_found_by_nginx_and_prometheus() {
-    let stack = Stack::up();
+pub fn replicas_are_found_by_nginx_and_prometheus(stack: &Stack) {
     let front = stack.url("nginx", 8080);
     let prometheus = Prometheus::at(stack.url("prometheus", 9090));
 
@@ -28,13 +25,13 @@ fn replicas_are_found_by_nginx_and_prometheus() {
     eventually("Prometheus scrapes three replicas", || {
         prometheus.number(scraped) == Some(3.0)
     });
-    eventually("nginx asks three replicas", || {
+    eventually("nginx uses three replicas", || {
         get(&format!("{front}/sync/dummy"));
         BTreeSet::from_iter(stack.upstreams_of("/sync/dummy")).len() == 3
     });
 
     let live = format!("{front}/live/sync");
-    eventually("the live page is told of three replicas", || {
+    eventually("the event stream has three replicas", || {
         first_event(&live)["replicas"] == 3
     });
 
@@ -50,11 +47,8 @@ fn replicas_are_found_by_nginx_and_prometheus() {
     );
 }
 
-#[test]
-#[ignore = "needs Docker: run make test"]
-fn restarted_servers_are_found_at_their_new_addresses() {
+pub fn restarted_servers_are_found_at_their_new_addresses(stack: &Stack) {
     const SERVERS: [&str; 2] = ["sync", "async"];
-    let stack = Stack::up();
     let front = stack.url("nginx", 8080);
     let before = SERVERS.map(|server| stack.addresses(server, "web"));
 
@@ -62,12 +56,12 @@ fn restarted_servers_are_found_at_their_new_addresses() {
     for container in stack.containers(&SERVERS) {
         assert_eq!(container["State"]["ExitCode"], 0, "{}", container["Name"]);
     }
-    eventually("nginx says that the server is gone", || {
-        let answer = get(&format!("{front}/sync/dummy"));
-        answer.status == 502 && answer.content_type == "application/problem+json"
+    eventually("nginx responds that the server is gone", || {
+        let response = get(&format!("{front}/sync/dummy"));
+        response.status == 502 && response.content_type == "application/problem+json"
     });
 
-    // The free address that is lowest is given first: in this order each gets the other's.
+    // Docker assigns the lowest free address first: in this order each server gets another address than before.
     let mut order = SERVERS;
     if before[0] < before[1] {
         order.reverse();
@@ -79,15 +73,15 @@ fn restarted_servers_are_found_at_their_new_addresses() {
     let after = SERVERS.map(|server| stack.addresses(server, "web"));
     assert_ne!(
         before, after,
-        "the addresses are the old ones, so this shows nothing"
+        "no address has changed, so this would show nothing"
     );
 
     for (server, addresses) in SERVERS.iter().zip(after) {
         let path = format!("/{server}/dummy");
         let expected = format!("{}:8000", addresses[0]);
         eventually("nginx finds the server again", || {
-            let answer = get(&format!("{front}{path}"));
-            answer.status == 200 && stack.upstreams_of(&path).last() == Some(&expected)
+            let response = get(&format!("{front}{path}"));
+            response.status == 200 && stack.upstreams_of(&path).last() == Some(&expected)
         });
     }
 }

@@ -1,10 +1,11 @@
-//! A stack of containers that ends with its test.
+//! A stack of containers, removed when dropped.
 
 use std::io::{self, Write};
 use std::path::Path;
 use std::process::{Command, Output};
-use std::sync::LazyLock;
+use std::sync::{LazyLock, Mutex, PoisonError};
 use std::thread;
+use std::time::SystemTime;
 
 use serde_json::Value;
 
@@ -12,7 +13,36 @@ use serde_json::Value;
 const SERVICES: [&str; 5] = ["sync", "async", "nginx", "nginx-exporter", "prometheus"];
 const DOWN: [&str; 4] = ["down", "--volumes", "--timeout", "5"];
 
-/// Says so where it is not, past the test runner, which shows only what failing tests print.
+/// The stack that tests share, once one of them has started it.
+static SHARED: Mutex<Option<Stack>> = Mutex::new(None);
+
+/// Runs a test on the shared stack: all services healthy, one replica each.
+pub fn on_shared(test: fn(&Stack)) {
+    let mut shared = SHARED.lock().unwrap_or_else(PoisonError::into_inner);
+    let stack = shared.get_or_insert_with(Stack::up);
+    stack.reset();
+    let _show = ShowOnPanic(stack);
+    test(stack);
+}
+
+/// Removes the shared stack.
+pub fn remove_shared() {
+    drop(SHARED.lock().unwrap_or_else(PoisonError::into_inner).take());
+}
+
+/// Prints the state and the logs of a stack if the test fails.
+struct ShowOnPanic<'a>(&'a Stack);
+
+impl Drop for ShowOnPanic<'_> {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            self.0.show(&["ps", "--all"]);
+            self.0.show(&["logs", "--tail", "50"]);
+        }
+    }
+}
+
+/// Whether Grafana's image is present. Prints if it is not.
 static GRAFANA_IS_HERE: LazyLock<bool> = LazyLock::new(|| {
     let image = "grafana/grafana:13.2.3";
     let found = output("docker", &["image", "inspect", image])
@@ -21,7 +51,7 @@ static GRAFANA_IS_HERE: LazyLock<bool> = LazyLock::new(|| {
     if !found {
         let _ = writeln!(
             io::stderr(),
-            "\nNOT TESTED: Grafana. There is no image {image} here."
+            "\nNOT TESTED: Grafana. Its image {image} is not here."
         );
     }
     found
@@ -30,6 +60,8 @@ static GRAFANA_IS_HERE: LazyLock<bool> = LazyLock::new(|| {
 /// A Compose project with containers, networks and ports of its own.
 pub struct Stack {
     project: String,
+    /// The time of the last reset, in seconds since 1970.
+    reset_at: u64,
 }
 
 impl Stack {
@@ -37,22 +69,29 @@ impl Stack {
     pub fn named(name: &str) -> Self {
         Self {
             project: format!("threadlab-test-{name}"),
+            reset_at: 0,
         }
     }
 
-    /// The whole stack, healthy.
-    pub fn up() -> Self {
+    /// Starts the whole stack, and waits until it is healthy.
+    fn up() -> Self {
         let stack = Self::named("stack");
-        // What a killed test left.
+        // What a killed test run left behind.
         stack.compose(&DOWN);
-        stack.compose(
-            &[
-                &["up", "--build", "--detach", "--wait"][..],
-                &stack.services(),
-            ]
-            .concat(),
-        );
+        stack.start(&["--build"]);
         stack
+    }
+
+    /// Returns to all services healthy and one replica each, whatever the test before has left.
+    fn reset(&mut self) {
+        self.start(&["--scale", "sync=1", "--scale", "async=1"]);
+        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+        self.reset_at = now.unwrap().as_secs();
+    }
+
+    fn start(&self, options: &[&str]) {
+        let up = ["up", "--detach", "--wait"];
+        self.compose(&[&up, options, &self.services()].concat());
     }
 
     /// The services that run here.
@@ -64,16 +103,16 @@ impl Stack {
         services
     }
 
-    /// Runs `docker compose` and returns what it printed; its failure fails the test.
+    /// Runs `docker compose` and returns its output. Panics if it fails.
     pub fn compose(&self, arguments: &[&str]) -> String {
         succeed(self.command(arguments))
     }
 
-    /// Runs experiments in the stack, one after the other, and returns their report.
+    /// Runs experiments in the stack, one after another, and returns their report.
     pub fn experiment(&self, arguments: &[&str]) -> Value {
         let run = ["run", "--rm", "-T", "experiment"];
         let mut command = self.command(&[&run, arguments, &["--format", "json"]].concat());
-        // It fails where a prediction does, and that is in the report.
+        // Its exit code also says whether the predictions held, which is in the report.
         let output = command.output().unwrap();
         serde_json::from_slice(&output.stdout).unwrap_or_else(|error| {
             let errors = String::from_utf8_lossy(&output.stderr);
@@ -81,13 +120,13 @@ impl Stack {
         })
     }
 
-    /// Whether a command succeeds in a service's container.
+    /// Runs a command in a service's container and returns whether it succeeded.
     pub fn exec(&self, service: &str, command: &[&str]) -> bool {
         let mut exec = self.command(&[&["exec", "-T", service], command].concat());
         exec.output().unwrap().status.success()
     }
 
-    /// The address on this machine of a published port.
+    /// The URL, on this machine, of a published port.
     pub fn url(&self, service: &str, port: u16) -> String {
         format!(
             "http://{}",
@@ -95,7 +134,7 @@ impl Stack {
         )
     }
 
-    /// What the engine knows of these services' containers, running or not; of all if none is named.
+    /// The engine's description of these services' containers, running or not; of all containers if no service is named.
     pub fn containers(&self, services: &[&str]) -> Vec<Value> {
         let ids = self.compose(&[&["ps", "--all", "--quiet"], services].concat());
         let ids: Vec<&str> = ids.lines().collect();
@@ -114,9 +153,11 @@ impl Stack {
         self.containers(&[service]).iter().map(address).collect()
     }
 
-    /// Where nginx sent the requests for this path, oldest first, by its access log.
+    /// The servers to which nginx has sent the requests for this path since the last reset, oldest first, by its
+    /// access log.
     pub fn upstreams_of(&self, path: &str) -> Vec<String> {
-        let log = self.compose(&["logs", "--no-log-prefix", "nginx"]);
+        let since = self.reset_at.to_string();
+        let log = self.compose(&["logs", "--no-log-prefix", "--since", &since, "nginx"]);
         let requests = log
             .lines()
             .filter_map(|line| serde_json::from_str::<Value>(line).ok());
@@ -125,7 +166,8 @@ impl Stack {
             .collect()
     }
 
-    /// Prints what `docker compose` answers. Not compose(): to panic while unwinding would end all tests.
+    /// Prints the output of `docker compose`. Unlike [`Stack::compose`] it never panics: a panic while unwinding would
+    /// abort all tests.
     fn show(&self, arguments: &[&str]) {
         match self.command(arguments).output() {
             Ok(output) if output.status.success() => {
@@ -143,12 +185,12 @@ impl Stack {
         command
     }
 
-    /// A program that works on this project.
+    /// A program that runs on this project.
     pub fn script(&self, program: &str) -> Command {
         let mut command = Command::new(program);
         command.env("COMPOSE_PROJECT_NAME", &self.project);
         command.current_dir(Path::new(env!("CARGO_MANIFEST_DIR")));
-        // Free ports, and the article's setting whatever .env says.
+        // Free ports, and one thread each, whatever .env says.
         command.envs(["NGINX_PORT", "PROMETHEUS_PORT", "GRAFANA_PORT"].map(|port| (port, "0")));
         command.envs(["SYNC_THREADS", "ASYNC_THREADS"].map(|threads| (threads, "1")));
         command
@@ -157,15 +199,11 @@ impl Stack {
 
 impl Drop for Stack {
     fn drop(&mut self) {
-        if thread::panicking() {
-            self.show(&["ps", "--all"]);
-            self.show(&["logs", "--tail", "50"]);
-        }
         self.show(&DOWN);
     }
 }
 
-/// Runs a program and returns what it printed; its failure fails the test.
+/// Runs a program and returns its output. Panics if it fails.
 pub fn run(program: &str, arguments: &[&str]) -> String {
     let mut command = Command::new(program);
     command.args(arguments);
