@@ -13,6 +13,7 @@
 //! The way of a measurement, after [`thread_states`]:
 //!
 //! * [`metrics`]: the metrics that only the lab has
+//! * `watch`: thread states of any process, from outside
 //! * [`live`]: thread states as server-sent events, and the page that draws them
 //!
 //! Experiments:
@@ -36,4 +37,6 @@ pub mod live;
 pub mod metrics;
 pub mod proxy;
 pub mod serve;
+#[cfg(target_os = "linux")]
+pub mod watch;
 mod wire;

@@ -1,0 +1,276 @@
+//! Homes: the sites at which a thread waits for work.
+//!
+//! A system call alone does not tell whether a thread waits for work or for something that its request needs: a pool's
+//! worker and a thread at a lock both wait in `futex`. A thread's *home* is where it has waited through a time in
+//! which its process had no request. Off CPU and not at home, it is blocked.
+
+use std::collections::{HashMap, HashSet};
+
+use super::Nanos;
+use super::proc_files::Tid;
+use super::site::{On, Site, Wait};
+
+/// How long a thread waits at one site, in a process without requests, until that is a home.
+const LEARN: Nanos = Nanos::from_millis(300);
+/// The same for a timer, at which a program may also wait between two steps of its work.
+const LEARN_SLEEP: Nanos = Nanos::from_millis(2_000);
+
+/// Relation of a wait to a thread's homes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Place {
+    /// The thread waits for work.
+    Home,
+    /// The thread waits for work in an event loop, and serves connections from there.
+    Loop,
+    /// The thread waits elsewhere, and its home is known: blocked.
+    Away,
+    /// The thread waits, and has no known home.
+    Unknown,
+    /// The place cannot be read.
+    Hidden,
+}
+
+/// Homes of the threads of one process.
+#[derive(Debug, Default)]
+pub(super) struct Homes {
+    of_thread: HashMap<Tid, HashSet<Site>>,
+    /// Epoll sets and futex words that are homes, and of which threads.
+    shared: HashMap<Site, HashSet<Tid>>,
+    /// In Go, goroutines block, and the threads below them wait for work in `futex` and `nanosleep`.
+    is_go: bool,
+}
+
+/// What is known of a wait when it may become a home.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Quiet {
+    /// When the wait began.
+    pub since: Nanos,
+    /// Since when the process has had no request in flight, as seen by the last look.
+    pub no_request_since: Nanos,
+    /// When the last look at the sockets was.
+    pub last_look: Nanos,
+    /// Now.
+    pub now: Nanos,
+}
+
+impl Homes {
+    /// Homes of a process; `is_go` if a Go program runs in it.
+    pub(super) fn new(is_go: bool) -> Self {
+        Self {
+            is_go,
+            ..Self::default()
+        }
+    }
+
+    /// The relation of a thread's wait to its homes.
+    pub(super) fn place(&self, tid: Tid, wait: &Wait) -> Place {
+        match wait.site {
+            Site::Stopped => return Place::Away,
+            Site::Hidden => return Place::Hidden,
+            _ => {}
+        }
+        if self.is_go && matches!(wait.on, On::Lock | On::Sleep) {
+            return Place::Home;
+        }
+        let own = self.of_thread.get(&tid);
+        let at_home = wait.listens
+            || own.is_some_and(|sites| sites.contains(&wait.site))
+            || self.is_shared(tid, &wait.site);
+        match (at_home, wait.multiplexes) {
+            (true, true) => Place::Loop,
+            (true, false) => Place::Home,
+            (false, _) if own.is_some() => Place::Away,
+            (false, _) => Place::Unknown,
+        }
+    }
+
+    /// Returns true if a home of this thread is known.
+    pub(super) fn has_home(&self, tid: Tid) -> bool {
+        self.is_go || self.of_thread.contains_key(&tid)
+    }
+
+    /// An epoll set that is one thread's home is that of any other. A futex word is the home of all threads if
+    /// it is that of another one (a pool's queue). A word that only this thread waits for can be both, at two
+    /// places in the program, as that of Java's `Parker`.
+    fn is_shared(&self, tid: Tid, site: &Site) -> bool {
+        let Some(threads) = self.shared.get(&without_stack(site)) else {
+            return false;
+        };
+        match site {
+            Site::Epoll(_) => true,
+            Site::Futex { .. } => threads.iter().any(|other| *other != tid),
+            _ => false,
+        }
+    }
+
+    /// Makes the wait's site a home of this thread if it has lasted long enough without any request. A wait
+    /// that began before a request came, and which the last look has not seen, teaches nothing.
+    pub(super) fn learn(&mut self, tid: Tid, wait: &Wait, quiet: Quiet) {
+        let can_be = !matches!(
+            wait.on,
+            On::Socket | On::Fault | On::Disk | On::Stopped | On::Child
+        ) && wait.site != Site::Hidden;
+        let least = if wait.on == On::Sleep {
+            LEARN_SLEEP
+        } else {
+            LEARN
+        };
+        let lasted = quiet.now - quiet.since.max(quiet.no_request_since);
+        let looked = quiet.last_look > quiet.since + Nanos::from_millis(20);
+        if wait.listens || (can_be && lasted > least && looked) {
+            self.add(tid, &wait.site);
+        }
+    }
+
+    fn add(&mut self, tid: Tid, site: &Site) {
+        let sites = self.of_thread.entry(tid).or_default();
+        if sites.insert(site.clone()) && matches!(site, Site::Epoll(_) | Site::Futex { .. }) {
+            self.shared
+                .entry(without_stack(site))
+                .or_default()
+                .insert(tid);
+        }
+    }
+
+    /// The thread has ended. Sets that it shared stay homes of the others.
+    pub(super) fn forget(&mut self, tid: Tid) {
+        self.of_thread.remove(&tid);
+    }
+}
+
+fn without_stack(site: &Site) -> Site {
+    match site {
+        Site::Futex { address, .. } => Site::Futex {
+            address: *address,
+            stack_pointer: 0,
+        },
+        other => other.clone(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const fn ms(milliseconds: u64) -> Nanos {
+        Nanos::from_millis(milliseconds)
+    }
+
+    fn futex(address: u64, stack_pointer: u64) -> Wait {
+        Wait {
+            site: Site::Futex {
+                address,
+                stack_pointer,
+            },
+            on: On::Lock,
+            multiplexes: false,
+            listens: false,
+        }
+    }
+
+    fn epoll(fd: i32, listens: bool) -> Wait {
+        Wait {
+            site: Site::Epoll(fd),
+            on: On::Other,
+            multiplexes: true,
+            listens,
+        }
+    }
+
+    fn sleep() -> Wait {
+        Wait {
+            site: Site::At {
+                call: super::super::calls::Call::Sleep,
+                stack_pointer: 1,
+            },
+            on: On::Sleep,
+            multiplexes: false,
+            listens: false,
+        }
+    }
+
+    /// A wait that began at 1 s in a process without requests since then, and a look right now.
+    fn quiet(lasted: u64) -> Quiet {
+        Quiet {
+            since: ms(1_000),
+            no_request_since: ms(1_000),
+            last_look: ms(1_000 + lasted),
+            now: ms(1_000 + lasted),
+        }
+    }
+
+    #[test]
+    fn a_wait_becomes_a_home_when_it_lasts_without_requests() {
+        for (wait, lasted, place) in [
+            (futex(8, 1), 299, Place::Unknown),
+            (futex(8, 1), 301, Place::Home),
+            (sleep(), 301, Place::Unknown),
+            (sleep(), 2_001, Place::Home),
+            (epoll(5, false), 301, Place::Loop),
+        ] {
+            let mut homes = Homes::default();
+            homes.learn(1, &wait, quiet(lasted));
+            assert_eq!(homes.place(1, &wait), place, "{wait:?} {lasted} ms");
+        }
+    }
+
+    #[test]
+    fn nothing_is_learned_before_a_look_or_while_a_request_is_in_flight() {
+        let wait = futex(8, 1);
+        let mut homes = Homes::default();
+        let not_looked = Quiet {
+            last_look: ms(1_010),
+            ..quiet(5_000)
+        };
+        let request_until_now = Quiet {
+            no_request_since: ms(5_900),
+            ..quiet(5_000)
+        };
+        for quiet in [not_looked, request_until_now] {
+            homes.learn(1, &wait, quiet);
+            assert_eq!(homes.place(1, &wait), Place::Unknown);
+        }
+    }
+
+    #[test]
+    fn a_listening_socket_makes_a_home_at_once() {
+        let mut homes = Homes::default();
+        homes.learn(1, &epoll(5, true), quiet(0));
+        assert_eq!(homes.place(1, &epoll(5, true)), Place::Loop);
+        // Another set of the same thread is not: a synchronous client inside an event loop.
+        assert_eq!(homes.place(1, &epoll(9, false)), Place::Away);
+        assert_eq!(homes.place(1, &sleep()), Place::Away);
+        // The same set, of another thread, is.
+        assert_eq!(homes.place(2, &epoll(5, false)), Place::Loop);
+    }
+
+    #[test]
+    fn a_futex_is_shared_by_a_pool_but_not_by_two_places_of_one_thread() {
+        let mut homes = Homes::default();
+        homes.learn(1, &futex(8, 100), quiet(400));
+        assert_eq!(homes.place(1, &futex(8, 100)), Place::Home);
+        assert_eq!(homes.place(1, &futex(8, 200)), Place::Away);
+        assert_eq!(homes.place(2, &futex(8, 300)), Place::Home);
+        assert_eq!(homes.place(2, &futex(16, 300)), Place::Unknown);
+    }
+
+    #[test]
+    fn threads_of_go_wait_for_work_in_futex_and_sleep() {
+        let homes = Homes::new(true);
+        assert_eq!(homes.place(1, &futex(8, 1)), Place::Home);
+        assert_eq!(homes.place(1, &sleep()), Place::Home);
+    }
+
+    #[test]
+    fn a_stopped_thread_is_never_at_home() {
+        let stopped = Wait {
+            site: Site::Stopped,
+            on: On::Stopped,
+            multiplexes: false,
+            listens: false,
+        };
+        let mut homes = Homes::default();
+        homes.learn(1, &stopped, quiet(9_000));
+        assert_eq!(homes.place(1, &stopped), Place::Away);
+    }
+}

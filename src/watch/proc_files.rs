@@ -1,0 +1,245 @@
+//! Files of `/proc`: paths, and parsers of their contents (`proc(5)`).
+
+use std::fs;
+use std::io;
+
+use super::Nanos;
+
+/// A process number.
+pub(super) type Pid = u32;
+/// A thread number.
+pub(super) type Tid = u32;
+/// A descriptor's number in the process that holds it.
+pub(super) type Fd = i32;
+/// The number of a socket's inode.
+pub(super) type Inode = u64;
+
+/// A thread's scheduler statistics: `/proc/PID/task/TID/schedstat`.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct SchedStat {
+    /// CPU time. Of a running thread it is up to one kernel tick old.
+    pub cpu: Nanos,
+    /// Time in a run queue. The kernel adds a wait when it ends, not while it lasts.
+    pub delay: Nanos,
+    /// How many times the thread was given a CPU.
+    pub arrivals: u64,
+}
+
+impl SchedStat {
+    /// Parses the three numbers of the file.
+    pub(super) fn parse(text: &str) -> Option<Self> {
+        let mut numbers = text.split_ascii_whitespace().map(str::parse::<u64>);
+        let mut next = || numbers.next()?.ok();
+        Some(Self {
+            cpu: Nanos(next()?),
+            delay: Nanos(next()?),
+            arrivals: next()?,
+        })
+    }
+}
+
+/// What this program uses of `/proc/PID/stat` and `/proc/PID/task/TID/stat`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Stat {
+    /// The command's name, at most 15 bytes.
+    pub comm: String,
+    /// The number of the parent process.
+    pub parent: Pid,
+    /// When it started, in clock ticks since the system booted.
+    pub start_ticks: u64,
+}
+
+impl Stat {
+    /// Parses the file. The name is in parentheses and may itself contain any byte.
+    pub(super) fn parse(text: &str) -> Option<Self> {
+        let (before, after) = text.rsplit_once(')')?;
+        let (_, comm) = before.split_once('(')?;
+        // The fields after the name start with the third one of proc(5).
+        let mut fields = after.split_ascii_whitespace().skip(1);
+        let parent = fields.next()?.parse().ok()?;
+        let start_ticks = fields.nth(17)?.parse().ok()?;
+        Some(Self {
+            comm: comm.to_owned(),
+            parent,
+            start_ticks,
+        })
+    }
+
+    /// Reads the file of a process.
+    pub(super) fn of_process(pid: Pid) -> Option<Self> {
+        Self::parse(&read_lossy(&format!("/proc/{pid}/stat"))?)
+    }
+
+    /// Reads the file of a thread.
+    pub(super) fn of_thread(pid: Pid, tid: Tid) -> Option<Self> {
+        Self::parse(&read_lossy(&format!("/proc/{pid}/task/{tid}/stat"))?)
+    }
+}
+
+/// What a descriptor of a process refers to.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(super) enum Descriptor {
+    /// A socket, by its inode.
+    Socket(Inode),
+    /// A pipe or FIFO without a name.
+    Pipe,
+    /// An object without a file, e.g. `[eventfd]`, `[timerfd]`, `[pidfd]`.
+    Anonymous(String),
+    /// A file with a path; this includes named pipes and devices.
+    File,
+}
+
+impl Descriptor {
+    /// Parses the target of a link in `/proc/PID/fd`.
+    pub(super) fn parse(link: &str) -> Self {
+        let bracketed = |prefix: &str| link.strip_prefix(prefix)?.strip_suffix(']');
+        if let Some(inode) = bracketed("socket:[").and_then(|inode| inode.parse().ok()) {
+            Self::Socket(inode)
+        } else if link.starts_with("pipe:[") {
+            Self::Pipe
+        } else if let Some(kind) = link.strip_prefix("anon_inode:") {
+            Self::Anonymous(kind.trim_matches(['[', ']']).to_owned())
+        } else {
+            Self::File
+        }
+    }
+
+    /// Reads the link; `None` if there is no such descriptor or it may not be read.
+    pub(super) fn of(pid: Pid, fd: Fd) -> Option<Self> {
+        let link = fs::read_link(format!("/proc/{pid}/fd/{fd}")).ok()?;
+        Some(Self::parse(&link.to_string_lossy()))
+    }
+}
+
+/// The targets of an epoll set, from `/proc/PID/fdinfo/FD`: their descriptors and inodes.
+pub(super) fn parse_epoll(text: &str) -> Vec<(Fd, Inode)> {
+    let target = |line: &str| {
+        let mut words = line.strip_prefix("tfd:")?.split_ascii_whitespace();
+        let fd = words.next()?.parse().ok()?;
+        let inode = words.find_map(|word| word.strip_prefix("ino:"))?;
+        Some((fd, Inode::from_str_radix(inode, 16).ok()?))
+    };
+    text.lines().filter_map(target).collect()
+}
+
+/// The descriptors of a process.
+///
+/// # Errors
+///
+/// When the process has ended, or its descriptors may not be listed.
+pub(super) fn descriptors(pid: Pid) -> io::Result<Vec<Fd>> {
+    numbers(&format!("/proc/{pid}/fd"))
+}
+
+/// The threads of a process.
+///
+/// # Errors
+///
+/// When the process has ended.
+pub(super) fn threads(pid: Pid) -> io::Result<Vec<Tid>> {
+    numbers(&format!("/proc/{pid}/task"))
+}
+
+/// All processes that `/proc` shows.
+///
+/// # Errors
+///
+/// When `/proc` is not mounted.
+pub(super) fn processes() -> io::Result<Vec<Pid>> {
+    numbers("/proc")
+}
+
+/// The processes that a thread has started and that still live, without their own children.
+pub(super) fn children(pid: Pid, tid: Tid) -> Vec<Pid> {
+    let text = fs::read_to_string(format!("/proc/{pid}/task/{tid}/children")).unwrap_or_default();
+    let pids = text.split_ascii_whitespace();
+    pids.filter_map(|pid| pid.parse().ok()).collect()
+}
+
+/// The names in a directory that are numbers.
+fn numbers<N: std::str::FromStr>(directory: &str) -> io::Result<Vec<N>> {
+    let entries = fs::read_dir(directory)?.filter_map(Result::ok);
+    Ok(entries
+        .filter_map(|entry| entry.file_name().to_str()?.parse().ok())
+        .collect())
+}
+
+fn read_lossy(path: &str) -> Option<String> {
+    let bytes = fs::read(path).ok()?;
+    Some(String::from_utf8_lossy(&bytes).into_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn schedstat_has_three_numbers() {
+        let expected = SchedStat {
+            cpu: Nanos(7_000),
+            delay: Nanos(42),
+            arrivals: 3,
+        };
+        assert_eq!(SchedStat::parse("7000 42 3\n"), Some(expected));
+        for bad in ["", "1 2", "1 2 x", "-1 2 3"] {
+            assert_eq!(SchedStat::parse(bad), None, "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn a_command_name_may_contain_spaces_and_parentheses() {
+        let text = "4242 (a (b) c d) S 17 4242 4242 0 -1 4194304 100 0 0 0 5 6 0 0 20 0 1 0 \
+                    987654 1000 10 18446744073709551615";
+        let expected = Stat {
+            comm: "a (b) c d".to_owned(),
+            parent: 17,
+            start_ticks: 987_654,
+        };
+        assert_eq!(Stat::parse(text), Some(expected));
+        assert_eq!(Stat::parse("4242 (short) S 17"), None);
+    }
+
+    #[test]
+    fn links_of_descriptors_tell_their_kind() {
+        for (link, expected) in [
+            ("socket:[1234]", Descriptor::Socket(1234)),
+            ("pipe:[99]", Descriptor::Pipe),
+            (
+                "anon_inode:[eventpoll]",
+                Descriptor::Anonymous("eventpoll".to_owned()),
+            ),
+            ("/tmp/socket:[1]", Descriptor::File),
+            ("/dev/null", Descriptor::File),
+        ] {
+            assert_eq!(Descriptor::parse(link), expected, "{link}");
+        }
+    }
+
+    #[test]
+    fn an_epoll_set_names_the_inodes_of_its_targets() {
+        let text = "pos:\t0\nflags:\t02000002\nmnt_id:\t16\nino:\t2061\n\
+                    tfd:        6 events:       19 data:                6  pos:0 ino:1f32a sdev:9\n\
+                    tfd:       11 events: 80002019 data:     7f2a00000011  pos:0 ino:2061 sdev:10\n";
+        assert_eq!(parse_epoll(text), [(6, 0x1f32a), (11, 0x2061)]);
+    }
+
+    #[test]
+    fn this_process_can_be_read() {
+        let pid = std::process::id();
+        assert!(processes().unwrap().contains(&pid));
+        assert!(threads(pid).unwrap().contains(&pid));
+        let stat = Stat::of_process(pid).unwrap();
+        assert_eq!(stat.parent, std::os::unix::process::parent_id());
+        assert!(descriptors(pid).unwrap().contains(&0));
+    }
+
+    proptest! {
+        #[test]
+        fn no_input_makes_a_parser_panic(text in ".*") {
+            let _ = (SchedStat::parse(&text), Stat::parse(&text), Descriptor::parse(&text));
+            let _ = parse_epoll(&format!("tfd:{text} ino:{text}"));
+        }
+    }
+}

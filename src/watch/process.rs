@@ -1,0 +1,417 @@
+//! One watched process: its descriptors, event loops and homes, and what its waits mean.
+
+use std::collections::{HashMap, HashSet};
+use std::fs::{self, File};
+use std::io::Read;
+use std::os::unix::fs::FileExt;
+use std::sync::Arc;
+
+use super::Nanos;
+use super::calls::Call;
+use super::homes::Homes;
+use super::proc_files::{Descriptor, Fd, Inode, Pid, descriptors, parse_epoll};
+use super::settle::InFlightSpan;
+use super::site::{self, Activity, On, Site, SystemCall, Wait};
+
+/// Descriptors that a wait in `poll` or `select` is classified by, and bytes of a set of `select`.
+const MOST_DESCRIPTORS: usize = 64;
+const MOST_SET_BYTES: usize = 128;
+/// Bytes of an epoll set's description that are read: about 4,096 targets.
+const MOST_EPOLL_BYTES: u64 = 400_000;
+/// How long the targets of an epoll set are known, and the least time between two reads, which take the
+/// lock that `epoll_ctl` needs.
+const EPOLL_FRESH: Nanos = Nanos::from_millis(1_000);
+const EPOLL_AGAIN: Nanos = Nanos::from_millis(50);
+
+/// Sockets by what is known of them in the whole network namespace.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct KnownSockets<'a> {
+    /// Inodes of listening sockets.
+    pub listeners: &'a HashSet<Inode>,
+    /// Inodes of accepted connections of the server.
+    pub clients: &'a HashSet<Inode>,
+}
+
+/// Targets of an epoll set.
+#[derive(Debug)]
+struct EpollSet {
+    read_at: Nanos,
+    listens: bool,
+    /// Thing waited for, if the set is no event loop's.
+    on: On,
+    targets: HashSet<Inode>,
+}
+
+/// A process.
+#[derive(Debug)]
+pub(super) struct ObservedProcess {
+    pid: Pid,
+    /// Tells it from another one with the same number.
+    pub start_ticks: u64,
+    /// It was chosen itself, not as a descendant.
+    pub is_root: bool,
+    memory: Option<File>,
+    /// Where its threads wait for work.
+    pub homes: Homes,
+    sockets: HashMap<Fd, Inode>,
+    epolls: HashMap<Fd, EpollSet>,
+    /// When a thread of it was last seen to have run.
+    pub last_ran: Nanos,
+    /// Since when no request has been in flight.
+    pub no_request_since: Nanos,
+    /// Requests in flight since the look before the last one.
+    pub requests: Spans,
+    /// The same for each event loop.
+    pub of_loops: HashMap<Fd, Spans>,
+    /// Requests in flight at the last look.
+    pub open_requests: usize,
+    /// Looks in a row at which more requests were in flight than threads were away, while no event loop held any.
+    pub surplus: u32,
+}
+
+/// Requests in flight: those of the last look and of the one before, since the ends of slices are held back for one look.
+#[derive(Debug, Default)]
+pub(super) struct Spans {
+    all: Vec<InFlightSpan>,
+    new_from: usize,
+}
+
+impl Spans {
+    /// Begins a new look.
+    pub(super) fn turn(&mut self) {
+        self.all.drain(..self.new_from);
+        self.new_from = self.all.len();
+    }
+
+    /// Adds a request of this look.
+    pub(super) fn push(&mut self, span: InFlightSpan) {
+        self.all.push(span);
+    }
+
+    /// All of them.
+    pub(super) fn as_slice(&self) -> &[InFlightSpan] {
+        &self.all
+    }
+
+    /// Returns true if this look has any.
+    pub(super) fn has_new(&self) -> bool {
+        self.all.len() > self.new_from
+    }
+}
+
+impl ObservedProcess {
+    /// A process that was found at `now`.
+    pub(super) fn new(pid: Pid, start_ticks: u64, is_root: bool, now: Nanos) -> Self {
+        Self {
+            pid,
+            start_ticks,
+            is_root,
+            memory: File::open(format!("/proc/{pid}/mem")).ok(),
+            homes: Homes::new(is_go(pid)),
+            sockets: HashMap::new(),
+            epolls: HashMap::new(),
+            last_ran: now,
+            no_request_since: now,
+            requests: Spans::default(),
+            of_loops: HashMap::new(),
+            open_requests: 0,
+            surplus: 0,
+        }
+    }
+
+    /// Returns true if its memory can be read.
+    pub(super) fn has_memory(&self) -> bool {
+        self.memory.is_some()
+    }
+
+    /// Reads which sockets its descriptors are. Those that are known, and whose inodes `live` still has, are not
+    /// read again. Returns false if they may not be read.
+    pub(super) fn read_sockets(&mut self, live: impl Fn(Inode) -> bool) -> bool {
+        let Ok(fds) = descriptors(self.pid) else {
+            return false;
+        };
+        let known: HashMap<_, _> = self
+            .sockets
+            .drain()
+            .filter(|(_, inode)| live(*inode))
+            .collect();
+        let mut readable = fds.is_empty();
+        for fd in fds {
+            if let Some(inode) = known.get(&fd) {
+                self.sockets.insert(fd, *inode);
+                readable = true;
+            } else if let Some(descriptor) = Descriptor::of(self.pid, fd) {
+                readable = true;
+                if let Descriptor::Socket(inode) = descriptor {
+                    self.sockets.insert(fd, inode);
+                }
+            }
+        }
+        readable
+    }
+
+    /// Inodes of its sockets, as last read.
+    pub(super) fn sockets(&self) -> impl Iterator<Item = Inode> {
+        self.sockets.values().copied()
+    }
+
+    /// Returns true if the descriptor that was this socket no longer is; false if there was none.
+    pub(super) fn has_closed(&self, inode: Inode) -> bool {
+        let mut known = self.sockets.iter().filter(|(_, socket)| **socket == inode);
+        known
+            .next()
+            .is_some_and(|(fd, _)| Descriptor::of(self.pid, *fd) != Some(Descriptor::Socket(inode)))
+    }
+
+    /// The event loop whose epoll set has this socket.
+    pub(super) fn loop_of(&self, inode: Inode) -> Option<Fd> {
+        let mut sets = self
+            .epolls
+            .iter()
+            .filter(|(_, set)| set.targets.contains(&inode));
+        sets.next().map(|(fd, _)| *fd)
+    }
+
+    /// Reads the known epoll sets again, if they are older than [`EPOLL_AGAIN`].
+    pub(super) fn read_epolls(&mut self, now: Nanos, sockets: KnownSockets<'_>) {
+        let old = |(fd, set): (&Fd, &EpollSet)| (now - set.read_at > EPOLL_AGAIN).then_some(*fd);
+        for fd in self.epolls.iter().filter_map(old).collect::<Vec<_>>() {
+            self.read_epoll(fd, now, sockets);
+        }
+    }
+
+    fn read_epoll(&mut self, fd: Fd, now: Nanos, sockets: KnownSockets<'_>) {
+        let mut text = String::new();
+        let file = File::open(format!("/proc/{}/fdinfo/{fd}", self.pid));
+        // A set that cannot be read has no known targets.
+        let _ = file.and_then(|file| file.take(MOST_EPOLL_BYTES).read_to_string(&mut text));
+        let targets = parse_epoll(&text);
+        let listens = targets
+            .iter()
+            .any(|(_, inode)| sockets.listeners.contains(inode));
+        let on = if listens {
+            On::Other
+        } else {
+            let kinds = targets
+                .iter()
+                .take(MOST_DESCRIPTORS)
+                .map(|(fd, _)| self.kind(*fd, sockets));
+            strongest(kinds)
+        };
+        let targets = targets.into_iter().map(|(_, inode)| inode).collect();
+        self.epolls.insert(
+            fd,
+            EpollSet {
+                read_at: now,
+                listens,
+                on,
+                targets,
+            },
+        );
+    }
+
+    /// The wait of a thread; `None` if it runs. `wchan` is the kernel function in which it waits.
+    pub(super) fn wait(
+        &mut self,
+        activity: Activity,
+        wchan: &str,
+        now: Nanos,
+        sockets: KnownSockets<'_>,
+    ) -> Option<Arc<Wait>> {
+        let mut wait = match activity {
+            Activity::Runs => return None,
+            Activity::Faults => plain(Site::Fault, On::Fault),
+            Activity::Calls(call) => self.wait_in(call, now, sockets),
+        };
+        if site::is_stopped(wchan) {
+            wait = plain(Site::Stopped, On::Stopped);
+        } else if site::is_disk(wchan) {
+            wait.on = On::Disk;
+        }
+        Some(Arc::new(wait))
+    }
+
+    fn wait_in(&mut self, call: SystemCall, now: Nanos, sockets: KnownSockets<'_>) -> Wait {
+        let SystemCall {
+            call: kind,
+            arguments,
+            stack_pointer,
+        } = call;
+        let at = Site::At {
+            call: kind,
+            stack_pointer,
+        };
+        match kind {
+            Call::Epoll => self.wait_in_epoll(call.fd(), now, sockets),
+            Call::Poll | Call::Select => match self.set_of(kind, arguments) {
+                Some(fds) if fds.is_empty() => plain(at, On::Sleep),
+                Some(fds) => self.wait_for_any(fds, sockets),
+                None => plain(at, On::Other),
+            },
+            Call::Accept => Wait {
+                listens: true,
+                ..plain(on_descriptor(call), On::Other)
+            },
+            Call::Futex => {
+                let address = arguments[0] & !7;
+                plain(
+                    Site::Futex {
+                        address,
+                        stack_pointer,
+                    },
+                    On::Lock,
+                )
+            }
+            Call::Transfer => plain(on_descriptor(call), self.kind(call.fd(), sockets)),
+            Call::Connect => plain(on_descriptor(call), On::Socket),
+            Call::Sync => plain(on_descriptor(call), On::Disk),
+            Call::FileLock => plain(on_descriptor(call), On::File),
+            Call::Sleep => plain(at, On::Sleep),
+            Call::Semaphore => plain(at, On::Lock),
+            Call::Child => plain(at, On::Child),
+            Call::Other(_) => plain(at, On::Other),
+        }
+    }
+
+    fn wait_in_epoll(&mut self, fd: Fd, now: Nanos, sockets: KnownSockets<'_>) -> Wait {
+        let is_fresh = |set: &EpollSet| now - set.read_at < EPOLL_FRESH;
+        if !self.epolls.get(&fd).is_some_and(is_fresh) {
+            self.read_epoll(fd, now, sockets);
+        }
+        let set = self.epolls.get(&fd);
+        Wait {
+            site: Site::Epoll(fd),
+            on: set.map_or(On::Other, |set| set.on),
+            multiplexes: true,
+            listens: set.is_some_and(|set| set.listens),
+        }
+    }
+
+    /// The descriptors of a wait in `poll` or `select`; `None` if memory cannot be read.
+    fn set_of(&self, call: Call, arguments: [u64; 2]) -> Option<Vec<Fd>> {
+        let mut memory = [0; MOST_DESCRIPTORS * 8];
+        if call == Call::Poll {
+            let entries = usize::try_from(arguments[1])
+                .unwrap_or(MOST_DESCRIPTORS)
+                .min(MOST_DESCRIPTORS);
+            let memory = &mut memory[..entries * 8];
+            self.read_memory(arguments[0], memory)?;
+            return Some(site::poll_descriptors(memory));
+        }
+        if arguments[1] == 0 {
+            return Some(Vec::new());
+        }
+        // The kernel changes the set only when the call returns: meanwhile it has what is waited for.
+        let words = usize::try_from(arguments[0].div_ceil(64)).unwrap_or(usize::MAX);
+        let memory = &mut memory[..words.saturating_mul(8).min(MOST_SET_BYTES)];
+        self.read_memory(arguments[1], memory)?;
+        Some(site::select_descriptors(memory, arguments[0]))
+    }
+
+    fn read_memory(&self, address: u64, buffer: &mut [u8]) -> Option<()> {
+        self.memory.as_ref()?.read_exact_at(buffer, address).ok()
+    }
+
+    fn wait_for_any(&self, fds: Vec<Fd>, sockets: KnownSockets<'_>) -> Wait {
+        let (mut listens, mut has_client, mut kinds) = (false, false, Vec::new());
+        for fd in &fds {
+            if let Some(Descriptor::Socket(inode)) = Descriptor::of(self.pid, *fd) {
+                listens |= sockets.listeners.contains(&inode);
+                has_client |= sockets.clients.contains(&inode);
+            }
+            kinds.push(self.kind(*fd, sockets));
+        }
+        Wait {
+            site: Site::Descriptors(fds),
+            on: if listens { On::Other } else { strongest(kinds) },
+            multiplexes: listens && has_client,
+            listens,
+        }
+    }
+
+    /// Thing that a wait for this descriptor is a wait for.
+    fn kind(&self, fd: Fd, sockets: KnownSockets<'_>) -> On {
+        match Descriptor::of(self.pid, fd) {
+            Some(Descriptor::Socket(inode)) if sockets.clients.contains(&inode) => On::Client,
+            Some(Descriptor::Socket(_)) => On::Socket,
+            Some(Descriptor::Pipe) => On::Pipe,
+            Some(Descriptor::Anonymous(kind)) if kind == "pidfd" => On::Child,
+            Some(Descriptor::Anonymous(_)) | None => On::Other,
+            Some(Descriptor::File) => On::File,
+        }
+    }
+}
+
+/// The wait for several things is named after the one that says most: a loop's own pipe or timer says least.
+fn strongest(kinds: impl IntoIterator<Item = On>) -> On {
+    const ORDER: [On; 5] = [On::Client, On::Socket, On::Child, On::Pipe, On::File];
+    let kinds: HashSet<On> = kinds.into_iter().collect();
+    let mut ordered = ORDER.into_iter().filter(|kind| kinds.contains(kind));
+    ordered.next().unwrap_or(On::Other)
+}
+
+fn plain(site: Site, on: On) -> Wait {
+    Wait {
+        site,
+        on,
+        multiplexes: false,
+        listens: false,
+    }
+}
+
+fn on_descriptor(call: SystemCall) -> Site {
+    Site::On {
+        call: call.call,
+        fd: call.fd(),
+        stack_pointer: call.stack_pointer,
+    }
+}
+
+/// Returns true for a Go program. Its linker writes a note with the build ID into the first page: name size 4, type
+/// 4 (`ELF_NOTE_GOBUILDID_TAG`), name `Go`.
+fn is_go(pid: Pid) -> bool {
+    let mut start = Vec::new();
+    let Ok(file) = fs::File::open(format!("/proc/{pid}/exe")) else {
+        return false;
+    };
+    if file.take(8_192).read_to_end(&mut start).is_err() {
+        return false;
+    }
+    let is_note = |bytes: &[u8]| bytes[..4] == [4, 0, 0, 0] && bytes[8..] == *b"\x04\0\0\0Go\0\0";
+    start.windows(16).any(is_note)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_thing_that_says_most_names_a_wait() {
+        assert_eq!(strongest([On::Pipe, On::Socket, On::Other]), On::Socket);
+        assert_eq!(strongest([On::Other, On::Pipe]), On::Pipe);
+        assert_eq!(strongest([]), On::Other);
+    }
+
+    #[test]
+    fn requests_are_kept_for_one_more_look() {
+        let span = |from| InFlightSpan {
+            from: Nanos(from),
+            to: Nanos(from + 1),
+        };
+        let mut spans = Spans::default();
+        spans.push(span(1));
+        spans.turn();
+        assert!(!spans.has_new());
+        spans.push(span(2));
+        assert_eq!(spans.as_slice(), [span(1), span(2)]);
+        spans.turn();
+        assert_eq!(spans.as_slice(), [span(2)]);
+        spans.turn();
+        assert_eq!(spans.as_slice(), []);
+    }
+
+    #[test]
+    fn this_program_is_not_go() {
+        assert!(!is_go(std::process::id()));
+    }
+}

@@ -1,0 +1,190 @@
+//! One watched thread: its open files in `/proc`, and its time.
+
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::FileExt;
+use std::sync::Arc;
+
+use thread_states::State;
+
+use super::Nanos;
+use super::homes::Place;
+use super::ledger::{Ledger, Seen};
+use super::proc_files::{Fd, Pid, SchedStat, Tid};
+use super::process::{KnownSockets, ObservedProcess};
+use super::settle::Settled;
+use super::site::{Activity, On, Site, Wait};
+
+/// A thread.
+#[derive(Debug)]
+pub(super) struct ObservedThread {
+    /// Its process.
+    pub pid: Pid,
+    /// Its number.
+    pub tid: Tid,
+    /// Its name.
+    pub comm: String,
+    schedstat: File,
+    /// `None` if it may not be read.
+    syscall: Option<File>,
+    wchan: Option<File>,
+    /// Its time that is not settled yet.
+    pub ledger: Ledger,
+    /// Relation of its present wait to its homes.
+    pub place: Place,
+    /// The event loop at which it was last at home.
+    pub loop_fd: Option<Fd>,
+    /// Its time so far, but for the end that is not settled.
+    pub settled: Settled,
+    /// Its state; `None` if it cannot be known.
+    pub state: Option<State>,
+    /// When that began.
+    pub state_since: Nanos,
+    /// Its place among the server's threads; `None` until it has done anything.
+    pub slot: Option<usize>,
+}
+
+impl ObservedThread {
+    /// Opens the files of a thread. Its time begins at `started`, or now if that is `None`.
+    ///
+    /// # Errors
+    ///
+    /// When it has ended.
+    pub(super) fn open(
+        pid: Pid,
+        tid: Tid,
+        comm: String,
+        started: Option<Nanos>,
+    ) -> io::Result<Self> {
+        let open = |name: &str| File::open(format!("/proc/{pid}/task/{tid}/{name}"));
+        let schedstat = open("schedstat")?;
+        let (syscall, wchan) = (open("syscall").ok(), open("wchan").ok());
+        let base = match started {
+            Some(_) => SchedStat::default(),
+            None => read_schedstat(&schedstat)?,
+        };
+        let now = Nanos::now();
+        Ok(Self {
+            pid,
+            tid,
+            comm,
+            schedstat,
+            syscall,
+            wchan,
+            ledger: Ledger::new(started.unwrap_or(now), base),
+            place: Place::Unknown,
+            loop_fd: None,
+            settled: Settled::default(),
+            state: None,
+            state_since: now,
+            slot: None,
+        })
+    }
+
+    /// Reads its counters, and where it waits if it has moved. Returns true if it has.
+    ///
+    /// # Errors
+    ///
+    /// When it has ended.
+    pub(super) fn tick(
+        &mut self,
+        process: &mut ObservedProcess,
+        sockets: KnownSockets<'_>,
+    ) -> io::Result<bool> {
+        let stat = read_schedstat(&self.schedstat)?;
+        let now = Nanos::now();
+        let moved = !self.ledger.is_unmoved(&stat);
+        let seen = if moved {
+            process.last_ran = now;
+            match self.read_wait(process, now, sockets)? {
+                Some(wait) => Seen::Waits(wait),
+                None => Seen::Runs,
+            }
+        } else {
+            Seen::Unmoved
+        };
+        self.ledger.tick(now, stat, seen);
+        if let Some((wait, _)) = self.ledger.wait() {
+            self.place = process.homes.place(self.tid, wait);
+            if let (Place::Loop, Site::Epoll(fd)) = (self.place, &wait.site) {
+                self.loop_fd = Some(*fd);
+            }
+        }
+        let (running, runnable) = self.ledger.take_counted();
+        self.settled.add_state(State::Running, running);
+        self.settled.add_state(State::Runnable, runnable);
+        Ok(moved)
+    }
+
+    fn read_wait(
+        &self,
+        process: &mut ObservedProcess,
+        now: Nanos,
+        sockets: KnownSockets<'_>,
+    ) -> io::Result<Option<Arc<Wait>>> {
+        let mut buffer = [0; 256];
+        let text = match &self.syscall {
+            Some(file) => read(file, &mut buffer)?,
+            None => None,
+        };
+        let Some(activity) = text.and_then(Activity::parse) else {
+            return Ok(Some(hidden()));
+        };
+        let mut buffer = [0; 64];
+        let wchan = match (activity, &self.wchan) {
+            (Activity::Runs, _) | (_, None) => None,
+            (_, Some(file)) => read(file, &mut buffer)?,
+        };
+        Ok(process.wait(activity, wchan.unwrap_or(""), now, sockets))
+    }
+
+    /// Returns true if it may not be seen where the thread waits.
+    pub(super) fn is_hidden(&self) -> bool {
+        self.place == Place::Hidden
+    }
+
+    /// Sets its state at this moment.
+    pub(super) fn set_state(&mut self, state: Option<State>, now: Nanos) {
+        if self.state != state {
+            self.state = state;
+            self.state_since = now;
+        }
+    }
+
+    /// Time in which it was anything but idle.
+    pub(super) fn busy(&self) -> Nanos {
+        let all = self.settled.times.total();
+        Nanos(all) - Nanos(self.settled.times[State::Idle])
+    }
+}
+
+/// The wait of a thread whose site may not be read.
+fn hidden() -> Arc<Wait> {
+    Arc::new(Wait {
+        site: Site::Hidden,
+        on: On::Other,
+        multiplexes: false,
+        listens: false,
+    })
+}
+
+fn read_schedstat(file: &File) -> io::Result<SchedStat> {
+    let mut buffer = [0; 128];
+    let length = file.read_at(&mut buffer, 0)?;
+    let text = std::str::from_utf8(&buffer[..length]).ok();
+    text.and_then(SchedStat::parse)
+        .ok_or_else(|| io::ErrorKind::InvalidData.into())
+}
+
+/// Reads a short text; `None` if that is not permitted.
+///
+/// # Errors
+///
+/// When the thread has ended.
+fn read<'a>(file: &File, buffer: &'a mut [u8]) -> io::Result<Option<&'a str>> {
+    match file.read_at(buffer, 0) {
+        Ok(length) => Ok(std::str::from_utf8(&buffer[..length]).ok()),
+        Err(error) if error.raw_os_error() == Some(libc::ESRCH) => Err(error),
+        Err(_) => Ok(None),
+    }
+}
