@@ -7,7 +7,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The modules, and which others of ours each may import. `serve` and `cli` may import all.
-const ALLOWED: [(&str, &[&str]); 8] = [
+const ALLOWED: [(&str, &[&str]); 9] = [
     ("flavor", &[]),
     ("wire", &[]),
     ("app", &["flavor"]),
@@ -15,6 +15,7 @@ const ALLOWED: [(&str, &[&str]); 8] = [
     ("gateway", &["flavor", "wire"]),
     ("metrics", &["flavor"]),
     ("live", &["flavor", "metrics"]),
+    ("watch", &["metrics"]),
     ("experiment", &["flavor"]),
 ];
 

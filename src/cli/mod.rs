@@ -8,6 +8,7 @@ mod output;
 mod serve;
 mod up;
 mod value;
+mod watch;
 
 use std::io;
 use std::process::ExitCode;
@@ -45,6 +46,8 @@ enum Command {
     Serve(serve::Serve),
     /// Runs experiments on a lab: each predicts a result, then measures it
     Experiment(experiment::ExperimentArgs),
+    /// Shows the thread states of any server from outside, without changing it (Linux)
+    Watch(watch::WatchCommand),
     /// Exits with 0 if a URL returns 200, else with 1; for container health checks
     Health {
         /// URL to request, plain HTTP, e.g. <http://127.0.0.1:9100/readyz>
@@ -67,6 +70,7 @@ pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Up(up) => up.run(),
         Command::Serve(serve) => serve.run(),
         Command::Experiment(experiment) => experiment::run(experiment),
+        Command::Watch(command) => watch::run(command),
         Command::Health { url } => health::check(&url),
     }
 }

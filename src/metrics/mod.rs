@@ -1,6 +1,7 @@
 //! The metrics that only the lab has, in addition to those of [`thread_states`].
 //!
 //! * `list`: their names, help texts and labels
+//! * `watched`: the same of metrics that only watched servers have
 //! * `accept_queue`: connections that no thread has accepted yet
 //! * `experiments`: the experiments that are running
 //! * `endpoints`: the list of endpoints of the metrics port
@@ -9,6 +10,7 @@ mod accept_queue;
 pub mod endpoints;
 mod experiments;
 pub mod list;
+pub mod watched;
 
 pub use accept_queue::{AcceptQueue, AcceptQueues, Probe};
 pub use experiments::Experiments;

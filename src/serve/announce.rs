@@ -59,6 +59,14 @@ pub(super) fn server(flavor: Flavor, server: SocketAddr, metrics: SocketAddr) {
     ));
 }
 
+/// Prints the addresses of a process that watches these servers.
+#[cfg(target_os = "linux")]
+pub(super) fn watch(names: &str, metrics: SocketAddr) {
+    print(format_args!(
+        "threadlab: watching {names}, metrics on http://{metrics}/metrics\n"
+    ));
+}
+
 /// Prints to stdout. A reader that stops early (`threadlab | head -1`) or a full disk does not end
 /// the servers.
 fn print(text: fmt::Arguments<'_>) {

@@ -6,6 +6,7 @@
 //! * `address`: listening on an address from the command line
 //! * `announce`: the text printed at the start
 //! * `signals`: SIGTERM and Ctrl-C
+//! * `watch`: a process that watches others
 
 mod address;
 mod announce;
@@ -13,6 +14,8 @@ mod layers;
 mod overload;
 mod process;
 mod signals;
+#[cfg(target_os = "linux")]
+mod watch;
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::num::NonZeroUsize;
@@ -24,6 +27,8 @@ use self::announce::Endpoints;
 pub use self::layers::{request_layer, stack};
 use self::process::Process;
 use self::signals::Signals;
+#[cfg(target_os = "linux")]
+pub use self::watch::watch;
 use crate::flavor::Flavor;
 use crate::{app, gateway, live};
 

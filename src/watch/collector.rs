@@ -4,16 +4,16 @@ use prometheus::core::{Collector, Desc};
 use prometheus::proto::{self, LabelPair, MetricFamily, MetricType};
 use thread_states::State;
 use thread_states::metrics::list::{
-    ACTIVE_REQUESTS, Kind, Metric, THREAD_STATE_SECONDS, THREAD_WALL_SECONDS,
+    ACTIVE_REQUESTS, Metric, MetricKind, THREAD_STATE_SECONDS, THREAD_WALL_SECONDS,
 };
 
 use super::reading::WatchReading;
 use super::sampler::{Watch, WatchHandle};
 use super::site::On;
-use crate::metrics::list::{
-    ACCEPT_QUEUE_LENGTH, ACCEPT_QUEUE_LIMIT, OLDEST_QUEUED, QUEUED_REQUESTS,
-    THREAD_BLOCKED_SECONDS, THREAD_INFO, THREAD_STATE_SINCE, WATCH_CPU_SECONDS, WATCH_LOST,
-    WATCH_MISSING, WATCH_PERIOD, WATCH_READS, WATCH_TIES, WATCH_UP,
+use crate::metrics::list::{ACCEPT_QUEUE_LENGTH, ACCEPT_QUEUE_LIMIT};
+use crate::metrics::watched::{
+    OLDEST_QUEUED, QUEUED_REQUESTS, THREAD_BLOCKED_SECONDS, THREAD_INFO, THREAD_STATE_SINCE,
+    WATCH_CPU_SECONDS, WATCH_LOST, WATCH_MISSING, WATCH_PERIOD, WATCH_READS, WATCH_TIES, WATCH_UP,
 };
 
 const COLLECTED: [Metric; 17] = [
@@ -194,7 +194,7 @@ impl Families {
         };
         let mut series =
             proto::Metric::from_label(metric.labels.iter().zip(labels).map(pair).collect());
-        if metric.kind == Kind::Counter {
+        if metric.kind == MetricKind::Counter {
             let mut counter = proto::Counter::default();
             counter.set_value(value);
             series.set_counter(counter);
@@ -215,8 +215,8 @@ impl Families {
             family.set_name(metric.name.to_owned());
             family.set_help(metric.help.to_owned());
             family.set_field_type(match metric.kind {
-                Kind::Counter => MetricType::COUNTER,
-                Kind::Gauge | Kind::Histogram => MetricType::GAUGE,
+                MetricKind::Counter => MetricType::COUNTER,
+                MetricKind::Gauge | MetricKind::Histogram => MetricType::GAUGE,
             });
             family.set_metric(series);
             family

@@ -22,7 +22,7 @@ pub(super) const HOLD_BACK: Nanos = Nanos::from_millis(50);
 const LATE: i64 = 10_000_000;
 
 /// How long a residual of a thread that was never seen to wait is compared before part of it is known to be a wait.
-const WINDOW: Nanos = Nanos::from_millis(1_000);
+const WINDOW: Nanos = Nanos::from_millis(300);
 
 /// A stretch of time in which a thread waited at one site.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -402,14 +402,14 @@ mod tests {
             (80, 5, 35, 3, '1'),
         ];
         assert_eq!(account(&ticks), (5, 35, 40, 0, 0));
-        // It is seen in the run queue.
+        // It is seen in the run queue; it may have been woken at any time before.
         let ticks = [
             (20, 0, 0, 1, '1'),
             (40, 0, 0, 1, 'R'),
             (60, 0, 0, 1, 'R'),
             (80, 5, 45, 2, '2'),
         ];
-        assert_eq!(account(&ticks), (5, 45, 20, 10, 0));
+        assert_eq!(account(&ticks), (5, 45, 30, 0, 0));
     }
 
     #[test]
@@ -438,7 +438,7 @@ mod tests {
         ticks.extend((2..=200).map(|tick| (tick * 20, tick * 10, 0, tick * 5, 'R')));
         let (running, runnable, waited, _, residual) = account(&ticks);
         assert_eq!((running, runnable), (2_000, 0));
-        assert!(waited >= 1_500 && residual <= 500, "{waited} {residual}");
+        assert!(waited >= 1_600 && residual <= 400, "{waited} {residual}");
     }
 
     #[test]

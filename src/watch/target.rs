@@ -29,7 +29,7 @@ impl FromStr for NamedTarget {
 
     /// Parses `NAME=PID`, `NAME=port:PORT` or `NAME=comm:COMMAND`.
     fn from_str(text: &str) -> Result<Self, String> {
-        let rule = "NAME=TARGET is allowed, where TARGET is a process number, port:PORT or comm:COMMAND, \
+        let rule = "expected NAME=TARGET, where TARGET is a process number, port:PORT or comm:COMMAND, \
                     e.g. shop=port:5000";
         let (name, target) = text.split_once('=').ok_or(rule)?;
         if name.is_empty() {

@@ -1,0 +1,121 @@
+//! The list of metrics of watched servers, beside those that they share with the lab's own servers.
+
+use thread_states::metrics::list::{Metric, MetricKind};
+
+/// Seconds of a thread blocked, by what it waits for.
+pub const THREAD_BLOCKED_SECONDS: Metric = Metric {
+    name: "thread_blocked_seconds_total",
+    help: "Seconds a server thread was blocked, by what it waited for: sleep (a timer), lock, socket (e.g. a \
+           database's), client (its connection), file, disk, pipe, child (a process), fault (a page), stopped (by a \
+           signal or the freezer), other. They sum to thread_state_seconds_total{state=\"blocked\"}.",
+    kind: MetricKind::Counter,
+    labels: &["server", "thread", "on"],
+};
+
+/// Seconds since a thread's present state began.
+pub const THREAD_STATE_SINCE: Metric = Metric {
+    name: "thread_state_since_seconds",
+    help: "Seconds since a server thread entered its present state; 0 for the states in which it is not.",
+    kind: MetricKind::Gauge,
+    labels: &["server", "thread", "state"],
+};
+
+/// A thread's number and name.
+pub const THREAD_INFO: Metric = Metric {
+    name: "thread_info",
+    help: "1 for each server thread, with its process number, thread number and name as labels.",
+    kind: MetricKind::Gauge,
+    labels: &["server", "thread", "pid", "tid", "comm"],
+};
+
+/// Requests that no thread has taken yet.
+pub const QUEUED_REQUESTS: Metric = Metric {
+    name: "http_server_queued_requests",
+    help: "Requests that no thread has taken yet: on connections that wait to be accepted (where=\"accept\"), or \
+           unread on accepted ones (where=\"socket\").",
+    kind: MetricKind::Gauge,
+    labels: &["server", "where"],
+};
+
+/// Age of the oldest request that no thread has taken yet.
+pub const OLDEST_QUEUED: Metric = Metric {
+    name: "http_server_oldest_queued_seconds",
+    help: "Age of the oldest request that no thread has taken yet, in seconds; 0 if there is none.",
+    kind: MetricKind::Gauge,
+    labels: &["server"],
+};
+
+/// Returns 1 while a watched server has a process.
+pub const WATCH_UP: Metric = Metric {
+    name: "threadlab_watch_up",
+    help: "1 while a watched server has at least one process, else 0.",
+    kind: MetricKind::Gauge,
+    labels: &["server"],
+};
+
+/// What a watcher cannot read.
+pub const WATCH_MISSING: Metric = Metric {
+    name: "threadlab_watch_missing",
+    help: "1 for each source that the watcher may not read: syscall, fd or mem of the processes, or sock_diag. States \
+           that need it count as state=\"unknown\". Absent if nothing is missing.",
+    kind: MetricKind::Gauge,
+    labels: &["server", "source"],
+};
+
+/// Looks that segments had to decide.
+pub const WATCH_TIES: Metric = Metric {
+    name: "threadlab_watch_ties_total",
+    help: "Looks at a connection at which a request and a response fell into one kernel tick, so that whether the last \
+           request is answered was decided by the number of segments.",
+    kind: MetricKind::Counter,
+    labels: &["server"],
+};
+
+/// Threads that were not watched.
+pub const WATCH_LOST: Metric = Metric {
+    name: "threadlab_watch_lost_threads_total",
+    help: "Times that a thread was not watched because the server had too many.",
+    kind: MetricKind::Counter,
+    labels: &["server"],
+};
+
+/// CPU time of the watcher.
+pub const WATCH_CPU_SECONDS: Metric = Metric {
+    name: "threadlab_watch_cpu_seconds_total",
+    help: "CPU time that watching has cost, in seconds, without the export of metrics.",
+    kind: MetricKind::Counter,
+    labels: &[],
+};
+
+/// Reads by the watcher.
+pub const WATCH_READS: Metric = Metric {
+    name: "threadlab_watch_reads_total",
+    help: "Times that the watcher read the counters of all threads (what=\"tick\"), looked at the connections \
+           (what=\"look\"), and looked for processes and threads (what=\"scan\").",
+    kind: MetricKind::Counter,
+    labels: &["what"],
+};
+
+/// Time between two reads by the watcher.
+pub const WATCH_PERIOD: Metric = Metric {
+    name: "threadlab_watch_period_seconds",
+    help: "Seconds from one tick or look of the watcher to the next, as its budget allows at present.",
+    kind: MetricKind::Gauge,
+    labels: &["what"],
+};
+
+/// Every metric of this list.
+pub const ALL: &[Metric] = &[
+    THREAD_BLOCKED_SECONDS,
+    THREAD_STATE_SINCE,
+    THREAD_INFO,
+    QUEUED_REQUESTS,
+    OLDEST_QUEUED,
+    WATCH_UP,
+    WATCH_MISSING,
+    WATCH_TIES,
+    WATCH_LOST,
+    WATCH_CPU_SECONDS,
+    WATCH_READS,
+    WATCH_PERIOD,
+];
