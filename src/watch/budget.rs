@@ -2,7 +2,7 @@
 
 use rustix::time::{ClockId, clock_gettime};
 
-use super::Nanos;
+use thread_states::Nanos;
 
 /// What the watcher spends CPU time on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -54,7 +54,7 @@ impl Budget {
 
     /// Notes what a task has cost.
     pub(super) fn spent(&mut self, task: Task, cost: Nanos) {
-        let (mean, cost) = (&mut self.mean_costs[task as usize], cost.0 as f64);
+        let (mean, cost) = (&mut self.mean_costs[task as usize], cost.as_nanos() as f64);
         // A rise counts at once, so that one expensive look is not followed by another.
         *mean = if cost > *mean {
             0.5 * (*mean + cost)
@@ -73,11 +73,11 @@ impl Budget {
         };
         // Ticks are what the states are made of; ten a second remain at least.
         let most = if task == Task::Tick {
-            LONGEST.share(Nanos(1), Nanos(4))
+            LONGEST / 4
         } else {
             LONGEST
         };
-        Nanos(affordable as u64).clamp(least, most.max(least))
+        Nanos::from_nanos(affordable as u64).clamp(least, most.max(least))
     }
 
     /// The time from one look to the next while no thread runs.
@@ -89,7 +89,7 @@ impl Budget {
 /// CPU time of the calling thread.
 pub(super) fn cpu_time() -> Nanos {
     let time = clock_gettime(ClockId::ThreadCPUTime);
-    Nanos(time.tv_sec.unsigned_abs() * 1_000_000_000 + time.tv_nsec.unsigned_abs())
+    Nanos::from_secs(time.tv_sec.unsigned_abs()) + Nanos::from_nanos(time.tv_nsec.unsigned_abs())
 }
 
 #[cfg(test)]
@@ -105,23 +105,23 @@ mod tests {
     #[test]
     fn periods_grow_with_what_a_task_costs() {
         for (task, cost, period) in [
-            (Task::Tick, Nanos(50_000), 20),
-            (Task::Tick, Nanos(900_000), 100),
-            (Task::Look, Nanos(100_000), 20),
-            (Task::Look, Nanos(600_000), 100),
-            (Task::Look, Nanos(60_000_000), 2_000),
-            (Task::Scan, Nanos(30_000), 100),
-            (Task::Scan, Nanos(600_000), 200),
+            (Task::Tick, Nanos::from_nanos(50_000), 20),
+            (Task::Tick, Nanos::from_nanos(900_000), 100),
+            (Task::Look, Nanos::from_nanos(100_000), 20),
+            (Task::Look, Nanos::from_nanos(600_000), 100),
+            (Task::Look, Nanos::from_nanos(60_000_000), 2_000),
+            (Task::Scan, Nanos::from_nanos(30_000), 100),
+            (Task::Scan, Nanos::from_nanos(600_000), 200),
         ] {
             let actual = settled_at(task, cost).period(task);
-            let error = actual.0.abs_diff(Nanos::from_millis(period).0);
+            let error = actual.as_nanos().abs_diff(period * 1_000_000);
             assert!(error < 1_000_000, "{task:?} {cost:?}: {actual:?}");
         }
     }
 
     #[test]
     fn one_expensive_look_is_enough_to_slow_down() {
-        let mut budget = settled_at(Task::Look, Nanos(100_000));
+        let mut budget = settled_at(Task::Look, Nanos::from_nanos(100_000));
         budget.spent(Task::Look, Nanos::from_millis(12));
         assert!(budget.period(Task::Look) >= Nanos::from_millis(1_000));
     }
@@ -136,7 +136,10 @@ mod tests {
             let share: f64 = costs
                 .iter()
                 .map(|(task, cost)| {
-                    *cost as f64 / settled_at(*task, Nanos(*cost)).period(*task).0 as f64
+                    *cost as f64
+                        / settled_at(*task, Nanos::from_nanos(*cost))
+                            .period(*task)
+                            .as_nanos() as f64
                 })
                 .sum();
             assert!(share <= 0.0201, "{share}");

@@ -108,7 +108,7 @@ impl Families {
             &[name, "socket"],
             reading.queued_unread as f64,
         );
-        self.add(OLDEST_QUEUED, &[name], reading.oldest_queued.seconds());
+        self.add(OLDEST_QUEUED, &[name], reading.oldest_queued.as_secs_f64());
         if let Some((length, limit)) = reading.accept_queue {
             self.add(ACCEPT_QUEUE_LENGTH, &[name], length as f64);
             self.add(ACCEPT_QUEUE_LIMIT, &[name], limit as f64);
@@ -134,32 +134,34 @@ impl Families {
             self.add(
                 THREAD_WALL_SECONDS,
                 &[name, &index],
-                settled.total().seconds(),
+                settled.total().as_secs_f64(),
             );
             for state in State::ALL {
-                let seconds = settled.times.seconds(state);
+                let seconds = settled.times[state].as_secs_f64();
                 self.add(
                     THREAD_STATE_SECONDS,
                     &[name, &index, state.as_str()],
                     seconds,
                 );
                 let since = match thread.state {
-                    Some(now) if now == state => (reading.at - thread.state_since).seconds(),
+                    Some(now) if now == state => {
+                        reading.at.duration_since(thread.state_since).as_secs_f64()
+                    }
                     _ => 0.0,
                 };
                 if thread.index.is_some() {
                     self.add(THREAD_STATE_SINCE, &[name, &index, state.as_str()], since);
                 }
             }
-            if settled.unknown.0 > 0 {
-                let seconds = settled.unknown.seconds();
+            if settled.unknown > thread_states::Nanos::ZERO {
+                let seconds = settled.unknown.as_secs_f64();
                 self.add(THREAD_STATE_SECONDS, &[name, &index, UNKNOWN], seconds);
             }
             for (on, blocked) in On::ALL.into_iter().zip(settled.blocked_on) {
                 self.add(
                     THREAD_BLOCKED_SECONDS,
                     &[name, &index, on.as_str()],
-                    blocked.seconds(),
+                    blocked.as_secs_f64(),
                 );
             }
             if thread.index.is_some() {
@@ -171,7 +173,7 @@ impl Families {
 
     fn add_cost(&mut self, watch: &Watch) {
         let cost = watch.cost();
-        self.add(WATCH_CPU_SECONDS, &[], cost.cpu.seconds());
+        self.add(WATCH_CPU_SECONDS, &[], cost.cpu.as_secs_f64());
         for (what, reads) in [
             ("tick", cost.ticks),
             ("look", cost.looks),
@@ -180,7 +182,7 @@ impl Families {
             self.add(WATCH_READS, &[what], reads as f64);
         }
         for (what, period) in [("tick", cost.period), ("look", cost.look_period)] {
-            self.add(WATCH_PERIOD, &[what], period.seconds());
+            self.add(WATCH_PERIOD, &[what], period.as_secs_f64());
         }
     }
 

@@ -8,14 +8,14 @@ use rustix::net::{
     self, AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, netlink, sockopt,
 };
 
-use super::Nanos;
 use super::proc_files::Inode;
+use thread_states::{Nanos, Timestamp};
 
 /// A TCP socket at the moment when the kernel reported it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct TcpSocket {
     /// When the kernel reported it.
-    pub at: Nanos,
+    pub at: Timestamp,
     /// Its own address.
     pub local: SocketAddr,
     /// The peer's address.
@@ -129,7 +129,7 @@ impl Diag {
                 .map_err(io::Error::from)?;
             if parse(
                 &self.buffer[..length.min(BUFFER)],
-                Nanos::now(),
+                Timestamp::now(),
                 &mut sockets,
             )? {
                 return Ok(sockets);
@@ -188,7 +188,7 @@ fn request(query: Query) -> Vec<u8> {
 /// Adds the sockets in one answer of the kernel. Returns true at the end of a dump.
 pub(super) fn parse(
     mut bytes: &[u8],
-    at: Nanos,
+    at: Timestamp,
     sockets: &mut Vec<TcpSocket>,
 ) -> Result<bool, DiagError> {
     while !bytes.is_empty() {
@@ -210,7 +210,7 @@ pub(super) fn parse(
 }
 
 /// A `struct inet_diag_msg` with its attributes; `None` for a connection without traffic counters.
-fn socket(body: &[u8], at: Nanos) -> Option<TcpSocket> {
+fn socket(body: &[u8], at: Timestamp) -> Option<TcpSocket> {
     let attributes = body.get(MESSAGE_LENGTH..)?;
     let kind = match body[1] {
         LISTEN => SocketKind::Listens,
@@ -345,7 +345,7 @@ mod tests {
             &[0; 10],
             &(-13_i32).to_ne_bytes(),
         ];
-        let result = parse(&message.concat(), Nanos::ZERO, &mut Vec::new());
+        let result = parse(&message.concat(), Timestamp::default(), &mut Vec::new());
         assert!(
             matches!(result, Err(DiagError::Refused(error)) if error.raw_os_error() == Some(13))
         );
@@ -355,7 +355,7 @@ mod tests {
     fn a_message_that_is_cut_off_is_an_error() {
         let message = [&100_u32.to_ne_bytes()[..], &20_u16.to_ne_bytes(), &[0; 60]].concat();
         for length in 1..message.len() {
-            let result = parse(&message[..length], Nanos::ZERO, &mut Vec::new());
+            let result = parse(&message[..length], Timestamp::default(), &mut Vec::new());
             assert!(matches!(result, Err(DiagError::CutOff)), "{length}");
         }
     }
@@ -366,9 +366,9 @@ mod tests {
             bytes in proptest::collection::vec(any::<u8>(), 0..600),
             length in 16_u32..600,
         ) {
-            let _ = parse(&bytes, Nanos::ZERO, &mut Vec::new());
+            let _ = parse(&bytes, Timestamp::default(), &mut Vec::new());
             let header = [&length.to_ne_bytes()[..], &20_u16.to_ne_bytes(), &[0; 10], &bytes].concat();
-            let _ = parse(&header, Nanos::ZERO, &mut Vec::new());
+            let _ = parse(&header, Timestamp::default(), &mut Vec::new());
         }
     }
 }

@@ -6,7 +6,8 @@
 
 use std::collections::{HashMap, HashSet};
 
-use super::Nanos;
+use thread_states::{Nanos, Timestamp};
+
 use super::proc_files::Tid;
 use super::site::{On, Site, Wait};
 
@@ -44,13 +45,13 @@ pub(super) struct Homes {
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Quiet {
     /// When the wait began.
-    pub since: Nanos,
+    pub since: Timestamp,
     /// Since when the process has had no request in flight, as seen by the last look.
-    pub no_request_since: Nanos,
+    pub no_request_since: Timestamp,
     /// When the last look at the sockets was.
-    pub last_look: Nanos,
+    pub last_look: Timestamp,
     /// Now.
-    pub now: Nanos,
+    pub now: Timestamp,
 }
 
 impl Homes {
@@ -115,7 +116,8 @@ impl Homes {
         } else {
             LEARN
         };
-        let lasted = quiet.now - quiet.since.max(quiet.no_request_since);
+        let quiet_since = quiet.since.max(quiet.no_request_since);
+        let lasted = quiet.now.duration_since(quiet_since);
         let looked = quiet.last_look > quiet.since + Nanos::from_millis(20);
         if wait.listens || (can_be && lasted > least && looked) {
             self.add(tid, &wait.site);
@@ -152,8 +154,8 @@ fn without_stack(site: &Site) -> Site {
 mod tests {
     use super::*;
 
-    const fn ms(milliseconds: u64) -> Nanos {
-        Nanos::from_millis(milliseconds)
+    const fn ms(milliseconds: u64) -> Timestamp {
+        Timestamp::from_nanos(milliseconds * 1_000_000)
     }
 
     fn futex(address: u64, stack_pointer: u64) -> Wait {

@@ -10,7 +10,8 @@
 
 use std::sync::Arc;
 
-use super::Nanos;
+use thread_states::{Nanos, Timestamp};
+
 use super::proc_files::SchedStat;
 use super::site::Wait;
 
@@ -30,11 +31,11 @@ pub struct Slice {
     /// Where.
     pub wait: Arc<Wait>,
     /// When this wait began, which may be before the slice.
-    pub since: Nanos,
+    pub since: Timestamp,
     /// Start of the stretch.
-    pub from: Nanos,
+    pub from: Timestamp,
     /// End of the stretch.
-    pub to: Nanos,
+    pub to: Timestamp,
     /// Time at the site within the stretch.
     pub amount: Nanos,
 }
@@ -54,8 +55,8 @@ pub(super) enum Seen {
 #[derive(Debug)]
 struct Left {
     wait: Arc<Wait>,
-    since: Nanos,
-    from: Nanos,
+    since: Timestamp,
+    from: Timestamp,
     /// The most time that belongs to the wait.
     most: i64,
 }
@@ -64,9 +65,9 @@ struct Left {
 #[derive(Debug)]
 pub(super) struct Ledger {
     last: SchedStat,
-    at: Nanos,
+    at: Timestamp,
     /// The present wait and its beginning; `None` if the thread runs.
-    wait: Option<(Arc<Wait>, Nanos)>,
+    wait: Option<(Arc<Wait>, Timestamp)>,
     left: Option<Left>,
     /// The last wait seen.
     latest: Option<Arc<Wait>>,
@@ -83,13 +84,13 @@ pub(super) struct Ledger {
 /// The least residual since a time.
 #[derive(Debug)]
 struct Window {
-    from: Nanos,
+    from: Timestamp,
     least: i64,
 }
 
 impl Ledger {
     /// The time from `at` on, when the counters were `base`.
-    pub(super) fn new(at: Nanos, base: SchedStat) -> Self {
+    pub(super) fn new(at: Timestamp, base: SchedStat) -> Self {
         Self {
             last: base,
             at,
@@ -112,12 +113,12 @@ impl Ledger {
     }
 
     /// The present wait and when it began; `None` if the thread runs.
-    pub(super) fn wait(&self) -> Option<(&Arc<Wait>, Nanos)> {
+    pub(super) fn wait(&self) -> Option<(&Arc<Wait>, Timestamp)> {
         self.wait.as_ref().map(|(wait, since)| (wait, *since))
     }
 
     /// Time of the last tick.
-    pub(super) fn at(&self) -> Nanos {
+    pub(super) fn at(&self) -> Timestamp {
         self.at
     }
 
@@ -130,7 +131,7 @@ impl Ledger {
     }
 
     /// Takes a tick.
-    pub(super) fn tick(&mut self, now: Nanos, stat: SchedStat, seen: Seen) {
+    pub(super) fn tick(&mut self, now: Timestamp, stat: SchedStat, seen: Seen) {
         let arrived = stat.arrivals != self.last.arrivals;
         let from = self.at;
         self.count(now, stat);
@@ -170,27 +171,30 @@ impl Ledger {
         }
     }
 
-    fn begin(&mut self, wait: Arc<Wait>, now: Nanos) {
+    fn begin(&mut self, wait: Arc<Wait>, now: Timestamp) {
         self.window = None;
         self.latest = Some(Arc::clone(&wait));
         self.wait = Some((wait, now));
     }
 
     /// Adds what the counters have grown by, and the rest of the time to the residual.
-    fn count(&mut self, now: Nanos, stat: SchedStat) {
-        let (cpu, delay) = (stat.cpu - self.last.cpu, stat.delay - self.last.delay);
+    fn count(&mut self, now: Timestamp, stat: SchedStat) {
+        let cpu = stat.cpu.saturating_sub(self.last.cpu);
+        let delay = stat.delay.saturating_sub(self.last.delay);
         let known = self.early_delay.min(delay);
         self.early_delay -= known;
         self.running += cpu;
         self.runnable += delay - known;
-        self.residual += signed(now - self.at) - signed(cpu) - signed(delay - known);
+        self.residual += signed(now.duration_since(self.at)) - signed(cpu) - signed(delay - known);
         self.at = now;
         self.last = stat;
         // Delay that comes late is what slices have too much, the latest first.
         while self.residual < 0
             && let Some(slice) = self.slices.last_mut()
         {
-            let back = slice.amount.min(Nanos(self.residual.unsigned_abs()));
+            let back = slice
+                .amount
+                .min(Nanos::from_nanos(self.residual.unsigned_abs()));
             slice.amount -= back;
             self.residual += signed(back);
             if slice.amount == Nanos::ZERO {
@@ -200,7 +204,7 @@ impl Ledger {
     }
 
     /// It ran at the last tick, and runs.
-    fn still_runs(&mut self, from: Nanos, now: Nanos, arrived: bool) {
+    fn still_runs(&mut self, from: Timestamp, now: Timestamp, arrived: bool) {
         if arrived {
             self.settle_left(from);
             self.compare(from, now);
@@ -210,14 +214,14 @@ impl Ledger {
         let explained = self.left.as_ref().map_or(0, |left| left.most) + LATE;
         let early = self.residual - explained;
         if early > LATE {
-            self.runnable += Nanos(early.unsigned_abs());
-            self.early_delay += Nanos(early.unsigned_abs());
+            self.runnable += Nanos::from_nanos(early.unsigned_abs());
+            self.early_delay += Nanos::from_nanos(early.unsigned_abs());
             self.residual -= early;
         }
     }
 
     /// The delay since the thread left its last wait is known: the rest is the wait's.
-    fn settle_left(&mut self, now: Nanos) {
+    fn settle_left(&mut self, now: Timestamp) {
         if let Some(left) = self.left.take() {
             self.explain(&left.wait, left.since, left.from, now, left.most);
         }
@@ -225,14 +229,14 @@ impl Ledger {
 
     /// A thread that is always seen running has waited in between, if its residual stays: late counters
     /// catch up, so the least residual of a window bounds them.
-    fn compare(&mut self, from: Nanos, now: Nanos) {
+    fn compare(&mut self, from: Timestamp, now: Timestamp) {
         let residual = self.residual;
         let window = self.window.get_or_insert(Window {
             from,
             least: residual,
         });
         window.least = window.least.min(residual);
-        if now - window.from < WINDOW {
+        if now.duration_since(window.from) < WINDOW {
             return;
         }
         let (from, waited) = (window.from, window.least - LATE);
@@ -246,8 +250,15 @@ impl Ledger {
     }
 
     /// Moves at most `most` of the residual into a slice.
-    fn explain(&mut self, wait: &Arc<Wait>, since: Nanos, from: Nanos, to: Nanos, most: i64) {
-        let amount = Nanos(self.residual.min(most).max(0).unsigned_abs());
+    fn explain(
+        &mut self,
+        wait: &Arc<Wait>,
+        since: Timestamp,
+        from: Timestamp,
+        to: Timestamp,
+        most: i64,
+    ) {
+        let amount = Nanos::from_nanos(self.residual.min(most).max(0).unsigned_abs());
         self.residual -= signed(amount);
         if amount == Nanos::ZERO {
             return;
@@ -272,7 +283,7 @@ impl Ledger {
     /// Takes the slices that `wanted` accepts, but for their part after `until`.
     pub(super) fn take_slices(
         &mut self,
-        until: Nanos,
+        until: Timestamp,
         wanted: impl Fn(&Slice) -> bool,
     ) -> Vec<Slice> {
         let mut taken = Vec::new();
@@ -284,9 +295,11 @@ impl Ledger {
                 taken.push(slice.clone());
                 return false;
             }
-            let amount = slice
-                .amount
-                .share(until - slice.from, slice.to - slice.from);
+            let amount = share(
+                slice.amount,
+                until.duration_since(slice.from),
+                slice.to.duration_since(slice.from),
+            );
             taken.push(Slice {
                 to: until,
                 amount,
@@ -300,14 +313,28 @@ impl Ledger {
     }
 }
 
+/// The share `part / whole` of a time; all of it if `part` is not less than `whole`.
+pub(super) fn share(time: Nanos, part: Nanos, whole: Nanos) -> Nanos {
+    if part >= whole {
+        return time;
+    }
+    let share = u128::from(time.as_nanos()) * u128::from(part.as_nanos());
+    // Less than `time`, since `part` is less than `whole`.
+    Nanos::from_nanos((share / u128::from(whole.as_nanos())) as u64)
+}
+
 fn signed(span: Nanos) -> i64 {
-    i64::try_from(span.0).unwrap_or(i64::MAX)
+    i64::try_from(span.as_nanos()).unwrap_or(i64::MAX)
 }
 
 #[cfg(test)]
 mod tests {
     use super::super::site::{On, Site};
     use super::*;
+
+    const fn at(milliseconds: u64) -> Timestamp {
+        Timestamp::from_nanos(milliseconds * 1_000_000)
+    }
 
     const fn ms(milliseconds: u64) -> Nanos {
         Nanos::from_millis(milliseconds)
@@ -328,7 +355,7 @@ mod tests {
 
     /// Running and runnable, the time at the sites 1 and 2, and the residual, in milliseconds.
     fn account(ticks: &[Tick]) -> (u64, u64, u64, u64, i64) {
-        let mut ledger = Ledger::new(ms(0), SchedStat::default());
+        let mut ledger = Ledger::new(at(0), SchedStat::default());
         for (now, cpu, delay, arrivals, seen) in ticks {
             let stat = SchedStat {
                 cpu: ms(*cpu),
@@ -340,11 +367,11 @@ mod tests {
                 'U' => Seen::Unmoved,
                 site => Seen::Waits(at_site(site.to_digit(10).unwrap() as i32)),
             };
-            ledger.tick(ms(*now), stat, seen);
+            ledger.tick(at(*now), stat, seen);
         }
         let (running, runnable) = ledger.take_counted();
         let residual = ledger.residual;
-        let slices = ledger.take_slices(ms(1_000_000), |_| true);
+        let slices = ledger.take_slices(at(1_000_000), |_| true);
         let at = |fd| {
             slices
                 .iter()
@@ -360,7 +387,7 @@ mod tests {
             wall,
             "{ticks:?}"
         );
-        let plain = |span: Nanos| span.0 / 1_000_000;
+        let plain = |span: Nanos| span.as_nanos() / 1_000_000;
         (
             plain(running),
             plain(runnable),
@@ -443,12 +470,12 @@ mod tests {
 
     #[test]
     fn the_end_of_a_slice_can_be_held_back() {
-        let mut ledger = Ledger::new(ms(0), SchedStat::default());
-        ledger.tick(ms(20), SchedStat::default(), Seen::Waits(at_site(1)));
-        ledger.tick(ms(120), SchedStat::default(), Seen::Unmoved);
-        let taken = ledger.take_slices(ms(70), |_| true);
+        let mut ledger = Ledger::new(at(0), SchedStat::default());
+        ledger.tick(at(20), SchedStat::default(), Seen::Waits(at_site(1)));
+        ledger.tick(at(120), SchedStat::default(), Seen::Unmoved);
+        let taken = ledger.take_slices(at(70), |_| true);
         assert_eq!(taken.iter().map(|s| s.amount).sum::<Nanos>(), ms(70));
-        let rest = ledger.take_slices(ms(120), |_| true);
+        let rest = ledger.take_slices(at(120), |_| true);
         assert_eq!(rest.iter().map(|s| s.amount).sum::<Nanos>(), ms(50));
     }
 }

@@ -21,7 +21,6 @@ mod collector;
 mod diag;
 mod homes;
 mod ledger;
-mod nanos;
 mod permissions;
 mod proc_files;
 mod process;
@@ -36,7 +35,6 @@ mod thread;
 mod tree;
 
 pub use collector::WatchCollector;
-pub use nanos::Nanos;
 pub use permissions::Missing;
 pub use reading::{WatchReading, WatchThreadReading};
 pub use sampler::{Watch, WatchCost, WatchHandle, WatchSettings};

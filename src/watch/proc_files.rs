@@ -3,7 +3,7 @@
 use std::fs;
 use std::io;
 
-use super::Nanos;
+use thread_states::Nanos;
 
 /// A process number.
 pub(super) type Pid = u32;
@@ -31,8 +31,8 @@ impl SchedStat {
         let mut numbers = text.split_ascii_whitespace().map(str::parse::<u64>);
         let mut next = || numbers.next()?.ok();
         Some(Self {
-            cpu: Nanos(next()?),
-            delay: Nanos(next()?),
+            cpu: Nanos::from_nanos(next()?),
+            delay: Nanos::from_nanos(next()?),
             arrivals: next()?,
         })
     }
@@ -178,8 +178,8 @@ mod tests {
     #[test]
     fn schedstat_has_three_numbers() {
         let expected = SchedStat {
-            cpu: Nanos(7_000),
-            delay: Nanos(42),
+            cpu: Nanos::from_nanos(7_000),
+            delay: Nanos::from_nanos(42),
             arrivals: 3,
         };
         assert_eq!(SchedStat::parse("7000 42 3\n"), Some(expected));

@@ -6,7 +6,8 @@ use std::io::Read;
 use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 
-use super::Nanos;
+use thread_states::{Nanos, Timestamp};
+
 use super::calls::Call;
 use super::homes::Homes;
 use super::proc_files::{Descriptor, Fd, Inode, Pid, descriptors, parse_epoll};
@@ -35,7 +36,7 @@ pub(super) struct KnownSockets<'a> {
 /// Targets of an epoll set.
 #[derive(Debug)]
 struct EpollSet {
-    read_at: Nanos,
+    read_at: Timestamp,
     listens: bool,
     /// Thing waited for, if the set is no event loop's.
     on: On,
@@ -56,9 +57,9 @@ pub(super) struct ObservedProcess {
     sockets: HashMap<Fd, Inode>,
     epolls: HashMap<Fd, EpollSet>,
     /// When a thread of it was last seen to have run.
-    pub last_ran: Nanos,
+    pub last_ran: Timestamp,
     /// Since when no request has been in flight.
-    pub no_request_since: Nanos,
+    pub no_request_since: Timestamp,
     /// Requests in flight since the look before the last one.
     pub requests: Spans,
     /// The same for each event loop.
@@ -101,7 +102,7 @@ impl Spans {
 
 impl ObservedProcess {
     /// A process that was found at `now`.
-    pub(super) fn new(pid: Pid, start_ticks: u64, is_root: bool, now: Nanos) -> Self {
+    pub(super) fn new(pid: Pid, start_ticks: u64, is_root: bool, now: Timestamp) -> Self {
         Self {
             pid,
             start_ticks,
@@ -173,14 +174,16 @@ impl ObservedProcess {
     }
 
     /// Reads the known epoll sets again, if they are older than [`EPOLL_AGAIN`].
-    pub(super) fn read_epolls(&mut self, now: Nanos, sockets: KnownSockets<'_>) {
-        let old = |(fd, set): (&Fd, &EpollSet)| (now - set.read_at > EPOLL_AGAIN).then_some(*fd);
+    pub(super) fn read_epolls(&mut self, now: Timestamp, sockets: KnownSockets<'_>) {
+        let old = |(fd, set): (&Fd, &EpollSet)| {
+            (now.duration_since(set.read_at) > EPOLL_AGAIN).then_some(*fd)
+        };
         for fd in self.epolls.iter().filter_map(old).collect::<Vec<_>>() {
             self.read_epoll(fd, now, sockets);
         }
     }
 
-    fn read_epoll(&mut self, fd: Fd, now: Nanos, sockets: KnownSockets<'_>) {
+    fn read_epoll(&mut self, fd: Fd, now: Timestamp, sockets: KnownSockets<'_>) {
         let mut text = String::new();
         let file = File::open(format!("/proc/{}/fdinfo/{fd}", self.pid));
         // A set that cannot be read has no known targets.
@@ -215,7 +218,7 @@ impl ObservedProcess {
         &mut self,
         activity: Activity,
         wchan: &str,
-        now: Nanos,
+        now: Timestamp,
         sockets: KnownSockets<'_>,
     ) -> Option<Arc<Wait>> {
         let mut wait = match activity {
@@ -231,7 +234,7 @@ impl ObservedProcess {
         Some(Arc::new(wait))
     }
 
-    fn wait_in(&mut self, call: SystemCall, now: Nanos, sockets: KnownSockets<'_>) -> Wait {
+    fn wait_in(&mut self, call: SystemCall, now: Timestamp, sockets: KnownSockets<'_>) -> Wait {
         let SystemCall {
             call: kind,
             arguments,
@@ -273,8 +276,8 @@ impl ObservedProcess {
         }
     }
 
-    fn wait_in_epoll(&mut self, fd: Fd, now: Nanos, sockets: KnownSockets<'_>) -> Wait {
-        let is_fresh = |set: &EpollSet| now - set.read_at < EPOLL_FRESH;
+    fn wait_in_epoll(&mut self, fd: Fd, now: Timestamp, sockets: KnownSockets<'_>) -> Wait {
+        let is_fresh = |set: &EpollSet| now.duration_since(set.read_at) < EPOLL_FRESH;
         if !self.epolls.get(&fd).is_some_and(is_fresh) {
             self.read_epoll(fd, now, sockets);
         }
@@ -395,8 +398,8 @@ mod tests {
     #[test]
     fn requests_are_kept_for_one_more_look() {
         let span = |from| InFlightSpan {
-            from: Nanos(from),
-            to: Nanos(from + 1),
+            from: Timestamp::from_nanos(from),
+            to: Timestamp::from_nanos(from + 1),
         };
         let mut spans = Spans::default();
         spans.push(span(1));

@@ -1,8 +1,7 @@
 //! A watched server up to one moment, for metrics and the live page.
 
-use thread_states::State;
+use thread_states::{Nanos, State, Timestamp};
 
-use super::Nanos;
 use super::permissions::Missing;
 use super::proc_files::{Pid, Tid};
 use super::settle::Settled;
@@ -11,9 +10,9 @@ use super::settle::Settled;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct WatchReading {
     /// When it was made.
-    pub at: Nanos,
+    pub at: Timestamp,
     /// When the server began to be watched.
-    pub began: Nanos,
+    pub began: Timestamp,
     /// Threads by index, the sum of those without an index last.
     pub threads: Vec<WatchThreadReading>,
     /// Requests in flight on accepted connections.
@@ -52,5 +51,5 @@ pub struct WatchThreadReading {
     /// Its state now; `None` if it has ended or the state cannot be known.
     pub state: Option<State>,
     /// When the state began.
-    pub state_since: Nanos,
+    pub state_since: Timestamp,
 }

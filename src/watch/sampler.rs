@@ -6,7 +6,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Duration;
 use std::{io, thread};
 
-use super::Nanos;
+use thread_states::{Nanos, Timestamp};
+
 use super::budget::{Budget, Task, cpu_time};
 use super::diag::{Diag, DiagError, Query, SocketKind, TcpSocket};
 use super::permissions::Missing;
@@ -115,7 +116,10 @@ impl Watch {
         for named in settings.targets {
             add(&shared, named);
         }
-        let budget = Budget::new(settings.budget, Nanos((1e9 / settings.hz) as u64));
+        let budget = Budget::new(
+            settings.budget,
+            Nanos::from_nanos((1e9 / settings.hz) as u64),
+        );
         let weak = Arc::downgrade(&shared);
         let mut sampler = Sampler::new(budget, discovers);
         thread::Builder::new().name("watch".into()).spawn(move || {
@@ -140,12 +144,12 @@ impl Watch {
         let cost = &self.0.cost;
         let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         WatchCost {
-            cpu: Nanos(read(&cost.cpu)),
+            cpu: Nanos::from_nanos(read(&cost.cpu)),
             ticks: read(&cost.ticks),
             looks: read(&cost.looks),
             scans: read(&cost.scans),
-            period: Nanos(read(&cost.period)),
-            look_period: Nanos(read(&cost.look_period)),
+            period: Nanos::from_nanos(read(&cost.period)),
+            look_period: Nanos::from_nanos(read(&cost.look_period)),
         }
     }
 }
@@ -179,9 +183,9 @@ struct Sampler {
     diag: Result<Diag, DiagError>,
     listening: Vec<TcpSocket>,
     listeners: Listeners,
-    listened_at: Nanos,
-    scanned_at: Nanos,
-    looked_at: Nanos,
+    listened_at: Timestamp,
+    scanned_at: Timestamp,
+    looked_at: Timestamp,
     /// A thread has run since the last look.
     has_run: bool,
     discovered: HashSet<Inode>,
@@ -196,9 +200,9 @@ impl Sampler {
             diag: Diag::open(),
             listening: Vec::new(),
             listeners: Listeners::default(),
-            listened_at: Nanos::ZERO,
-            scanned_at: Nanos::ZERO,
-            looked_at: Nanos::ZERO,
+            listened_at: Timestamp::default(),
+            scanned_at: Timestamp::default(),
+            looked_at: Timestamp::default(),
             has_run: true,
             discovered: HashSet::new(),
             reported: BTreeSet::new(),
@@ -208,9 +212,9 @@ impl Sampler {
     /// Does what is due, and returns how long nothing is.
     fn step(&mut self, shared: &Arc<Shared>) -> Duration {
         const LISTENERS: Nanos = Nanos::from_millis(100);
-        let (began, cpu) = (Nanos::now(), cpu_time());
-        if began - self.scanned_at >= self.budget.period(Task::Scan)
-            || self.scanned_at == Nanos::ZERO
+        let (began, cpu) = (Timestamp::now(), cpu_time());
+        if began.duration_since(self.scanned_at) >= self.budget.period(Task::Scan)
+            || self.scanned_at == Timestamp::default()
         {
             self.run(Task::Scan, shared);
         }
@@ -221,9 +225,9 @@ impl Sampler {
         } else {
             self.budget.quiet_look()
         };
-        if Nanos::now() - self.looked_at >= gap {
+        if self.looked_at.elapsed() >= gap {
             self.run(Task::Look, shared);
-        } else if Nanos::now() - self.listened_at >= LISTENERS {
+        } else if self.listened_at.elapsed() >= LISTENERS {
             self.read_listeners();
             servers
                 .iter()
@@ -232,11 +236,13 @@ impl Sampler {
 
         let period = self.budget.period(Task::Tick);
         let cost = &shared.cost;
-        cost.cpu.fetch_add((cpu_time() - cpu).0, Ordering::Relaxed);
-        cost.period.store(period.0, Ordering::Relaxed);
+        cost.cpu
+            .fetch_add(cpu_time().saturating_sub(cpu).as_nanos(), Ordering::Relaxed);
+        cost.period.store(period.as_nanos(), Ordering::Relaxed);
         cost.look_period
-            .store(self.budget.period(Task::Look).0, Ordering::Relaxed);
-        (period - (Nanos::now() - began))
+            .store(self.budget.period(Task::Look).as_nanos(), Ordering::Relaxed);
+        period
+            .saturating_sub(began.elapsed())
             .max(Nanos::from_millis(1))
             .into()
     }
@@ -261,7 +267,7 @@ impl Sampler {
             }
         };
         counter.fetch_add(1, Ordering::Relaxed);
-        self.budget.spent(task, cpu_time() - cpu);
+        self.budget.spent(task, cpu_time().saturating_sub(cpu));
     }
 
     fn look(&mut self, shared: &Shared, servers: &[WatchHandle]) {
@@ -270,7 +276,7 @@ impl Sampler {
             .sockets_missing
             .store(sockets.is_none(), Ordering::Relaxed);
         let sockets = sockets.unwrap_or_default();
-        let now = Nanos::now();
+        let now = Timestamp::now();
         self.listeners = Listeners::of(&sockets);
         self.listened_at = now;
         self.looked_at = now;
@@ -284,12 +290,12 @@ impl Sampler {
     fn read_listeners(&mut self) {
         self.listening = query(&mut self.diag, Query::Listeners).unwrap_or_default();
         self.listeners = Listeners::of(&self.listening);
-        self.listened_at = Nanos::now();
+        self.listened_at = Timestamp::now();
     }
 
     fn scan(&mut self, shared: &Arc<Shared>, servers: &[WatchHandle]) {
         self.read_listeners();
-        let now = Nanos::now();
+        let now = Timestamp::now();
         if self.discovers {
             self.discover(shared, servers);
         }

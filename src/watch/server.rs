@@ -2,9 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
-use thread_states::State;
+use thread_states::{Nanos, State, Timestamp};
 
-use super::Nanos;
 use super::diag::{SocketKind, TcpSocket};
 use super::homes::{Place, Quiet};
 use super::ledger::{HOLD_BACK, Slice};
@@ -71,7 +70,7 @@ struct Slot {
 pub(super) struct ObservedServer {
     /// What it is called, and which processes it has.
     pub named: NamedTarget,
-    began: Nanos,
+    began: Timestamp,
     all_threads: bool,
     roots: BTreeSet<Pid>,
     root_sockets: HashSet<Inode>,
@@ -87,7 +86,7 @@ pub(super) struct ObservedServer {
     listening: HashSet<Inode>,
     ports: HashSet<u16>,
     slots: BTreeMap<usize, Slot>,
-    last_look: Nanos,
+    last_look: Timestamp,
     requests: Requests,
     permissions: Permissions,
     scans: u64,
@@ -100,7 +99,7 @@ impl ObservedServer {
     pub(super) fn new(named: NamedTarget, all_threads: bool) -> Self {
         Self {
             named,
-            began: Nanos::now(),
+            began: Timestamp::now(),
             all_threads,
             roots: BTreeSet::new(),
             root_sockets: HashSet::new(),
@@ -114,7 +113,7 @@ impl ObservedServer {
             listening: HashSet::new(),
             ports: HashSet::new(),
             slots: BTreeMap::new(),
-            last_look: Nanos::ZERO,
+            last_look: Timestamp::default(),
             requests: Requests::default(),
             permissions: Permissions::default(),
             scans: 0,
@@ -129,7 +128,7 @@ impl ObservedServer {
     }
 
     /// Looks for processes and threads that are new or have ended. `listening` are the listening sockets of the namespace.
-    pub(super) fn scan(&mut self, listening: &[TcpSocket], now: Nanos) {
+    pub(super) fn scan(&mut self, listening: &[TcpSocket], now: Timestamp) {
         const EVERY_SO_MANY: u64 = 10;
         let rarely = self.scans.is_multiple_of(EVERY_SO_MANY);
         self.scans += 1;
@@ -162,7 +161,7 @@ impl ObservedServer {
                 self.processes.insert(*pid, process);
                 self.read_sockets(*pid);
             }
-            self.scan_threads(*pid, !is_first && self.last_look > Nanos::ZERO);
+            self.scan_threads(*pid, !is_first && self.last_look > Timestamp::default());
         }
         if rarely {
             self.unowned.clear();
@@ -234,7 +233,7 @@ impl ObservedServer {
     }
 
     /// The earliest start of a thread that can have begun since the scan before.
-    fn last_scan_bound(&self) -> Nanos {
+    fn last_scan_bound(&self) -> Timestamp {
         self.last_look - Nanos::from_millis(3_000)
     }
 
@@ -321,7 +320,7 @@ impl ObservedServer {
     /// Notes which connections with a request in flight were closed just now.
     fn note_closed(&mut self) {
         let open: Vec<Inode> = self.connections.open_inodes().collect();
-        let now = Nanos::now();
+        let now = Timestamp::now();
         let mut checks: HashMap<Pid, usize> = HashMap::new();
         for inode in open {
             let Some(process) = self
@@ -342,7 +341,7 @@ impl ObservedServer {
         }
     }
 
-    fn last_tick_bound(&self, now: Nanos) -> Nanos {
+    fn last_tick_bound(&self, now: Timestamp) -> Timestamp {
         now - Nanos::from_millis(25)
     }
 
@@ -371,8 +370,8 @@ impl ObservedServer {
     }
 
     /// Takes a look at the connections of the namespace, and settles all time up to it.
-    pub(super) fn look(&mut self, sockets: &[TcpSocket], listeners: &Listeners, now: Nanos) {
-        if self.last_look == Nanos::ZERO
+    pub(super) fn look(&mut self, sockets: &[TcpSocket], listeners: &Listeners, now: Timestamp) {
+        if self.last_look == Timestamp::default()
             || !self.listening.is_subset(&listeners.inodes)
             || self.listening.is_empty()
         {
@@ -434,7 +433,7 @@ impl ObservedServer {
     }
 
     /// Finds the event loops that serve connections with requests, where they are not known.
-    fn find_loops(&mut self, listeners: &Listeners, now: Nanos) {
+    fn find_loops(&mut self, listeners: &Listeners, now: Timestamp) {
         let sockets = KnownSockets {
             listeners: &listeners.inodes,
             clients: &self.clients,
@@ -449,7 +448,7 @@ impl ObservedServer {
         }
     }
 
-    fn assign_requests(&mut self, now: Nanos) {
+    fn assign_requests(&mut self, now: Timestamp) {
         for process in self.processes.values_mut() {
             process.requests.turn();
             process
@@ -495,7 +494,7 @@ impl ObservedServer {
         }
     }
 
-    fn learn(&mut self, now: Nanos) {
+    fn learn(&mut self, now: Timestamp) {
         for thread in self.threads.values() {
             let Some(process) = self.processes.get_mut(&thread.pid) else {
                 continue;
@@ -528,7 +527,7 @@ impl ObservedServer {
         of_process.filter(attends).count()
     }
 
-    fn settle(&mut self, now: Nanos) {
+    fn settle(&mut self, now: Timestamp) {
         let attending: HashMap<Pid, usize> = self
             .processes
             .keys()
@@ -555,7 +554,7 @@ impl ObservedServer {
                 settle_thread(
                     &mut thread,
                     process,
-                    Nanos(u64::MAX),
+                    Timestamp::from_nanos(u64::MAX),
                     attending,
                     sees_requests,
                 );
@@ -575,7 +574,7 @@ impl ObservedServer {
 
     /// States at this moment, by what the last look has shown.
     fn set_states(&mut self) {
-        let now = Nanos::now();
+        let now = Timestamp::now();
         let sees_requests = self.permissions.sees_requests();
         let mut attending: HashMap<Pid, usize> = HashMap::new();
         let unknown: HashSet<Pid> = self
@@ -670,7 +669,7 @@ impl ObservedServer {
                     comm: slot.comm.clone(),
                     settled: slot.ended,
                     state: None,
-                    state_since: Nanos::ZERO,
+                    state_since: Timestamp::default(),
                 };
                 // Settled at the next look.
                 for thread in self
@@ -701,7 +700,7 @@ impl ObservedServer {
         let mut missing = self.permissions.missing();
         missing.extend(missing_sockets);
         WatchReading {
-            at: Nanos::now(),
+            at: Timestamp::now(),
             began: self.began,
             threads: threads.into_values().collect(),
             requests_in_flight: open as u64,
@@ -733,7 +732,7 @@ fn loop_spans(process: &ObservedProcess, fd: i32) -> Option<&super::process::Spa
 fn settle_thread(
     thread: &mut ObservedThread,
     process: &ObservedProcess,
-    until: Nanos,
+    until: Timestamp,
     attending: usize,
     sees_requests: bool,
 ) {
@@ -764,11 +763,13 @@ fn settle_thread(
     }
 }
 
-/// When a thread started, on the clock of [`Nanos::now`].
-fn started_at(ticks: u64) -> Option<Nanos> {
+/// When a thread started, on the clock of [`Timestamp::now`].
+fn started_at(ticks: u64) -> Option<Timestamp> {
     use rustix::time::{ClockId, clock_gettime};
     let boot = clock_gettime(ClockId::Boottime);
-    let boot = Nanos(boot.tv_sec.unsigned_abs() * 1_000_000_000 + boot.tv_nsec.unsigned_abs());
-    let started = Nanos(ticks * (1_000_000_000 / rustix::param::clock_ticks_per_second()));
-    Some(Nanos::now() - (boot - started))
+    let boot = Nanos::from_secs(boot.tv_sec.unsigned_abs())
+        + Nanos::from_nanos(boot.tv_nsec.unsigned_abs());
+    let started =
+        Nanos::from_nanos(ticks * (1_000_000_000 / rustix::param::clock_ticks_per_second()));
+    Some(Timestamp::now() - boot.saturating_sub(started))
 }

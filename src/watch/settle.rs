@@ -1,19 +1,18 @@
 //! States of the time off CPU: what a slice at a site was, once it is known which requests were in flight.
 
-use thread_states::{State, Times};
+use thread_states::{Nanos, State, Times, Timestamp};
 
-use super::Nanos;
 use super::homes::Place;
-use super::ledger::Slice;
+use super::ledger::{Slice, share};
 use super::site::On;
 
 /// A time during which a request was in flight.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct InFlightSpan {
     /// When the request came.
-    pub from: Nanos,
+    pub from: Timestamp,
     /// When its response began, or when it was last seen in flight.
-    pub to: Nanos,
+    pub to: Timestamp,
 }
 
 /// Facts about the process of a thread that decide about its slices.
@@ -53,7 +52,7 @@ pub struct Settled {
 impl Settled {
     /// All of the time.
     pub fn total(&self) -> Nanos {
-        Nanos(self.times.total()) + self.unknown
+        self.times.total() + self.unknown
     }
 
     /// Adds another time.
@@ -67,7 +66,7 @@ impl Settled {
 
     /// Adds time in one state.
     pub fn add_state(&mut self, state: State, span: Nanos) {
-        self.times[state] += span.0;
+        self.times[state] += span;
     }
 
     fn add_blocked(&mut self, on: On, span: Nanos) {
@@ -77,8 +76,8 @@ impl Settled {
 
     /// Adds a slice, of a thread that was in this relation to its homes.
     pub fn add_slice(&mut self, slice: &Slice, place: Place, facts: &Facts<'_>) {
-        let length = slice.to - slice.from;
-        let during = |spans: &[InFlightSpan]| slice.amount.share(overlap(slice, spans), length);
+        let length = slice.to.duration_since(slice.from);
+        let during = |spans: &[InFlightSpan]| share(slice.amount, overlap(slice, spans), length);
         match place {
             Place::Hidden => self.unknown += slice.amount,
             Place::Home => self.add_state(State::Idle, slice.amount),
@@ -129,11 +128,11 @@ fn overlap(slice: &Slice, spans: &[InFlightSpan]) -> Nanos {
         .filter(|(from, to)| to > from)
         .collect();
     clipped.sort_unstable();
-    let (mut sum, mut end) = (Nanos::ZERO, Nanos::ZERO);
+    let (mut sum, mut end) = (Nanos::ZERO, Timestamp::default());
     for (from, to) in clipped {
         let from = from.max(end);
         if to > from {
-            sum += to - from;
+            sum += to.duration_since(from);
             end = to;
         }
     }
@@ -147,8 +146,8 @@ mod tests {
     use super::super::site::{Site, Wait};
     use super::*;
 
-    const fn ms(milliseconds: u64) -> Nanos {
-        Nanos::from_millis(milliseconds)
+    const fn ms(milliseconds: u64) -> Timestamp {
+        Timestamp::from_nanos(milliseconds * 1_000_000)
     }
 
     /// 1 s to 2 s, of which the thread waited 900 ms, in a wait that began at 0.5 s.
@@ -164,7 +163,7 @@ mod tests {
             since: ms(500),
             from: ms(1_000),
             to: ms(2_000),
-            amount: ms(900),
+            amount: Nanos::from_millis(900),
         }
     }
 
@@ -186,14 +185,20 @@ mod tests {
     fn settle(on: On, place: Place, facts: &Facts<'_>) -> [u64; 4] {
         let mut settled = Settled::default();
         settled.add_slice(&slice(on), place, facts);
-        assert_eq!(settled.total(), ms(900));
+        assert_eq!(settled.total(), Nanos::from_millis(900));
         assert_eq!(
-            settled.blocked_on.iter().copied().sum::<Nanos>().0,
+            settled.blocked_on.iter().copied().sum::<Nanos>(),
             settled.times[State::Blocked]
         );
         let states = [State::Blocked, State::Awaiting, State::Idle];
-        let [blocked, awaiting, idle] = states.map(|state| settled.times[state] / 1_000_000);
-        [blocked, awaiting, idle, settled.unknown.0 / 1_000_000]
+        let [blocked, awaiting, idle] =
+            states.map(|state| settled.times[state].as_nanos() / 1_000_000);
+        [
+            blocked,
+            awaiting,
+            idle,
+            settled.unknown.as_nanos() / 1_000_000,
+        ]
     }
 
     #[test]

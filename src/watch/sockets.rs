@@ -6,7 +6,8 @@
 
 use std::collections::HashMap;
 
-use super::Nanos;
+use thread_states::{Nanos, Timestamp};
+
 use super::diag::{SocketKind, TcpSocket, Traffic};
 use super::proc_files::Inode;
 
@@ -16,9 +17,9 @@ pub(super) struct Request {
     /// The connection.
     pub inode: Inode,
     /// When its bytes came.
-    pub from: Nanos,
+    pub from: Timestamp,
     /// When its response began, or the time of the look.
-    pub to: Nanos,
+    pub to: Timestamp,
     /// It is in flight at the look.
     pub open: bool,
 }
@@ -43,9 +44,9 @@ struct Connection {
     inode: Inode,
     in_flight: bool,
     /// When the request in flight came.
-    since: Nanos,
+    since: Timestamp,
     /// When it was seen that the program has closed the connection.
-    closed: Option<Nanos>,
+    closed: Option<Timestamp>,
     stream: Stream,
     seen: bool,
 }
@@ -54,7 +55,7 @@ struct Connection {
 #[derive(Debug, Clone, Copy, Default)]
 struct Stream {
     /// When data was last sent.
-    sent_at: Nanos,
+    sent_at: Timestamp,
     /// The time between the last two parts.
     gap: Nanos,
     /// It is one, until the next request.
@@ -76,9 +77,9 @@ impl Connections {
     pub(super) fn look<'a>(
         &mut self,
         sockets: impl IntoIterator<Item = &'a TcpSocket>,
-        now: Nanos,
-        last_look: Nanos,
-        last_ran: impl Fn(Inode) -> Option<Nanos>,
+        now: Timestamp,
+        last_look: Timestamp,
+        last_ran: impl Fn(Inode) -> Option<Timestamp>,
     ) -> Requests {
         let mut result = Requests::default();
         for socket in sockets {
@@ -94,7 +95,9 @@ impl Connections {
                 } else {
                     result.unread += 1;
                 }
-                result.oldest_queued = result.oldest_queued.max(socket.at - connection.since);
+                result.oldest_queued = result
+                    .oldest_queued
+                    .max(socket.at.duration_since(connection.since));
             }
         }
         self.by_cookie.retain(|_, connection| {
@@ -119,7 +122,7 @@ impl Connections {
     }
 
     /// The program has closed the connection with this inode.
-    pub(super) fn closed(&mut self, inode: Inode, at: Nanos) {
+    pub(super) fn closed(&mut self, inode: Inode, at: Timestamp) {
         for connection in self.by_cookie.values_mut() {
             if connection.inode == inode {
                 connection.closed.get_or_insert(at);
@@ -158,7 +161,7 @@ impl Connection {
             self.inode = socket.inode;
         }
         let inode = self.inode;
-        let mut add = |from: Nanos, to: Nanos, open| {
+        let mut add = |from: Timestamp, to: Timestamp, open| {
             if inode > 0 && to > from {
                 requests.push(Request {
                     inode,
@@ -192,9 +195,9 @@ impl Connection {
     /// last ran: only a running program closes.
     fn end(
         &self,
-        now: Nanos,
-        last_look: Nanos,
-        last_ran: impl Fn(Inode) -> Option<Nanos>,
+        now: Timestamp,
+        last_look: Timestamp,
+        last_ran: impl Fn(Inode) -> Option<Timestamp>,
     ) -> Option<Request> {
         let ran = || last_ran(self.inode).unwrap_or(now).max(last_look).min(now);
         let to = self.closed.unwrap_or_else(ran);
@@ -215,25 +218,25 @@ impl Stream {
         received: bool,
         sent: bool,
         was_in_flight: bool,
-        sent_at: Nanos,
-        now: Nanos,
+        sent_at: Timestamp,
+        now: Timestamp,
     ) -> bool {
         const SAME_PART: Nanos = Nanos::from_millis(50);
         const SHORTEST: Nanos = Nanos::from_millis(1000);
         if received {
             self.flows = false;
-        } else if sent && !was_in_flight && self.sent_at > Nanos::ZERO {
-            let gap = sent_at - self.sent_at;
+        } else if sent && !was_in_flight && self.sent_at > Timestamp::default() {
+            let gap = sent_at.duration_since(self.sent_at);
             if gap > SAME_PART {
                 (self.gap, self.flows) = (gap, true);
             }
         } else if sent && self.flows {
-            self.gap = sent_at - self.sent_at;
+            self.gap = sent_at.duration_since(self.sent_at);
         }
         if sent {
             self.sent_at = sent_at;
         }
-        self.flows &= now - self.sent_at < SHORTEST.max(self.gap + self.gap);
+        self.flows &= now.duration_since(self.sent_at) < SHORTEST.max(self.gap + self.gap);
         self.flows
     }
 }
@@ -284,8 +287,8 @@ fn acknowledgements(traffic: &Traffic) -> u32 {
 mod tests {
     use super::*;
 
-    const fn ms(milliseconds: u64) -> Nanos {
-        Nanos::from_millis(milliseconds)
+    const fn ms(milliseconds: u64) -> Timestamp {
+        Timestamp::from_nanos(milliseconds * 1_000_000)
     }
 
     /// A connection at a time, with the moments at which data last came and went, and the bytes of both.
@@ -300,9 +303,9 @@ mod tests {
             receive_queue: 0,
             send_queue: 0,
             kind: SocketKind::Connected(Traffic {
-                since_received: ms(at - came.0),
+                since_received: Nanos::from_millis(at - came.0),
                 received: came.1,
-                since_sent: ms(at - went.0),
+                since_sent: Nanos::from_millis(at - went.0),
                 sent: went.1,
                 ..Traffic::default()
             }),
@@ -317,7 +320,13 @@ mod tests {
                 .look([socket], socket.at, last, |_| None)
                 .requests;
             last = socket.at;
-            let plain = |r: &Request| (r.from.0 / 1_000_000, r.to.0 / 1_000_000, r.open);
+            let plain = |r: &Request| {
+                (
+                    r.from.as_nanos() / 1_000_000,
+                    r.to.as_nanos() / 1_000_000,
+                    r.open,
+                )
+            };
             requests.iter().map(plain).collect()
         };
         sockets.iter().map(look).collect()
@@ -398,7 +407,7 @@ mod tests {
         let requests =
             Connections::default().look([&in_queue, &unread], ms(4_000), ms(0), |_| None);
         assert_eq!((requests.in_accept_queue, requests.unread), (1, 1));
-        assert_eq!(requests.oldest_queued, ms(2_500));
+        assert_eq!(requests.oldest_queued, Nanos::from_millis(2_500));
     }
 
     #[test]

@@ -5,9 +5,8 @@ use std::io;
 use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 
-use thread_states::State;
+use thread_states::{Nanos, State, Timestamp};
 
-use super::Nanos;
 use super::homes::Place;
 use super::ledger::{Ledger, Seen};
 use super::proc_files::{Fd, Pid, SchedStat, Tid};
@@ -39,7 +38,7 @@ pub(super) struct ObservedThread {
     /// Its state; `None` if it cannot be known.
     pub state: Option<State>,
     /// When that began.
-    pub state_since: Nanos,
+    pub state_since: Timestamp,
     /// Its place among the server's threads; `None` until it has done anything.
     pub slot: Option<usize>,
 }
@@ -54,7 +53,7 @@ impl ObservedThread {
         pid: Pid,
         tid: Tid,
         comm: String,
-        started: Option<Nanos>,
+        started: Option<Timestamp>,
     ) -> io::Result<Self> {
         let open = |name: &str| File::open(format!("/proc/{pid}/task/{tid}/{name}"));
         let schedstat = open("schedstat")?;
@@ -63,7 +62,7 @@ impl ObservedThread {
             Some(_) => SchedStat::default(),
             None => read_schedstat(&schedstat)?,
         };
-        let now = Nanos::now();
+        let now = Timestamp::now();
         Ok(Self {
             pid,
             tid,
@@ -92,7 +91,7 @@ impl ObservedThread {
         sockets: KnownSockets<'_>,
     ) -> io::Result<bool> {
         let stat = read_schedstat(&self.schedstat)?;
-        let now = Nanos::now();
+        let now = Timestamp::now();
         let moved = !self.ledger.is_unmoved(&stat);
         let seen = if moved {
             process.last_ran = now;
@@ -119,7 +118,7 @@ impl ObservedThread {
     fn read_wait(
         &self,
         process: &mut ObservedProcess,
-        now: Nanos,
+        now: Timestamp,
         sockets: KnownSockets<'_>,
     ) -> io::Result<Option<Arc<Wait>>> {
         let mut buffer = [0; 256];
@@ -144,7 +143,7 @@ impl ObservedThread {
     }
 
     /// Sets its state at this moment.
-    pub(super) fn set_state(&mut self, state: Option<State>, now: Nanos) {
+    pub(super) fn set_state(&mut self, state: Option<State>, now: Timestamp) {
         if self.state != state {
             self.state = state;
             self.state_since = now;
@@ -154,7 +153,7 @@ impl ObservedThread {
     /// Time in which it was anything but idle.
     pub(super) fn busy(&self) -> Nanos {
         let all = self.settled.times.total();
-        Nanos(all) - Nanos(self.settled.times[State::Idle])
+        all.saturating_sub(self.settled.times[State::Idle])
     }
 }
 
