@@ -32,6 +32,8 @@ const WAITING: u8 = 0;
 const SERVING: u8 = 1;
 /// The response has ended, but its last bytes may not be written yet.
 const RESPONDED: u8 = 2;
+/// The request's head broke a rule. The connection ends with the gateway's own response.
+const REJECTED: u8 = 3;
 
 /// No more body is expected.
 const READ: u8 = 0;
@@ -48,6 +50,19 @@ impl ConnectionState {
         self.phase.store(SERVING, Relaxed);
         self.request_body
             .store(if has_body { WANTED } else { READ }, Relaxed);
+    }
+
+    /// Records that the request's head broke a rule, and that nothing more is read. Not while bytes of
+    /// the previous response are unsent: the gateway's own response would follow their middle.
+    pub(super) fn head_rejected(&self) {
+        let _ = self
+            .phase
+            .compare_exchange(WAITING, REJECTED, Relaxed, Relaxed);
+    }
+
+    /// Returns whether the request's head broke a rule.
+    pub(super) fn is_head_rejected(&self) -> bool {
+        self.phase.load(Relaxed) == REJECTED
     }
 
     /// Records that the response has ended or was abandoned.

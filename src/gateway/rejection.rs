@@ -1,33 +1,37 @@
-//! Responses that the gateway sends without calling the app, because a head was malformed, too large
-//! or too slow.
+//! Responses that the gateway sends without calling the app, because a head was malformed, too large,
+//! too slow or against the rules of `wire::check_head`.
 
 use bytes::Bytes;
 use http::StatusCode;
 
 use super::Limits;
 use super::connection_state::ConnectionState;
-use crate::wire::{self, HeadLimits};
+use crate::wire::{self, HeadError, HeadLimits};
 use thread_states::problem::Problem;
 
 /// Longest target that hyper accepts, in bytes: the `http` crate stores its length in a `u16`.
 const MAX_TARGET_BYTES: usize = u16::MAX as usize - 1;
 
-/// Returns the gateway's own response on a connection that ended with `result`, if one is due.
+/// Returns the gateway's own response on a connection that ended with `result`, if one is due;
+/// `unparsed` are the bytes that hyper did not use.
 pub(super) fn reply(
     state: &ConnectionState,
     result: &hyper::Result<()>,
+    unparsed: &[u8],
     limits: &Limits,
 ) -> Option<Bytes> {
-    let is_http2 = result
+    let head_error = result
         .as_ref()
-        .is_err_and(hyper::Error::is_parse_version_h2);
-    let status = match state.error_status() {
-        Some(status) => status,
-        // The one parse error to which hyper does not respond.
-        None if is_http2 => StatusCode::HTTP_VERSION_NOT_SUPPORTED,
-        None => return None,
+        .err()
+        .and_then(|error| wire::find_cause::<HeadError>(error))
+        .filter(|_| state.is_head_rejected());
+    let problem = match head_error {
+        Some(error) => Problem::new(error.status(), error.to_string()),
+        None => {
+            let status = wire::parse_status(state.error_status(), result, unparsed)?;
+            Problem::new(status, detail(status, limits))
+        }
     };
-    let problem = Problem::new(status, detail(status, limits));
     Some(wire::error_reply(&problem, &[]))
 }
 

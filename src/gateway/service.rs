@@ -2,11 +2,13 @@
 
 use std::convert::Infallible;
 use std::error::Error;
+use std::future::{Ready, ready};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
+use futures_util::future::Either;
 use http::header::CONNECTION;
 use http::{HeaderValue, Request, Response};
 use http_body::Body;
@@ -16,6 +18,7 @@ use tower::util::{Oneshot, ServiceExt};
 
 use super::body::{RequestBody, ResponseBody};
 use super::connection_state::{ConnectionState, RequestGuard};
+use crate::wire::{HeadError, check_head};
 use thread_states::InFlight;
 
 /// Application that a gateway serves: a tower service that never fails, such as an axum `Router`.
@@ -61,10 +64,15 @@ pub(super) struct Connected<A> {
 
 impl<A: App> hyper::service::Service<Request<Incoming>> for Connected<A> {
     type Response = Response<ResponseBody<A::Body>>;
-    type Error = Infallible;
-    type Future = ResponseFuture<A>;
+    /// Ends the connection; `rejection` then sends the response.
+    type Error = HeadError;
+    type Future = Either<Ready<Result<Self::Response, HeadError>>, ResponseFuture<A>>;
 
-    fn call(&self, request: Request<Incoming>) -> ResponseFuture<A> {
+    fn call(&self, request: Request<Incoming>) -> Self::Future {
+        if let Err(error) = check_head(&request) {
+            self.state.head_rejected();
+            return Either::Left(ready(Err(error)));
+        }
         self.state.request_started(!request.body().is_end_stream());
         let guard = RequestGuard {
             state: Arc::clone(&self.state),
@@ -72,10 +80,10 @@ impl<A: App> hyper::service::Service<Request<Incoming>> for Connected<A> {
         };
         let request =
             request.map(|incoming| RequestBody::new(incoming, &self.state, self.body_timeout));
-        ResponseFuture {
+        Either::Right(ResponseFuture {
             response: self.app.clone().oneshot(request),
             guard: Some(guard),
-        }
+        })
     }
 }
 
@@ -89,11 +97,11 @@ pin_project! {
 }
 
 impl<A: App> Future for ResponseFuture<A> {
-    type Output = Result<Response<ResponseBody<A::Body>>, Infallible>;
+    type Output = Result<Response<ResponseBody<A::Body>>, HeadError>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
-        let mut response = ready!(this.response.poll(cx))?;
+        let Ok(mut response) = ready!(this.response.poll(cx));
         let Some(guard) = this.guard.take() else {
             // Only reached when the future is polled again after it was ready, which hyper never does.
             return Poll::Pending;

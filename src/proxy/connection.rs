@@ -71,7 +71,8 @@ impl Connections {
         // Whether a body was read to its end is not known here; to linger needlessly does no harm.
         let unread = has_body.load(Relaxed) || !parts.read_buf.is_empty();
         let (socket, error_status) = parts.io.into_inner().into_parts();
-        let reply = error_status.map(|status| self.error_reply(status));
+        let reply = wire::parse_status(error_status, &result, &parts.read_buf)
+            .map(|status| self.error_reply(status));
         if wire::must_linger(&socket, reply.as_ref(), unread) {
             wire::close(socket, reply).await;
         }

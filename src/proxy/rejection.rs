@@ -10,14 +10,14 @@ use tower::BoxError;
 use tower_http::timeout::TimeoutError;
 
 use super::Body;
-use crate::wire::find_cause;
+use crate::wire::{HeadError, find_cause};
 use thread_states::problem::Problem;
 
 /// Reason for which the front responds in place of a server. Its text is the response's `detail`.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Rejection {
-    #[error("an HTTP/1.1 request needs exactly one Host field")]
-    Host,
+    #[error(transparent)]
+    Head(#[from] HeadError),
     #[error("the request's target is not a valid URI")]
     Target,
     #[error("there is no such path; the front serves {0}")]
@@ -53,7 +53,8 @@ impl Rejection {
     /// Status of the response.
     pub(super) fn status(&self) -> StatusCode {
         match self {
-            Self::Host | Self::Target | Self::BrokenBody => StatusCode::BAD_REQUEST,
+            Self::Head(error) => error.status(),
+            Self::Target | Self::BrokenBody => StatusCode::BAD_REQUEST,
             Self::NotFound(_) => StatusCode::NOT_FOUND,
             Self::Method => StatusCode::METHOD_NOT_ALLOWED,
             Self::SlowBody => StatusCode::REQUEST_TIMEOUT,

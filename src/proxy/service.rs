@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use futures_util::StreamExt;
-use http::header::{CONNECTION, CONTENT_LENGTH, HOST, HeaderValue, LOCATION, TRANSFER_ENCODING};
+use http::header::{CONNECTION, CONTENT_LENGTH, HeaderValue, LOCATION, TRANSFER_ENCODING};
 use http::uri::PathAndQuery;
 use http::{Method, Request, Response, StatusCode, Version};
 use http_body_util::{BodyExt, BodyStream, Limited, StreamBody};
@@ -16,6 +16,7 @@ use super::rejection::{BodyError, Rejection};
 use super::routes::{self, Destination};
 use super::upstream::{self, Upstreams};
 use super::{Body, assets, headers};
+use crate::wire;
 
 /// Responds to requests; all connections share it.
 #[derive(Debug)]
@@ -42,13 +43,19 @@ impl ProxyService {
         mut request: Request<Incoming>,
     ) -> Response<Body> {
         let id = headers::request_id(request.headers());
+        // Before any field is removed.
+        let checked = self.check(&request);
         let fields = request.headers_mut();
         // Before any field is added, so that the client's Connection field cannot remove it.
         headers::remove_hop_by_hop(fields);
         fields.insert(headers::REQUEST_ID, id.clone());
-        let result = self.dispatch(client, request).await;
+        let result = match checked {
+            Ok(()) => self.dispatch(client, request).await,
+            Err(rejection) => Err(rejection),
+        };
         let mut response = result.unwrap_or_else(|rejection| {
-            if rejection.status().is_server_error() {
+            // The others are errors of the client.
+            if matches!(rejection, Rejection::Unreachable(_) | Rejection::Slow(_)) {
                 tracing::warn!(request_id = ?id, "{rejection}");
             } else {
                 tracing::debug!(request_id = ?id, "{rejection}");
@@ -64,7 +71,6 @@ impl ProxyService {
         client: IpAddr,
         request: Request<Incoming>,
     ) -> Result<Response<Body>, Rejection> {
-        self.check(&request)?;
         match routes::find(&self.config, request.uri()) {
             Destination::Asset(asset) => match *request.method() {
                 Method::GET | Method::HEAD => Ok(assets::respond(asset, request).await),
@@ -82,13 +88,11 @@ impl ProxyService {
 
     /// Checks that apply to every request, whatever its path.
     fn check(&self, request: &Request<Incoming>) -> Result<(), Rejection> {
-        let hosts = request.headers().get_all(HOST).iter().count();
-        if hosts > 1 || (hosts == 0 && request.version() == Version::HTTP_11) {
-            return Err(Rejection::Host);
-        }
+        // Before the head, because the target of CONNECT is not a path.
         if matches!(*request.method(), Method::CONNECT | Method::TRACE) {
             return Err(Rejection::Method);
         }
+        wire::check_head(request)?;
         let target = request
             .uri()
             .path_and_query()

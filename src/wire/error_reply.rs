@@ -30,6 +30,41 @@ pub(crate) fn hyper_status(bytes: &[u8]) -> Option<StatusCode> {
     (whole && status.is_client_error()).then_some(status)
 }
 
+/// Returns the status of the response to a head that hyper could not parse: `status` is that of hyper's
+/// own response, `result` how the connection ended, and `unparsed` the bytes that hyper did not use.
+///
+/// More precise than hyper, which responds with 400 to an unsupported version and to an unknown
+/// transfer coding, and not at all to HTTP/2. It distinguishes these errors only by their text.
+pub(crate) fn parse_status(
+    status: Option<StatusCode>,
+    result: &hyper::Result<()>,
+    unparsed: &[u8],
+) -> Option<StatusCode> {
+    let error = result.as_ref().err();
+    if error.is_some_and(hyper::Error::is_parse_version_h2) {
+        return Some(StatusCode::HTTP_VERSION_NOT_SUPPORTED);
+    }
+    let text = error.map(ToString::to_string).unwrap_or_default();
+    match text.as_str() {
+        "invalid HTTP version parsed" if has_version(unparsed) => {
+            Some(StatusCode::HTTP_VERSION_NOT_SUPPORTED)
+        }
+        "invalid transfer-encoding parsed" => Some(StatusCode::NOT_IMPLEMENTED),
+        _ => status,
+    }
+}
+
+/// Returns whether the first line ends with an HTTP version (RFC 9112, section 2.3), of any number.
+fn has_version(bytes: &[u8]) -> bool {
+    let line = bytes
+        .split(|&byte| byte == b'\n')
+        .next()
+        .unwrap_or_default();
+    let mut words = line.trim_ascii_end().rsplit(|&byte| byte == b' ');
+    let version = words.next().and_then(|word| word.strip_prefix(b"HTTP/"));
+    matches!(version, Some([major, b'.', minor]) if major.is_ascii_digit() && minor.is_ascii_digit())
+}
+
 /// Returns the sentence that explains why a head was rejected with `status`.
 pub(crate) fn detail(status: StatusCode, limits: HeadLimits) -> String {
     let HeadLimits { bytes, target } = limits;
@@ -41,7 +76,10 @@ pub(crate) fn detail(status: StatusCode, limits: HeadLimits) -> String {
             format!("The request's target is too long: at most {target} bytes are allowed.")
         }
         StatusCode::HTTP_VERSION_NOT_SUPPORTED => {
-            "HTTP/2 is not supported here: use HTTP/1.1.".to_owned()
+            "The HTTP version is not supported: use HTTP/1.1 or HTTP/1.0.".to_owned()
+        }
+        StatusCode::NOT_IMPLEMENTED => {
+            "The transfer coding is not supported: only chunked is.".to_owned()
         }
         _ => "The request is not well-formed HTTP/1.1.".to_owned(),
     }
@@ -80,5 +118,25 @@ mod tests {
         assert_eq!(status("HTTP/1.1 100 Continue\r\n\r\n"), None);
         assert_eq!(status(&(head("404 Not Found") + "body")), None);
         assert_eq!(status("HTTP/1.1 4"), None);
+    }
+
+    #[test]
+    fn versions_are_found_at_the_end_of_the_first_line() {
+        for line in [
+            "GET / HTTP/9.9\r\n",
+            "GET /a b HTTP/1.2\nhost: a",
+            "PRI * HTTP/2.0",
+        ] {
+            assert!(has_version(line.as_bytes()), "{line}");
+        }
+        for line in [
+            "",
+            "GET /\r\nHTTP/1.2\r\n",
+            "GET / HTTP/12",
+            "GET / HTTP/1.10",
+            "GET / FOO/1.1",
+        ] {
+            assert!(!has_version(line.as_bytes()), "{line}");
+        }
     }
 }

@@ -139,6 +139,11 @@ both_fronts! {
         a_malformed_head_gets_400
         a_malformed_body_gets_400
         a_missing_or_second_host_gets_400
+        an_invalid_host_gets_400
+        other_forms_of_targets_get_400
+        an_absolute_target_is_forwarded
+        unknown_transfer_codings_get_501
+        unsupported_versions_get_505
         connect_and_trace_get_405
         two_body_lengths_cannot_hide_a_request
         a_client_without_a_head_is_disconnected

@@ -116,6 +116,52 @@ pub fn a_missing_or_second_host_gets_400(front: Front) {
     }
 }
 
+/// RFC 9112, section 3.2.
+pub fn an_invalid_host_gets_400(front: Front) {
+    let lab = Lab::echo(front);
+    for host in ["", "u@h", "a b", "a:port"] {
+        let mut client = lab.connect();
+        client.send(format!("GET /sync/ HTTP/1.1\r\nHost: {host}\r\n\r\n"));
+        client.response().assert_problem(400);
+    }
+}
+
+/// RFC 9112, sections 3.2.3 and 3.2.4.
+pub fn other_forms_of_targets_get_400(front: Front) {
+    let lab = Lab::echo(front);
+    for line in ["GET *", "OPTIONS *", "GET a:443"] {
+        lab.response_to(line).assert_problem(400);
+    }
+}
+
+/// RFC 9112, section 3.2.2.
+pub fn an_absolute_target_is_forwarded(front: Front) {
+    let lab = Lab::echo(front);
+    let echoed = lab.echoed("GET http://other.test/sync/dummy?a=b");
+    assert_eq!(echoed.line, "GET /dummy?a=b HTTP/1.1");
+}
+
+/// RFC 9112, section 6.1.
+pub fn unknown_transfer_codings_get_501(front: Front) {
+    let lab = Lab::echo(front);
+    for coding in ["gzip", "gzip, chunked", "identity"] {
+        for path in ["/sync/", "/async/"] {
+            lab.response_to(&format!("POST {path}\nTransfer-Encoding: {coding}"))
+                .assert_problem(501);
+        }
+    }
+}
+
+/// RFC 9110, section 15.6.6.
+pub fn unsupported_versions_get_505(front: Front) {
+    let lab = Lab::echo(front);
+    for version in ["HTTP/9.9", "HTTP/2.0"] {
+        let mut client = lab.connect();
+        client.send(format!("GET /sync/ {version}\r\nHost: front.test\r\n\r\n"));
+        client.response().assert_problem(505);
+    }
+}
+
 pub fn connect_and_trace_get_405(front: Front) {
     let lab = Lab::echo(front);
     lab.response_to("TRACE /sync/").assert_problem(405);

@@ -126,7 +126,12 @@ fn an_unread_body_does_not_reset_the_connection(gateway: Gateway) {
 
 fn a_head_above_the_limit_gets_431(gateway: Gateway) {
     let server = Server::with(gateway, |config| config.limits.max_head_bytes = 4096);
-    let request = |size: usize| format!("GET / HTTP/1.1\r\nx: {}\r\n\r\n", "y".repeat(size - 23));
+    let request = |size: usize| {
+        format!(
+            "GET / HTTP/1.1\r\nhost: a\r\nx: {}\r\n\r\n",
+            "y".repeat(size - 32)
+        )
+    };
     let mut client = server.connect();
     client.send(request(4096));
     assert_eq!(client.receive().status, 200);

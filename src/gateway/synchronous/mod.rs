@@ -116,6 +116,6 @@ async fn serve_connection<A: App>(
     }
     let parts = connection.into_parts();
     let unread = state.is_body_unread() || !parts.read_buf.is_empty();
-    let reply = rejection::reply(&state, &result, &worker.limits);
+    let reply = rejection::reply(&state, &result, &parts.read_buf, &worker.limits);
     parts.io.close(reply, unread).await;
 }

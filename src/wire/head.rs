@@ -1,0 +1,157 @@
+//! Rules for the head of a request that hyper does not check.
+
+use http::header::{HOST, TRANSFER_ENCODING};
+use http::uri::{Authority, Scheme};
+use http::{HeaderMap, HeaderValue, Request, StatusCode, Uri, Version};
+
+/// Reason to reject the head of a request. Its text is the response's `detail`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum HeadError {
+    #[error("an HTTP/1.1 request needs exactly one Host field, with a valid host")]
+    Host,
+    #[error("the request's target must be a path, or an http URI with a valid host")]
+    Target,
+    #[error("a body can have the transfer coding chunked only once")]
+    RepeatedChunked,
+    #[error("the transfer coding is not supported; only chunked is")]
+    TransferCoding,
+}
+
+impl HeadError {
+    /// Status of the response.
+    pub(crate) fn status(self) -> StatusCode {
+        match self {
+            Self::Host | Self::Target | Self::RepeatedChunked => StatusCode::BAD_REQUEST,
+            Self::TransferCoding => StatusCode::NOT_IMPLEMENTED,
+        }
+    }
+}
+
+/// Checks the head of a request that hyper has parsed.
+pub(crate) fn check_head<B>(request: &Request<B>) -> Result<(), HeadError> {
+    check_target(request.uri())?;
+    check_host(request.headers(), request.version())?;
+    check_transfer_codings(request.headers())
+}
+
+/// Accepts the origin form and the absolute form (RFC 9112, sections 3.2.1 and 3.2.2). The other two
+/// are for CONNECT and for `OPTIONS *`, which no server here supports; hyper would pass `*` on as a
+/// path, and `host:443` as an empty one.
+fn check_target(uri: &Uri) -> Result<(), HeadError> {
+    let accepted = match (uri.scheme(), uri.authority()) {
+        (None, None) => uri.path().starts_with('/'),
+        (Some(scheme), Some(authority)) => {
+            (*scheme == Scheme::HTTP || *scheme == Scheme::HTTPS) && is_host(authority)
+        }
+        _ => false,
+    };
+    accepted.then_some(()).ok_or(HeadError::Target)
+}
+
+/// Requires exactly one valid Host field, or none in HTTP/1.0 (RFC 9112, section 3.2).
+fn check_host(fields: &HeaderMap, version: Version) -> Result<(), HeadError> {
+    let mut hosts = fields.get_all(HOST).iter();
+    let accepted = match (hosts.next(), hosts.next()) {
+        (Some(host), None) => is_host_field(host),
+        (None, _) => version < Version::HTTP_11,
+        (Some(_), Some(_)) => false,
+    };
+    accepted.then_some(()).ok_or(HeadError::Host)
+}
+
+fn is_host_field(value: &HeaderValue) -> bool {
+    Authority::try_from(value.as_bytes()).is_ok_and(|authority| is_host(&authority))
+}
+
+/// Returns whether an authority is a host with an optional port, without user information (RFC 9110,
+/// section 7.2). An empty host is invalid (section 4.2.1).
+fn is_host(authority: &Authority) -> bool {
+    let (host, whole) = (authority.host(), authority.as_str());
+    let port = whole.strip_prefix(host).filter(|_| !host.is_empty());
+    port.is_some_and(|port| {
+        port.is_empty()
+            || port
+                .strip_prefix(':')
+                .is_some_and(|digits| digits.bytes().all(|byte| byte.is_ascii_digit()))
+    })
+}
+
+/// Allows no transfer coding but one `chunked`. hyper removes `chunked` and ignores codings before it,
+/// so that an app would get, for example, a compressed body without its label (RFC 9112, section 6.1).
+fn check_transfer_codings(fields: &HeaderMap) -> Result<(), HeadError> {
+    let values = fields.get_all(TRANSFER_ENCODING).iter();
+    let mut chunked = 0;
+    for value in values {
+        let text = value.to_str().map_err(|_| HeadError::TransferCoding)?;
+        for coding in text.split(',').map(str::trim) {
+            if !coding.eq_ignore_ascii_case("chunked") {
+                return Err(HeadError::TransferCoding);
+            }
+            chunked += 1;
+        }
+    }
+    (chunked <= 1)
+        .then_some(())
+        .ok_or(HeadError::RepeatedChunked)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(target: &str, fields: &[(&str, &str)]) -> Result<(), HeadError> {
+        let request = Request::builder().uri(target);
+        let request = fields.iter().fold(request, |request, (name, value)| {
+            request.header(*name, *value)
+        });
+        check_head(&request.body(()).unwrap())
+    }
+
+    #[test]
+    fn hosts_are_checked() {
+        for host in [
+            "a",
+            "a:80",
+            "a:",
+            "127.0.0.1:8080",
+            "[::1]",
+            "[::1]:80",
+            "a_b.c-d",
+        ] {
+            assert_eq!(check("/", &[("host", host)]), Ok(()), "{host}");
+        }
+        for host in ["", "u@h", "h@h", "a b", "a:b", "a/b", "a:80:80", "http://a"] {
+            let result = check("/", &[("host", host)]);
+            assert_eq!(result, Err(HeadError::Host), "{host}");
+        }
+        assert_eq!(check("/", &[]), Err(HeadError::Host));
+        let two = [("host", "a"), ("host", "a")];
+        assert_eq!(check("/", &two), Err(HeadError::Host));
+    }
+
+    #[test]
+    fn http_1_0_needs_no_host() {
+        let request = Request::builder().version(Version::HTTP_10).uri("/");
+        assert_eq!(check_head(&request.body(()).unwrap()), Ok(()));
+    }
+
+    #[test]
+    fn targets_are_paths_or_http_uris() {
+        for target in ["/", "/a?b", "http://a/b", "https://a", "http://a:80/"] {
+            assert_eq!(check(target, &[("host", "a")]), Ok(()), "{target}");
+        }
+        for target in ["*", "a:443", "ftp://a/b", "http://u@a/"] {
+            let result = check(target, &[("host", "a")]);
+            assert_eq!(result, Err(HeadError::Target), "{target}");
+        }
+    }
+
+    #[test]
+    fn the_only_transfer_coding_is_chunked() {
+        let with = |value| check("/", &[("host", "a"), ("transfer-encoding", value)]);
+        assert_eq!(with("Chunked"), Ok(()));
+        assert_eq!(with("gzip, chunked"), Err(HeadError::TransferCoding));
+        assert_eq!(with("identity"), Err(HeadError::TransferCoding));
+        assert_eq!(with("chunked, chunked"), Err(HeadError::RepeatedChunked));
+    }
+}
