@@ -58,8 +58,9 @@ impl Ticks {
 impl Words for Ticks {
     const COUNT: usize = 1;
 
-    fn encode(&self, put: &mut impl FnMut(u64)) {
-        put(self.0);
+    #[inline]
+    fn encode(&self, words: &mut [u64]) {
+        words[0] = self.0;
     }
 
     fn decode(words: &mut impl Iterator<Item = u64>) -> Self {

@@ -73,9 +73,10 @@ impl Times {
 impl Words for Times {
     const COUNT: usize = State::ALL.len();
 
-    fn encode(&self, put: &mut impl FnMut(u64)) {
-        for time in &self.0 {
-            time.encode(put);
+    #[inline]
+    fn encode(&self, words: &mut [u64]) {
+        for (word, time) in words.iter_mut().zip(self.0) {
+            *word = time.as_nanos();
         }
     }
 

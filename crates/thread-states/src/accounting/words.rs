@@ -10,22 +10,20 @@ pub(super) trait Words: Sized {
     /// Number of words of every value of this type.
     const COUNT: usize;
 
-    /// Calls `put` with each word, in order.
-    fn encode(&self, put: &mut impl FnMut(u64));
+    /// Writes the value into [`Self::COUNT`] words. All lengths are constants, so that in a release
+    /// build this is one store per word: it is part of every mark.
+    fn encode(&self, words: &mut [u64]);
 
-    /// Takes the words that `encode` put. Where the words end early, the rest is 0.
+    /// Takes the words that `encode` wrote. Where the words end early, the rest is 0.
     fn decode(words: &mut impl Iterator<Item = u64>) -> Self;
 }
 
 /// Words of a value as an array, whose length `N` must be `T::COUNT`.
+#[inline]
 pub(super) fn to_array<T: Words, const N: usize>(value: &T) -> [u64; N] {
     const { assert!(N == T::COUNT) };
     let mut words = [0; N];
-    let mut next = 0;
-    value.encode(&mut |word| {
-        words[next] = word;
-        next += 1;
-    });
+    value.encode(&mut words);
     words
 }
 
@@ -36,9 +34,15 @@ macro_rules! words {
             const COUNT: usize =
                 0 $(+ <$type as $crate::accounting::words::Words>::COUNT)+;
 
-            fn encode(&self, put: &mut impl FnMut(u64)) {
+            #[inline]
+            fn encode(&self, words: &mut [u64]) {
                 let Self { $($field),+ } = self;
-                $($crate::accounting::words::Words::encode($field, put);)+
+                $(
+                    let (own, words) =
+                        words.split_at_mut(<$type as $crate::accounting::words::Words>::COUNT);
+                    $crate::accounting::words::Words::encode($field, own);
+                )+
+                debug_assert!(words.is_empty(), "the words of another type");
             }
 
             fn decode(words: &mut impl Iterator<Item = u64>) -> Self {
@@ -56,9 +60,10 @@ macro_rules! one_word {
         impl Words for $type {
             const COUNT: usize = 1;
 
-            fn encode(&self, put: &mut impl FnMut(u64)) {
+            #[inline]
+            fn encode(&self, words: &mut [u64]) {
                 let $value = *self;
-                put($encoded);
+                words[0] = $encoded;
             }
 
             fn decode(words: &mut impl Iterator<Item = u64>) -> Self {
@@ -81,11 +86,12 @@ one_word!(Nanos, value => value.as_nanos(), word => Nanos::from_nanos(word));
 impl<T: Words> Words for Option<T> {
     const COUNT: usize = 1 + T::COUNT;
 
-    fn encode(&self, put: &mut impl FnMut(u64)) {
-        put(u64::from(self.is_some()));
+    #[inline]
+    fn encode(&self, words: &mut [u64]) {
+        words[0] = u64::from(self.is_some());
         match self {
-            Some(value) => value.encode(put),
-            None => (0..T::COUNT).for_each(|_| put(0)),
+            Some(value) => value.encode(&mut words[1..]),
+            None => words[1..].fill(0),
         }
     }
 
