@@ -24,6 +24,8 @@ pub(super) struct Observer {
     worker: Option<WorkerId>,
     /// `Some` after another thread has replaced this one: its routes alone are read then.
     replaced: Option<Replaced>,
+    /// Counters of the last reading.
+    counters: Counters,
     last: ThreadTimes,
 }
 
@@ -74,6 +76,7 @@ impl Observer {
             shared,
             worker,
             replaced: None,
+            counters: Counters::default(),
             last: ThreadTimes::default(),
         }
     }
@@ -153,13 +156,14 @@ impl Observer {
         } = snapshot.settled;
         let counters = if ended {
             window.base
-        } else if let Ok(counters) = self.shared.source.read_other() {
+        } else if let Ok(counters) = self.shared.source.read_other(&self.counters) {
             counters
         } else {
             // The thread is gone without the drop of its registration: the last times remain.
             self.last.state = None;
             return;
         };
+        self.counters = counters;
         let in_flight = self.shared.in_flight.clock(counters.wall);
         // A thread that was never off CPU outside a park needs no observation: it runs.
         let mut activity = Some(Activity::Active);

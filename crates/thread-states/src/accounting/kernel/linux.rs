@@ -78,28 +78,39 @@ impl Source {
 
     /// Reads CPU time and delay of a thread from another one; leaves `switches` at 0.
     ///
+    /// The delay is read only if the thread has run since `last`, its counters at an earlier read:
+    /// the kernel adds a wait when the thread gets a CPU. Most threads sleep from scrape to scrape, and
+    /// `schedstat` is half of the cost.
+    ///
     /// # Errors
     ///
     /// When the thread has ended.
-    pub(in super::super) fn read_other(&self) -> io::Result<Counters> {
+    pub(in super::super) fn read_other(&self, last: &Counters) -> io::Result<Counters> {
         const ATTEMPTS: usize = 8;
-        let mut counters = self.read_other_once()?;
+        let mut counters = self.read_other_once(last)?;
         for _ in 1..ATTEMPTS {
             // Where every attempt takes this long (traced, emulated), a coarse reading is better
             // than none.
             if counters.wall.elapsed() < INTERRUPTED {
                 break;
             }
-            counters = self.read_other_once()?;
+            counters = self.read_other_once(last)?;
         }
         Ok(counters)
     }
 
-    fn read_other_once(&self) -> io::Result<Counters> {
+    fn read_other_once(&self, last: &Counters) -> io::Result<Counters> {
+        let wall = now();
+        let cpu = cpu_clock(self.tid)?;
+        let delay = if cpu == last.cpu {
+            last.delay
+        } else {
+            self.delay()
+        };
         Ok(Counters {
-            wall: now(),
-            cpu: cpu_clock(self.tid)?,
-            delay: self.delay(),
+            wall,
+            cpu,
+            delay,
             switches: 0,
         })
     }
@@ -191,14 +202,17 @@ mod tests {
         while source.status_of_other().unwrap().switches == own.switches {
             thread::sleep(Duration::from_millis(1));
         }
-        let other = source.read_other().unwrap();
+        let other = source.read_other(&Counters::default()).unwrap();
         assert!(own.cpu >= BUSY && other.cpu >= own.cpu, "{own:?} {other:?}");
         assert!(other.wall > own.wall);
+        // It sleeps, so it can have no other delay.
+        let later = source.read_other(&other).unwrap();
+        assert_eq!((later.cpu, later.delay), (other.cpu, other.delay));
 
         drop(end);
         worker.join().unwrap();
         // The kernel forgets the thread a moment after the join.
-        while source.read_other().is_ok() {
+        while source.read_other(&other).is_ok() {
             thread::sleep(Duration::from_millis(1));
         }
         assert!(source.status_of_other().is_none());

@@ -32,7 +32,7 @@ impl Source {
         match self.0 {}
     }
 
-    pub(in super::super) fn read_other(&self) -> io::Result<Counters> {
+    pub(in super::super) fn read_other(&self, _last: &Counters) -> io::Result<Counters> {
         match self.0 {}
     }
 
