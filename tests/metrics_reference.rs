@@ -6,10 +6,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::fs;
+use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::Duration;
 
+use serde_json::Value;
 use thread_states::State;
 use thread_states::metrics::list::{self, Metric, MetricKind};
 use threadlab::app::ROUTES;
@@ -48,6 +50,7 @@ fn the_page_is_up_to_date() {
         ("nginx", nginx_table()),
         ("exporter", exporter_table()),
         ("endpoints", endpoints_table()),
+        ("events", event_format()),
     ] {
         after = replace_section(&after, name, &content);
     }
@@ -203,6 +206,17 @@ fn endpoints_table() -> String {
     table
 }
 
+/// The module documentation of the events, without its title.
+fn event_format() -> String {
+    let source = fs::read_to_string(root().join("src/live/event.rs")).unwrap();
+    let docs = source
+        .lines()
+        .map_while(|line| line.strip_prefix("//!"))
+        .map(|line| line.strip_prefix(' ').unwrap_or(line))
+        .skip(1);
+    docs.collect::<Vec<_>>().join("\n")
+}
+
 /// Returns name, type and help text of each metric in Prometheus' text format.
 fn exposed(text: &str) -> BTreeMap<String, (String, String)> {
     let of = |keyword: &str| -> BTreeMap<String, String> {
@@ -307,4 +321,51 @@ fn each_route_of_the_metrics_port_is_listed() {
     }
     let listed = ENDPOINTS.iter().map(|endpoint| endpoint.path.to_owned());
     assert_eq!(routes, listed.collect());
+}
+
+/// Returns the paths of all fields of a JSON value, elements of arrays as `[]`.
+fn fields(value: &Value, path: &str, found: &mut BTreeSet<String>) {
+    match value {
+        Value::Object(object) => {
+            for (name, value) in object {
+                let path = match path {
+                    "" => name.clone(),
+                    _ => format!("{path}.{name}"),
+                };
+                found.insert(path.clone());
+                fields(value, &path, found);
+            }
+        }
+        Value::Array(values) => {
+            let path = format!("{path}[]");
+            values.iter().for_each(|value| fields(value, &path, found));
+        }
+        _ => {}
+    }
+}
+
+#[test]
+fn events_have_the_documented_fields() {
+    let example = event_format();
+    let (_, rest) = example.split_once("```json\n").unwrap();
+    let (example, _) = rest.split_once("```").unwrap();
+    let mut documented = BTreeSet::new();
+    fields(&serde_json::from_str(example).unwrap(), "", &mut documented);
+
+    let server = Server::start("async", &["--links", "Grafana=http://127.0.0.1:3000"]);
+    ureq::get(format!("http://{}/?seconds=0.01", server.http))
+        .header("X-Request-ID", "00000000000000ab")
+        .call()
+        .unwrap();
+    let response = ureq::get(format!("http://{}/threads/stream", server.metrics))
+        .call()
+        .unwrap();
+    let lines = BufReader::new(response.into_body().into_reader()).lines();
+    let event = lines
+        .map(Result::unwrap)
+        .find_map(|line| line.strip_prefix("data:").map(str::to_owned))
+        .unwrap();
+    let mut sent = BTreeSet::new();
+    fields(&serde_json::from_str(&event).unwrap(), "", &mut sent);
+    assert_eq!(sent, documented);
 }

@@ -39,14 +39,14 @@ pub const ENDPOINTS: &[Endpoint] = &[
         path: "/threads",
         media_type: "application/json",
         response: "Array with one object per server, with the fields `server`, `active_requests`, \
-                   `accept_queue` and `threads`. `?server=NAME` selects one \
+                   `accept_queue` and `threads` of an event (below). `?server=NAME` selects one \
                    server; status 404 if there is no server with this name.",
     },
     Endpoint {
         method: "GET",
         path: "/threads/stream",
         media_type: "text/event-stream",
-        response: "Server-sent events of one server, ten per second. \
+        response: "Server-sent events of one server, ten per second, in the format below. \
                    `?server=NAME` selects the server, by default the first one; status 404 if there \
                    is no server with this name, 503 beyond 128 viewers.",
     },
