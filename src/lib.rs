@@ -1,26 +1,26 @@
-//! A deployment lab that shows where a server thread's time goes. The thread accounting itself is the
-//! crate [`thread_states`].
+//! A deployment lab that shows where the time of server threads goes. The thread accounting itself is
+//! the crate [`thread_states`].
 //!
 //! # Layout
 //!
-//! The way of a request:
+//! Path of a request:
 //!
-//! * [`proxy`]: the embedded front, in nginx's place
+//! * [`proxy`]: the embedded front, which replaces nginx in the one-process lab
 //! * [`gateway`]: owns sockets and threads, calls the app; one synchronous, one asynchronous
-//! * [`app`]: the framework layer, one `Router` for both gateways
-//! * `wire`: what the gateways and the front share below HTTP
+//! * [`app`]: the application, one `Router` for both gateways
+//! * `wire`: code below HTTP that gateways and front share
 //!
-//! The way of a measurement, after [`thread_states`]:
+//! Path of a measurement, after [`thread_states`]:
 //!
-//! * [`metrics`]: the metrics that only the lab has
+//! * [`metrics`]: metrics of the lab only
 //! * `watch`: thread states of any process, from outside
 //! * [`live`]: thread states as server-sent events, and the page that draws them
 //!
 //! Experiments:
 //!
-//! * [`experiment`]: predictions, and what a running lab then shows
+//! * [`experiment`]: predictions, tested on a running lab
 //!
-//! What puts them together:
+//! Composition:
 //!
 //! * [`flavor`]: synchronous or asynchronous
 //! * [`serve`]: the composition root

@@ -43,7 +43,7 @@ struct Description;
 
 /// Response of an endpoint that succeeded.
 #[derive(Debug, Serialize, ToSchema)]
-struct Outcome {
+struct Completed {
     /// The action of the handler.
     #[schema(example = "awaited a timer")]
     message: &'static str,
@@ -53,7 +53,7 @@ struct Outcome {
     seconds: Option<f64>,
 }
 
-impl Outcome {
+impl Completed {
     fn after(seconds: Seconds, message: &'static str) -> Json<Self> {
         Json(Self {
             message,
@@ -70,11 +70,11 @@ impl Outcome {
     get,
     path = "/",
     params(Seconds),
-    responses((status = 200, description = "The time has passed.", body = Outcome), SecondsRejected, Rejections)
+    responses((status = 200, description = "The time has passed.", body = Completed), SecondsRejected, Rejections)
 )]
-async fn awaiting(seconds: Seconds) -> Json<Outcome> {
+async fn awaiting(seconds: Seconds) -> Json<Completed> {
     tokio::time::sleep(seconds.get()).await;
-    Outcome::after(seconds, "awaited a timer")
+    Completed::after(seconds, "awaited a timer")
 }
 
 /// Respond at once
@@ -83,10 +83,10 @@ async fn awaiting(seconds: Seconds) -> Json<Outcome> {
 #[utoipa::path(
     get,
     path = "/dummy",
-    responses((status = 200, description = "Success.", body = Outcome), Rejections)
+    responses((status = 200, description = "Success.", body = Completed), Rejections)
 )]
-async fn dummy() -> Json<Outcome> {
-    Json(Outcome {
+async fn dummy() -> Json<Completed> {
+    Json(Completed {
         message: "nothing to wait for",
         seconds: None,
     })
@@ -100,12 +100,12 @@ async fn dummy() -> Json<Outcome> {
     get,
     path = "/blocking",
     params(Seconds),
-    responses((status = 200, description = "The time has passed.", body = Outcome), SecondsRejected, Rejections)
+    responses((status = 200, description = "The time has passed.", body = Completed), SecondsRejected, Rejections)
 )]
-async fn blocking(seconds: Seconds) -> Json<Outcome> {
+async fn blocking(seconds: Seconds) -> Json<Completed> {
     // A blocking call in an async function, on purpose: this is the mistake to show.
     thread::sleep(seconds.get());
-    Outcome::after(seconds, "blocked the thread")
+    Completed::after(seconds, "blocked the thread")
 }
 
 /// Block another thread
@@ -115,9 +115,9 @@ async fn blocking(seconds: Seconds) -> Json<Outcome> {
     get,
     path = "/offloaded",
     params(Seconds),
-    responses((status = 200, description = "The time has passed.", body = Outcome), SecondsRejected, Rejections)
+    responses((status = 200, description = "The time has passed.", body = Completed), SecondsRejected, Rejections)
 )]
-async fn offloaded(seconds: Seconds) -> Result<Json<Outcome>, Problem> {
+async fn offloaded(seconds: Seconds) -> Result<Json<Completed>, Problem> {
     task::spawn_blocking(move || thread::sleep(seconds.get()))
         .await
         .map_err(|_| {
@@ -126,7 +126,7 @@ async fn offloaded(seconds: Seconds) -> Result<Json<Outcome>, Problem> {
                 "the blocking call was cancelled or panicked",
             )
         })?;
-    Ok(Outcome::after(seconds, "blocked another thread"))
+    Ok(Completed::after(seconds, "blocked another thread"))
 }
 
 /// Compute
@@ -136,9 +136,9 @@ async fn offloaded(seconds: Seconds) -> Result<Json<Outcome>, Problem> {
     get,
     path = "/cpu",
     params(Seconds),
-    responses((status = 200, description = "The CPU time has been used.", body = Outcome), SecondsRejected, Rejections)
+    responses((status = 200, description = "The CPU time has been used.", body = Completed), SecondsRejected, Rejections)
 )]
-async fn cpu(seconds: Seconds) -> Json<Outcome> {
+async fn cpu(seconds: Seconds) -> Json<Completed> {
     cpu::compute(seconds.get());
-    Outcome::after(seconds, "computed")
+    Completed::after(seconds, "computed")
 }

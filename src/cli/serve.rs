@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use clap::Args;
 
-use super::value::{Seconds, grace, host_and_port, threads, timeout};
+use super::value::{SecondsArg, grace, host_and_port, threads, timeout};
 use crate::app::BodyLimit;
 use crate::flavor::Flavor;
 use crate::gateway::Limits;
@@ -100,29 +100,29 @@ pub(super) struct ServerArgs {
     #[arg(
         long,
         env = "THREADLAB_READ_TIMEOUT",
-        default_value_t = Seconds(ServerConfig::default().limits.read_timeout),
+        default_value_t = SecondsArg(ServerConfig::default().limits.read_timeout),
         value_name = "SECONDS",
         value_parser = timeout
     )]
-    read_timeout: Seconds,
+    read_timeout: SecondsArg,
     /// Time for a client to read data that is ready to be sent; after that its connection is closed
     #[arg(
         long,
         env = "THREADLAB_WRITE_TIMEOUT",
-        default_value_t = Seconds(ServerConfig::default().limits.write_timeout),
+        default_value_t = SecondsArg(ServerConfig::default().limits.write_timeout),
         value_name = "SECONDS",
         value_parser = timeout
     )]
-    write_timeout: Seconds,
+    write_timeout: SecondsArg,
     /// Time for which the asynchronous server keeps an idle connection open
     #[arg(
         long,
         env = "THREADLAB_IDLE_TIMEOUT",
-        default_value_t = Seconds(ServerConfig::default().limits.idle_timeout),
+        default_value_t = SecondsArg(ServerConfig::default().limits.idle_timeout),
         value_name = "SECONDS",
         value_parser = timeout
     )]
-    idle_timeout: Seconds,
+    idle_timeout: SecondsArg,
     /// Links from the live page to other pages, separated by commas
     #[arg(
         long,
@@ -135,11 +135,11 @@ pub(super) struct ServerArgs {
     #[arg(
         long,
         env = "THREADLAB_GRACE",
-        default_value_t = Seconds(ServerConfig::default().grace),
+        default_value_t = SecondsArg(ServerConfig::default().grace),
         value_name = "SECONDS",
         value_parser = grace
     )]
-    grace: Seconds,
+    grace: SecondsArg,
 }
 
 impl ServerArgs {

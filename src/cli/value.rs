@@ -11,9 +11,9 @@ const MAX_SECONDS: f64 = 86_400.0;
 
 /// A duration that the command line writes in seconds.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Seconds(pub(super) Duration);
+pub(super) struct SecondsArg(pub(super) Duration);
 
-impl fmt::Display for Seconds {
+impl fmt::Display for SecondsArg {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(formatter, "{}", self.0.as_secs_f64())
     }
@@ -47,20 +47,20 @@ pub(super) fn threads(text: &str) -> Result<NonZeroUsize, String> {
 }
 
 /// Parses a timeout.
-pub(super) fn timeout(text: &str) -> Result<Seconds, String> {
+pub(super) fn timeout(text: &str) -> Result<SecondsArg, String> {
     let seconds = text
         .parse()
         .ok()
         .filter(|seconds| (0.001..=MAX_SECONDS).contains(seconds));
     seconds
-        .map(|seconds| Seconds(Duration::from_secs_f64(seconds)))
+        .map(|seconds| SecondsArg(Duration::from_secs_f64(seconds)))
         .ok_or_else(|| format!("expected seconds from 0.001 to {MAX_SECONDS}"))
 }
 
 /// Parses a grace period: a timeout, or 0 to end at once.
-pub(super) fn grace(text: &str) -> Result<Seconds, String> {
+pub(super) fn grace(text: &str) -> Result<SecondsArg, String> {
     if text.parse() == Ok(0.0) {
-        return Ok(Seconds(Duration::ZERO));
+        return Ok(SecondsArg(Duration::ZERO));
     }
     timeout(text).map_err(|_| format!("expected 0, or seconds from 0.001 to {MAX_SECONDS}"))
 }

@@ -46,7 +46,7 @@ use serde::Serialize;
 use thread_states::{Cursor, ENTRIES, Nanos, RequestRecord, Routes, Timestamp};
 
 use super::link::Link;
-use super::sample::Sample;
+use super::sample::ServerSample;
 use super::states::ServerStates;
 use super::watched_server::WatchedServer;
 
@@ -132,7 +132,7 @@ impl Viewer {
     /// the name of this one, if it is known.
     pub(super) fn event<'a>(
         &'a mut self,
-        sample: &'a Sample,
+        sample: &'a ServerSample,
         replicas: Option<usize>,
     ) -> StreamEvent<'a> {
         StreamEvent {
@@ -191,7 +191,7 @@ mod tests {
     use super::*;
 
     fn next(viewer: &mut Viewer) -> Value {
-        let sample = Sample::of(viewer.server());
+        let sample = ServerSample::of(viewer.server());
         serde_json::to_value(viewer.event(&sample, None)).unwrap()
     }
 
@@ -284,7 +284,7 @@ mod tests {
     fn the_number_of_replicas_is_sent_if_it_is_known() {
         let server = WatchedServer::new(Registry::new("sync", []), None);
         let mut viewer = Viewer::new(server, Arc::default());
-        let sample = Sample::of(viewer.server());
+        let sample = ServerSample::of(viewer.server());
         for replicas in [None, Some(1), Some(3), Some(3)] {
             let event = serde_json::to_value(viewer.event(&sample, replicas)).unwrap();
             assert_eq!(event["replicas"], json!(replicas));

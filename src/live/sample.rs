@@ -15,12 +15,12 @@ const MAX_AGE: Nanos = Nanos::from_millis(50);
 
 /// A server at one moment.
 #[derive(Debug)]
-pub(super) struct Sample {
+pub(super) struct ServerSample {
     pub(super) now: Timestamp,
     pub(super) states: ServerStates,
 }
 
-impl Sample {
+impl ServerSample {
     pub(super) fn of(server: &WatchedServer) -> Self {
         let states = ServerStates::of(server);
         Self {
@@ -36,18 +36,18 @@ impl Sample {
 
 /// The latest sample of each server, by the server's name.
 #[derive(Debug, Default)]
-pub(super) struct Samples(Mutex<HashMap<String, Arc<Sample>>>);
+pub(super) struct Samples(Mutex<HashMap<String, Arc<ServerSample>>>);
 
 impl Samples {
     /// Returns the latest sample of a server, or a new one if that is too old.
-    pub(super) fn of(&self, server: &WatchedServer) -> Arc<Sample> {
+    pub(super) fn of(&self, server: &WatchedServer) -> Arc<ServerSample> {
         let mut latest = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(sample) = latest.get(server.name())
             && sample.is_fresh()
         {
             return Arc::clone(sample);
         }
-        let sample = Arc::new(Sample::of(server));
+        let sample = Arc::new(ServerSample::of(server));
         latest.insert(server.name().to_owned(), Arc::clone(&sample));
         sample
     }

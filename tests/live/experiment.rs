@@ -90,8 +90,24 @@ async fn the_experiment_shows_why_one_thread_was_enough() {
     assert!(has("now held"), "{names:?}");
     assert!(has("now awaited"), "{names:?}");
 
+    let counting = browser.text("#times b").await;
+    assert!(counting.ends_with(" s"), "it counts up: {counting}");
+    let quick = browser.text("#times [data-server=async]").await;
+    assert!(quick.ends_with(" ms"), "async has responded: {quick}");
+
     let verdict = browser.verdict().await;
     assert_verdict(&verdict, 2.3..4.0);
+    for server in ["sync", "async"] {
+        let shown = browser
+            .text(&format!("#times [data-server={server}]"))
+            .await;
+        assert!(
+            verdict.contains(&format!("took {shown} on")),
+            "{shown}: {verdict}"
+        );
+    }
+    let ratio = browser.text(".ratio").await;
+    assert!(ratio.ends_with(" times sooner"), "{ratio}");
     tokio::time::sleep(Duration::from_secs(3)).await;
     assert_shares(&browser, &before, &lab.scrape()).await;
     let names = accessible_names(&browser).await;

@@ -3,12 +3,12 @@
 import { MAX_WAITING, onChange, waiting } from "./request.js";
 import { requestRow } from "./controls.js";
 import { setText } from "./dom.js";
-import { run, verdict } from "./experiment.js";
+import { run, timesSooner, verdict } from "./experiment.js";
 import { WINDOW } from "./history.js";
 import { ServerView } from "./server.js";
 import { STATES, swatch } from "./states.js";
 import { follow } from "./stream.js";
-import { count } from "./format.js";
+import { count, duration } from "./format.js";
 
 /** Milliseconds between two updates of numbers that would flicker otherwise. */
 const UPDATE_INTERVAL = 500;
@@ -67,6 +67,22 @@ wait.addEventListener("input", () => {
   rows.forEach(({ update }) => update());
 });
 
+const numbers = Object.fromEntries(["sync", "async"].map((name) => [name, document.querySelector(`#times [data-server=${name}]`)]));
+const ratio = document.querySelector("#times .ratio");
+
+/** Counts up the time of each GET /dummy of the experiment that has no response yet. */
+function showWaiting(at) {
+  if (!running) return;
+  for (const { server, route, sentAt } of waiting) {
+    if (route === "/dummy") setText(numbers[server], duration(at - sentAt));
+  }
+}
+
+/** Shows the time of GET /dummy on a server; a dash without a valid response. */
+function showTime(server, { took, status }) {
+  setText(numbers[server], status === 200 ? duration(took) : "–");
+}
+
 /** Disables the buttons when the browser has no connection left for another request. */
 function updateButtons() {
   const full = waiting.size >= MAX_WAITING || running;
@@ -88,8 +104,11 @@ document.querySelector("form").addEventListener("submit", async (event) => {
   }
   running = true;
   setText(line, "Running: GET / on both servers, and GET /dummy half a second later. Watch the lanes.");
-  const outcome = await run(seconds());
+  for (const number of Object.values(numbers)) setText(number, "–");
+  setText(ratio, "");
+  const outcome = await run(seconds(), showTime);
   running = false;
+  setText(ratio, timesSooner(outcome));
   updateButtons();
   const [sync, async] = views.map(({ history }) => history);
   setText(line, verdict(outcome, { sync, async }));
@@ -134,6 +153,7 @@ function frame(at) {
   if (at - drawnAt >= step) {
     const start = performance.now();
     for (const view of views) view.draw(start);
+    showWaiting(start);
     drawnAt = at;
     performance.measure("frame", { start });
     performance.clearMeasures("frame");
