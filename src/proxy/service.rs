@@ -43,6 +43,7 @@ impl ProxyService {
         mut request: Request<Incoming>,
     ) -> Response<Body> {
         let id = headers::request_id(request.headers());
+        let has_body = !request.body().is_end_stream();
         // Before any field is removed.
         let checked = self.check(&request);
         let fields = request.headers_mut();
@@ -60,7 +61,7 @@ impl ProxyService {
             } else {
                 tracing::debug!(request_id = ?id, "{rejection}");
             }
-            rejection.into_response()
+            closing(rejection.into_response(), has_body)
         });
         response.headers_mut().insert(headers::REQUEST_ID, id);
         response
@@ -71,9 +72,12 @@ impl ProxyService {
         client: IpAddr,
         request: Request<Incoming>,
     ) -> Result<Response<Body>, Rejection> {
+        let has_body = !request.body().is_end_stream();
         match routes::find(&self.config, request.uri()) {
             Destination::Asset(asset) => match *request.method() {
-                Method::GET | Method::HEAD => Ok(assets::respond(asset, request).await),
+                Method::GET | Method::HEAD => {
+                    Ok(closing(assets::respond(asset, request).await, has_body))
+                }
                 _ => Err(Rejection::Method),
             },
             Destination::Server(upstream, path) => {
@@ -81,7 +85,7 @@ impl ProxyService {
                 self.to_server(upstream, path, client, request).await
             }
             Destination::Threads(upstream) => self.to_threads(upstream, client, request).await,
-            Destination::Redirect(location) => redirect(&location),
+            Destination::Redirect(location) => Ok(closing(redirect(&location)?, has_body)),
             Destination::NotFound => Err(Rejection::NotFound(routes::list(&self.config))),
         }
     }
@@ -187,6 +191,17 @@ impl ProxyService {
             false => TimeoutBody::new(self.config.timeouts.upstream, body).boxed_unsync(),
         })
     }
+}
+
+/// Announces the close of a connection whose request has a body that the front does not read: hyper
+/// closes it after the response, and a client that does not know would lose its next request (RFC 9112,
+/// section 9.6).
+fn closing(mut response: Response<Body>, has_unread_body: bool) -> Response<Body> {
+    if has_unread_body {
+        let close = HeaderValue::from_static("close");
+        response.headers_mut().insert(CONNECTION, close);
+    }
+    response
 }
 
 /// Returns a redirect. It is temporary, because browsers cache a permanent one, and the next program

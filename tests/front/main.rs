@@ -133,6 +133,7 @@ both_fronts! {
         a_large_body_gets_413
         a_large_chunked_body_gets_413
         a_client_that_still_sends_gets_the_413
+        a_close_after_an_unread_body_is_announced
         a_large_head_gets_431
         more_than_100_fields_get_431
         a_long_target_gets_414

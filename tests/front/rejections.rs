@@ -55,6 +55,30 @@ pub fn a_client_that_still_sends_gets_the_413(front: Front) {
     client.response().assert_problem(413);
 }
 
+/// A client that sends its next request on a connection that the front closes would lose it.
+pub fn a_close_after_an_unread_body_is_announced(front: Front) {
+    let lab = Lab::echo(front);
+    for (path, length) in [
+        ("/nowhere", 5),
+        ("/", 5),
+        ("/sync", 5),
+        ("/sync/dummy", 2 * LARGEST),
+        ("/async/dummy", 2 * LARGEST),
+    ] {
+        let mut client = lab.connect();
+        client.send(request(&format!("POST {path}\nContent-Length: {length}")));
+        // Many clients send head and body apart.
+        thread::sleep(Duration::from_millis(30));
+        client.send(vec![b'x'; length]);
+        let response = client.response();
+        assert!((300..500).contains(&response.status()), "{response:?}");
+        if response.header("connection") != Some("close") {
+            client.send(request("GET /"));
+            assert_eq!(client.response().status(), 200, "{path}");
+        }
+    }
+}
+
 pub fn a_large_head_gets_431(front: Front) {
     let lab = Lab::echo(front);
     let field = format!("\nX-Large: {}", "x".repeat(7 * 1024));
