@@ -9,7 +9,7 @@ use anyhow::anyhow;
 #[derive(Debug, Clone)]
 pub struct Address {
     /// `HOST:PORT`, where HOST is an IP address or a name. A name stands for the first of its
-    /// addresses that belongs to this machine, so that replicas can share a name.
+    /// addresses that belongs to this machine, so that replicas can share a name; IPv4 before IPv6.
     pub text: String,
     /// Flag that sets the address.
     pub flag: &'static str,
@@ -42,7 +42,7 @@ impl Address {
 
     fn try_listen<T>(&self, bind: impl Fn(SocketAddr) -> io::Result<T>) -> io::Result<T> {
         let mut last = io::Error::other("the name has no address");
-        for address in self.text.to_socket_addrs()? {
+        for address in in_order(self.text.to_socket_addrs()?) {
             match bind(address) {
                 Err(error) if error.kind() == io::ErrorKind::AddrNotAvailable => last = error,
                 bound => return bound,
@@ -50,6 +50,16 @@ impl Address {
         }
         Err(last)
     }
+}
+
+/// Sorts the addresses of a name: IPv4 first, otherwise as the resolver returned them.
+///
+/// Resolvers put IPv6 first (RFC 6724), but in a network that has both, a front may look for IPv4
+/// addresses only, as nginx does in the Compose stack.
+fn in_order(addresses: impl Iterator<Item = SocketAddr>) -> Vec<SocketAddr> {
+    let mut addresses: Vec<SocketAddr> = addresses.collect();
+    addresses.sort_by_key(SocketAddr::is_ipv6);
+    addresses
 }
 
 #[cfg(test)]
@@ -72,6 +82,14 @@ mod tests {
             let listener = address(text).listen(TcpListener::bind).unwrap();
             assert!(listener.local_addr().unwrap().ip().is_loopback());
         }
+    }
+
+    #[test]
+    fn ipv4_addresses_come_first() {
+        let parse = |text: &str| text.parse::<SocketAddr>().unwrap();
+        let resolved = ["[fd00::2]:80", "[fd00::1]:80", "10.0.0.2:80", "10.0.0.1:80"].map(parse);
+        let expected = ["10.0.0.2:80", "10.0.0.1:80", "[fd00::2]:80", "[fd00::1]:80"].map(parse);
+        assert_eq!(in_order(resolved.into_iter()), expected);
     }
 
     #[test]
