@@ -10,9 +10,9 @@ COPY src src
 # procedural macros, which the compiler loads as shared libraries.
 RUN --mount=type=cache,target=/usr/local/cargo/registry \
     --mount=type=cache,id=threadlab-target,target=/src/target \
-    target="$(uname -m)-unknown-linux-gnu" && \
+    target="$(rustc --print host-tuple)" && \
     touch crates/*/src/lib.rs src/lib.rs src/main.rs && \
-    RUSTFLAGS="-C target-feature=+crt-static" CARGO_PROFILE_RELEASE_STRIP=debuginfo \
+    RUSTFLAGS="-C target-feature=+crt-static" CARGO_PROFILE_RELEASE_STRIP=debuginfo CARGO_INCREMENTAL=1 \
     cargo build --release --locked --bin threadlab --target "$target" && \
     cp "target/$target/release/threadlab" /threadlab
 
