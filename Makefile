@@ -23,7 +23,7 @@ browser: setup-browser ## the tests of the live page, in Chromium
 	scripts/with-notes cargo nextest run --run-ignored only --test live
 
 stack: images ## the tests in Docker: nginx alone, then the whole stack
-	THREADLAB_TEST_NGINX='docker run --rm --network=host --volume={dir}:{dir} nginx:1.30.4-alpine nginx' \
+	THREADLAB_TEST_NGINX='docker run --rm --network=host --volume={dir}:{dir} nginx:1.30.6-alpine nginx' \
 	    scripts/with-notes cargo nextest run --run-ignored only --test front
 	scripts/with-notes cargo test --test compose -- --ignored --test-threads 1
 

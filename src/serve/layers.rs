@@ -1,6 +1,7 @@
 //! The middleware around the app.
 
 use axum::Router;
+use axum::routing::any;
 use thread_states::metrics::{RequestLayer, ThreadModel};
 use thread_states::{Metrics, Registry};
 use tower::ServiceBuilder;
@@ -10,6 +11,9 @@ use tower_http::request_id::PropagateRequestIdLayer;
 use super::{ServerConfig, overload};
 use crate::app;
 use crate::flavor::Flavor;
+
+/// Path at which a server responds to the probes of a front, without being measured.
+const HEALTH: &str = "/healthz";
 
 /// Returns the layer that measures the requests of a server.
 #[must_use]
@@ -41,6 +45,9 @@ pub fn stack(
         .option_layer(requests)
         .layer(PropagateRequestIdLayer::x_request_id())
         .layer(option_layer(overload));
+    let app = app::router_within(config.body_limit, layers);
+    // Outside the layers, so that the probes of a front appear in no metric and on no page.
+    let app = app.route(HEALTH, any(async || "ok\n"));
     // `with_state` joins handlers and layers here; otherwise axum would do it for every request.
-    app::router_within(config.body_limit, layers).with_state(())
+    app.with_state(())
 }

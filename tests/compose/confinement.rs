@@ -21,6 +21,12 @@ pub fn containers_are_healthy_and_confined(stack: &Stack) {
             "{name}"
         );
         assert_ne!(host["Memory"], 0, "{name} has no memory limit");
+        assert!(
+            host["PidsLimit"].as_i64() > Some(0),
+            "{name} may start any number of processes"
+        );
+        let restart = json!({"Name": "on-failure", "MaximumRetryCount": 5});
+        assert_eq!(host["RestartPolicy"], restart, "{name}");
         assert_eq!(host["LogConfig"]["Config"]["max-size"], "10m", "{name}");
 
         let user = container["Config"]["User"].as_str().unwrap();
@@ -75,7 +81,7 @@ pub fn only_this_machine_reaches_the_stack(stack: &Stack) {
 pub fn the_image_holds_one_program_and_nothing_else() {
     let stack = Stack::named("image");
     stack.compose(&["build", "sync"]);
-    let container = run("docker", &["create", "threadlab"]);
+    let container = run("docker", &["create", "threadlab-sync"]);
     let export = format!("docker export {} | tar -t", container.trim());
     let files = run("sh", &["-c", &export]);
     run("docker", &["rm", container.trim()]);

@@ -17,6 +17,7 @@ mod confinement;
 mod dashboards;
 mod experiment;
 mod failover;
+mod first_run;
 mod http;
 mod prometheus;
 #[path = "../../crates/thread-states/tests/common/quiet.rs"]
@@ -45,6 +46,9 @@ fn main() -> ExitCode {
     let alone = tests! { |test: fn()| test();
         configuration::every_configuration_file_is_valid
         confinement::the_image_holds_one_program_and_nothing_else
+        first_run::no_two_services_build_one_tag
+        first_run::images_have_the_pinned_versions_or_the_difference_is_printed
+        first_run::requests_reach_the_servers_in_networks_with_ipv6
     };
     // Those that change the number or the addresses of the servers come last.
     let shared = tests! { stack::on_shared;
@@ -55,6 +59,8 @@ fn main() -> ExitCode {
         failover::a_restart_loses_no_request_and_a_kill_in_its_place_is_detected
         replicas::replicas_are_found_by_nginx_and_prometheus
         replicas::restarted_servers_are_found_at_their_new_addresses
+        first_run::a_build_without_changes_recreates_no_container
+        first_run::the_health_check_of_nginx_fails_if_a_server_is_gone_but_not_if_it_is_blocked
     };
     let conclusion = libtest_mimic::run(&arguments, alone.into_iter().chain(shared).collect());
     stack::remove_shared();

@@ -11,6 +11,7 @@ use serde_json::Value;
 
 /// The part of the stack that can run anywhere.
 const SERVICES: [&str; 5] = ["sync", "async", "nginx", "nginx-exporter", "prometheus"];
+const COMPOSE_FILE: &str = "docker-compose.yml";
 const DOWN: [&str; 4] = ["down", "--volumes", "--timeout", "5"];
 
 /// The stack that tests share, once one of them has started it.
@@ -57,9 +58,25 @@ static GRAFANA_IS_HERE: LazyLock<bool> = LazyLock::new(|| {
     found
 });
 
+/// The number of open files of each container: the default of the stack, or less where this machine allows fewer.
+static OPEN_FILES: LazyLock<u64> = LazyLock::new(|| {
+    use rustix::process::{Resource, getrlimit};
+    const DEFAULT: u64 = 65_536;
+    let maximum = getrlimit(Resource::Nofile).maximum.unwrap_or(DEFAULT);
+    if maximum < DEFAULT {
+        let _ = writeln!(
+            io::stderr(),
+            "\nFEWER OPEN FILES: {maximum} per container. The stack's default is {DEFAULT}."
+        );
+    }
+    maximum.min(DEFAULT)
+});
+
 /// A Compose project with containers, networks and ports of its own.
 pub struct Stack {
     project: String,
+    /// Compose files, separated as in the variable `COMPOSE_FILE`.
+    files: String,
     /// The time of the last reset, in seconds since 1970.
     reset_at: u64,
 }
@@ -69,6 +86,7 @@ impl Stack {
     pub fn named(name: &str) -> Self {
         Self {
             project: format!("threadlab-test-{name}"),
+            files: COMPOSE_FILE.to_owned(),
             reset_at: 0,
         }
     }
@@ -89,7 +107,17 @@ impl Stack {
         self.reset_at = now.unwrap().as_secs();
     }
 
-    fn start(&self, options: &[&str]) {
+    /// Starts another stack, with a second Compose file on top.
+    pub fn up_with(name: &str, file: &str) -> Self {
+        let mut stack = Self::named(name);
+        stack.files = format!("{COMPOSE_FILE}:{file}");
+        stack.compose(&DOWN);
+        stack.start(&["--build"]);
+        stack
+    }
+
+    /// Starts all services, and waits until they are healthy.
+    pub fn start(&self, options: &[&str]) {
         let up = ["up", "--detach", "--wait"];
         self.compose(&[&up, options, &self.services()].concat());
     }
@@ -189,6 +217,8 @@ impl Stack {
     pub fn script(&self, program: &str) -> Command {
         let mut command = Command::new(program);
         command.env("COMPOSE_PROJECT_NAME", &self.project);
+        command.env("COMPOSE_FILE", &self.files);
+        command.env("OPEN_FILES", OPEN_FILES.to_string());
         command.current_dir(Path::new(env!("CARGO_MANIFEST_DIR")));
         // Free ports, and one thread each, whatever .env says.
         command.envs(["NGINX_PORT", "PROMETHEUS_PORT", "GRAFANA_PORT"].map(|port| (port, "0")));
@@ -201,6 +231,31 @@ impl Drop for Stack {
     fn drop(&mut self) {
         self.show(&DOWN);
     }
+}
+
+/// The version tag and the real version of the images that print theirs, by name.
+pub fn versions() -> Vec<(String, String, String)> {
+    let images = Stack::named("config").compose(&["config", "--images"]);
+    let version = |image: &str| {
+        let (name, tag) = image.rsplit_once(':')?;
+        let (program, argument) = match name {
+            "nginx" => ("nginx", "-v"),
+            "prom/prometheus" => ("prometheus", "--version"),
+            _ => return None,
+        };
+        let output = output(
+            "docker",
+            &["run", "--rm", "--entrypoint", program, image, argument],
+        );
+        let text = [output.stdout, output.stderr].concat();
+        let text = String::from_utf8_lossy(&text);
+        // The first of a form like 1.30.6.
+        let is_version = |word: &&str| word.split('.').count() == 3;
+        let found = text.split([' ', '/', '\n', '+', ',']).find(is_version);
+        let pinned = tag.trim_start_matches('v').trim_end_matches("-alpine");
+        Some((name.to_owned(), pinned.to_owned(), found?.to_owned()))
+    };
+    images.lines().filter_map(version).collect()
 }
 
 /// Runs a program and returns its output. Panics if it fails.

@@ -1,7 +1,7 @@
 //! nginx with the configuration of `nginx/`, in which only addresses, paths and timeouts are replaced.
 //!
 //! `THREADLAB_TEST_NGINX` is the command to run it: the path of a binary, or a command that ends in one,
-//! such as `docker run --rm --network=host --volume={dir}:{dir} nginx:1.30.4-alpine nginx`. In it
+//! such as `docker run --rm --network=host --volume={dir}:{dir} nginx:1.30.6-alpine nginx`. In it
 //! `{dir}` becomes the directory that nginx reads and writes.
 
 use std::fs::{self, File};

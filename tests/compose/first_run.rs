@@ -1,0 +1,83 @@
+//! Conditions that a first `docker compose up` meets elsewhere: IPv6, a second build, servers that are busy or gone.
+
+use std::thread;
+use std::time::Duration;
+
+use crate::http::get;
+use crate::stack::{Stack, versions};
+
+/// Path of nginx's status port that probes the way to a server.
+const PROBES: [&str; 2] = ["/health/sync", "/health/async"];
+
+fn probe_succeeds(stack: &Stack, path: &str) -> bool {
+    let url = format!("http://127.0.0.1:8081{path}");
+    let wget = ["wget", "-q", "-T", "3", "-O", "/dev/null", &url];
+    stack.exec("nginx", &wget)
+}
+
+pub fn the_health_check_of_nginx_fails_if_a_server_is_gone_but_not_if_it_is_blocked(stack: &Stack) {
+    let front = stack.url("nginx", 8080);
+    let blocked = ["sync", "async"].map(|server| {
+        let url = format!("{front}/{server}/blocking?seconds=5");
+        thread::spawn(move || get(&url).status)
+    });
+    thread::sleep(Duration::from_millis(500));
+    for path in PROBES {
+        assert!(probe_succeeds(stack, path), "{path} of a blocked server");
+    }
+    for request in blocked {
+        assert_eq!(request.join().unwrap(), 200);
+    }
+    for (server, path) in ["sync", "async"].into_iter().zip(PROBES) {
+        stack.compose(&["kill", server]);
+        // nginx caches an address for a second.
+        thread::sleep(Duration::from_secs(2));
+        assert!(!probe_succeeds(stack, path), "{path} of a killed server");
+        stack.compose(&["up", "--detach", "--wait", server]);
+        thread::sleep(Duration::from_secs(2));
+        assert!(probe_succeeds(stack, path), "{path} of a restarted server");
+    }
+}
+
+pub fn requests_reach_the_servers_in_networks_with_ipv6() {
+    let stack = Stack::up_with("ipv6", "tests/compose/ipv6.yml");
+    let front = stack.url("nginx", 8080);
+    for server in ["sync", "async"] {
+        assert_eq!(get(&format!("{front}/{server}/dummy")).status, 200);
+    }
+}
+
+pub fn a_build_without_changes_recreates_no_container(stack: &Stack) {
+    let ids = || stack.compose(&["ps", "--all", "--quiet"]);
+    let before = ids();
+    stack.start(&["--build"]);
+    assert_eq!(ids(), before);
+}
+
+/// Images that are exported under one tag at the same time fail in Docker's containerd image store.
+pub fn no_two_services_build_one_tag() {
+    let stack = Stack::named("config");
+    let config = stack.compose(&["--profile", "*", "config", "--format", "json"]);
+    let config: serde_json::Value = serde_json::from_str(&config).unwrap();
+    let services = config["services"].as_object().unwrap().values();
+    let mut tags: Vec<&str> = services
+        .filter(|service| service["build"].is_object())
+        .map(|service| service["image"].as_str().unwrap())
+        .collect();
+    assert!(tags.len() > 3, "{tags:?}");
+    tags.sort_unstable();
+    let all = tags.len();
+    tags.dedup();
+    assert_eq!(tags.len(), all, "{tags:?}");
+}
+
+/// A difference is printed and is no failure: stand-ins have the versions of Debian's packages.
+pub fn images_have_the_pinned_versions_or_the_difference_is_printed() {
+    let versions = versions();
+    assert_eq!(versions.len(), 2, "{versions:?}");
+    for (image, pinned, found) in versions {
+        if pinned != found {
+            eprintln!("\nNOT THE PINNED VERSION: {image} {pinned} contains {found}.");
+        }
+    }
+}
