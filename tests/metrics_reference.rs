@@ -19,6 +19,7 @@ use threadlab::experiment;
 use threadlab::flavor::Flavor;
 use threadlab::metrics::endpoints::ENDPOINTS;
 use threadlab::metrics::list as lab;
+use threadlab::metrics::watched;
 
 mod common {
     pub(crate) mod exported;
@@ -45,6 +46,7 @@ fn the_page_is_up_to_date() {
     for (name, content) in [
         ("library", metrics_table(list::ALL)),
         ("lab", metrics_table(lab::ALL)),
+        ("watched", metrics_table(watched::ALL)),
         ("process", process_table()),
         ("labels", labels_table()),
         ("nginx", nginx_table()),
@@ -144,11 +146,28 @@ fn labels_table() -> String {
             "status of the response; 499: the client disconnected first".to_owned(),
         ),
         (
+            "on",
+            "what a blocked thread waits for, as far as the watcher can read it".to_owned(),
+        ),
+        ("pid", "process ID".to_owned()),
+        ("tid", "thread ID".to_owned()),
+        ("comm", "name of the thread".to_owned()),
+        (
+            "where",
+            "`accept`: on a connection in the accept queue; `socket`: unread on an accepted one"
+                .to_owned(),
+        ),
+        ("source", "source that the watcher may not read".to_owned()),
+        (
+            "what",
+            "work of the watcher: `tick`, `look` or `scan`".to_owned(),
+        ),
+        (
             "experiment",
             format!("name of an experiment: {}", code(&experiments)),
         ),
     ];
-    let listed = list::ALL.iter().chain(lab::ALL);
+    let listed = list::ALL.iter().chain(lab::ALL).chain(watched::ALL);
     let used: BTreeSet<_> = listed.flat_map(|metric| metric.labels).copied().collect();
     assert_eq!(used, rows.iter().map(|(label, _)| *label).collect());
     let mut table = "| label | values |\n|---|---|\n".to_owned();
