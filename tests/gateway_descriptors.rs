@@ -14,12 +14,12 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use rustix::time::{ClockId, clock_gettime};
 use socket2::{Domain, Socket, Type};
 use thread_states::Registry;
-use threadlab::gateway::{Config, Running, asynchronous, synchronous};
+use threadlab::gateway::{GatewayConfig, RunningGateway, asynchronous, synchronous};
 
 #[test]
 fn gateways_survive_a_lack_of_file_descriptors() {
     let app = Router::new().route("/", get(async || "hello"));
-    let config = Config::new(([127, 0, 0, 1], 0).into());
+    let config = GatewayConfig::new(([127, 0, 0, 1], 0).into());
     let registry = || Registry::new("test", []);
     let bound = synchronous::bind(&config).unwrap();
     survives(&synchronous::spawn(bound, app.clone(), registry(), "sync").unwrap());
@@ -27,7 +27,7 @@ fn gateways_survive_a_lack_of_file_descriptors() {
     survives(&asynchronous::spawn(bound, app, registry(), "async").unwrap());
 }
 
-fn survives(server: &Running) {
+fn survives(server: &RunningGateway) {
     // A thread that is blocked in `accept` has reserved its descriptor already; this client uses it.
     let first = TcpStream::connect(server.local_addr()).unwrap();
     let second = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();

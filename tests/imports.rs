@@ -12,7 +12,7 @@ const ALLOWED: [(&str, &[&str]); 9] = [
     ("wire", &[]),
     ("app", &["flavor"]),
     ("proxy", &["flavor", "wire"]),
-    ("gateway", &["flavor", "wire"]),
+    ("gateway", &["flavor", "metrics", "wire"]),
     ("metrics", &["flavor"]),
     ("live", &["flavor", "metrics"]),
     ("watch", &["metrics"]),

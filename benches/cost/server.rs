@@ -64,7 +64,7 @@ pub(crate) fn gateway(
     let requests =
         (accounting == Accounting::Requests).then(|| serve::request_layer(flavor, &metrics));
     let app = serve::stack(flavor, requests, &registry, &ServerConfig::default());
-    let config = gateway::Config::new(([127, 0, 0, 1], 0).into());
+    let config = gateway::GatewayConfig::new(([127, 0, 0, 1], 0).into());
     let accounted = (accounting != Accounting::Off).then_some(registry);
     let thread = unique_name();
     let running = match flavor {

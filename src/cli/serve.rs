@@ -8,7 +8,7 @@ use clap::Args;
 use super::value::{SecondsArg, grace, host_and_port, threads, timeout};
 use crate::app::BodyLimit;
 use crate::flavor::Flavor;
-use crate::gateway::Limits;
+use crate::gateway::ClientLimits;
 use crate::live::Link;
 use crate::serve::{self, Address, ServerConfig};
 
@@ -152,7 +152,7 @@ impl ServerArgs {
             threads: self.threads,
             backlog: self.backlog,
             max_in_flight: self.max_in_flight,
-            limits: Limits {
+            limits: ClientLimits {
                 max_head_bytes: self.max_head_bytes as usize,
                 read_timeout: self.read_timeout.0,
                 write_timeout: self.write_timeout.0,

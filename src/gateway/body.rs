@@ -20,7 +20,7 @@ use crate::wire::find_cause;
 /// # Errors
 ///
 /// A frame may be an [`io::Error`]: of the kind [`io::ErrorKind::TimedOut`] if the client did not
-/// send the body within [`Limits::read_timeout`](super::Limits::read_timeout), of another kind if the
+/// send the body within [`ClientLimits::read_timeout`](super::ClientLimits::read_timeout), of another kind if the
 /// body is malformed or the client closed the connection.
 #[derive(Debug)]
 pub struct RequestBody {

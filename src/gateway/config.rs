@@ -12,7 +12,7 @@ pub const POOL_THREADS: usize = 512;
 
 /// Address, number of threads and limits of a gateway.
 #[derive(Debug, Clone)]
-pub struct Config {
+pub struct GatewayConfig {
     /// Address to listen on; port 0 chooses a free port. Default: `127.0.0.1:8000`.
     pub listen: SocketAddr,
     /// Threads that serve requests. Default: 1, as in the article.
@@ -22,21 +22,21 @@ pub struct Config {
     /// Linux limits it to `net.core.somaxconn` and lets one more connection wait. Default: 1024.
     pub backlog: u16,
     /// Limits for clients.
-    pub limits: Limits,
+    pub limits: ClientLimits,
 }
 
-impl Default for Config {
+impl Default for GatewayConfig {
     fn default() -> Self {
         Self {
             listen: (Ipv4Addr::LOCALHOST, 8000).into(),
             threads: NonZeroUsize::MIN,
             backlog: 1024,
-            limits: Limits::default(),
+            limits: ClientLimits::default(),
         }
     }
 }
 
-impl Config {
+impl GatewayConfig {
     /// The defaults with another address.
     #[must_use]
     pub fn new(listen: SocketAddr) -> Self {
@@ -49,7 +49,7 @@ impl Config {
 
 /// Limits for clients. A duration below 1 ms counts as 1 ms, one above a day as a day.
 #[derive(Debug, Clone, Copy)]
-pub struct Limits {
+pub struct ClientLimits {
     /// Size of a request's head in bytes: the request line and the header fields. A larger head gets
     /// a 431 response. Default: 32 KiB.
     pub max_head_bytes: usize,
@@ -67,7 +67,7 @@ pub struct Limits {
     pub idle_timeout: Duration,
 }
 
-impl Default for Limits {
+impl Default for ClientLimits {
     fn default() -> Self {
         Self {
             max_head_bytes: 32 * 1024,
@@ -78,7 +78,7 @@ impl Default for Limits {
     }
 }
 
-impl Limits {
+impl ClientLimits {
     /// The same limits with durations that can be added to an instant without overflow.
     pub(super) fn bounded(self) -> Self {
         const DAY: Duration = Duration::from_secs(24 * 60 * 60);

@@ -1,32 +1,23 @@
 //! Listening sockets and their accept queues.
 
 use std::io;
-use std::iter::Sum;
 use std::net::{SocketAddr, TcpListener};
 
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
 
-use super::Config;
-
-/// Error of a gateway that cannot listen on its address.
-#[derive(Debug, thiserror::Error)]
-#[error("cannot listen on {address}: {source}")]
-pub struct BindError {
-    /// Address in the configuration.
-    pub address: SocketAddr,
-    /// Cause; [`io::ErrorKind::AddrInUse`] if the port is taken.
-    pub source: io::Error,
-}
+use super::GatewayConfig;
+use crate::metrics::AcceptQueue;
+use crate::wire::BindError;
 
 /// Listening sockets of a gateway whose threads have not started yet.
 #[derive(Debug)]
-pub struct Bound {
-    pub(super) config: Config,
+pub struct BoundGateway {
+    pub(super) config: GatewayConfig,
     pub(super) listeners: Vec<TcpListener>,
     address: SocketAddr,
 }
 
-impl Bound {
+impl BoundGateway {
     /// Address that the sockets listen on. Port 0 in the configuration is replaced by the port that
     /// the kernel chose.
     #[must_use]
@@ -37,8 +28,8 @@ impl Bound {
 
 /// Binds this many sockets to one address. The kernel distributes the connections over them
 /// (`SO_REUSEPORT`, socket(7)).
-pub(super) fn bind(config: &Config, sockets: usize) -> Result<Bound, BindError> {
-    let config = Config {
+pub(super) fn bind(config: &GatewayConfig, sockets: usize) -> Result<BoundGateway, BindError> {
+    let config = GatewayConfig {
         limits: config.limits.bounded(),
         ..config.clone()
     };
@@ -48,7 +39,7 @@ pub(super) fn bind(config: &Config, sockets: usize) -> Result<Bound, BindError> 
     })
 }
 
-fn listen(config: &Config, sockets: usize) -> io::Result<Bound> {
+fn listen(config: &GatewayConfig, sockets: usize) -> io::Result<BoundGateway> {
     // This socket does not share its port, so that binding fails if another process listens on the
     // port, even if that process would share it. It never listens if there are several.
     let first = open(config, config.listen, false)?;
@@ -66,7 +57,7 @@ fn listen(config: &Config, sockets: usize) -> io::Result<Bound> {
     for socket in &opened {
         socket.listen(i32::from(config.backlog))?;
     }
-    Ok(Bound {
+    Ok(BoundGateway {
         config: config.clone(),
         listeners: opened.into_iter().map(TcpListener::from).collect(),
         address,
@@ -75,7 +66,7 @@ fn listen(config: &Config, sockets: usize) -> io::Result<Bound> {
 
 /// Returns a bound socket that does not listen yet. On Linux, accepted connections inherit its
 /// options, which saves a system call for each connection and option.
-fn open(config: &Config, address: SocketAddr, share_port: bool) -> io::Result<Socket> {
+fn open(config: &GatewayConfig, address: SocketAddr, share_port: bool) -> io::Result<Socket> {
     let socket = Socket::new(
         Domain::for_address(address),
         Type::STREAM,
@@ -98,47 +89,27 @@ pub(super) fn close(listener: &TcpListener) {
     }
 }
 
-/// Accept queue: connections that the kernel holds until a thread accepts them.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct AcceptQueue {
-    /// Number of connections that wait.
-    pub length: u32,
-    /// Backlog. Linux lets one more connection wait than this.
-    pub limit: u32,
+/// Returns the accept queue of a listening socket; 0 of 0 if it no longer listens.
+#[cfg(target_os = "linux")]
+pub(super) fn accept_queue(listener: &TcpListener) -> io::Result<AcceptQueue> {
+    /// State of a listening socket in Linux's `include/net/tcp_states.h`.
+    const TCP_LISTEN: u8 = 10;
+    let info = tcp_info(listener)?;
+    // For a listening socket Linux stores the queue in these two fields (`tcp_get_info` in
+    // `net/ipv4/tcp.c`).
+    Ok(match info.tcpi_state {
+        TCP_LISTEN => AcceptQueue {
+            length: info.tcpi_unacked.into(),
+            limit: info.tcpi_sacked.into(),
+        },
+        _ => AcceptQueue::default(),
+    })
 }
 
-impl AcceptQueue {
-    /// Returns the queue of a listening socket; 0 of 0 if it no longer listens.
-    #[cfg(target_os = "linux")]
-    pub(super) fn of(listener: &TcpListener) -> io::Result<Self> {
-        /// State of a listening socket in Linux's `include/net/tcp_states.h`.
-        const TCP_LISTEN: u8 = 10;
-        let info = tcp_info(listener)?;
-        // For a listening socket Linux stores the queue in these two fields (`tcp_get_info` in
-        // `net/ipv4/tcp.c`).
-        Ok(match info.tcpi_state {
-            TCP_LISTEN => Self {
-                length: info.tcpi_unacked,
-                limit: info.tcpi_sacked,
-            },
-            _ => Self::default(),
-        })
-    }
-
-    /// Returns an error: only Linux provides the queue.
-    #[cfg(not(target_os = "linux"))]
-    pub(super) fn of(_: &TcpListener) -> io::Result<Self> {
-        Err(io::ErrorKind::Unsupported.into())
-    }
-}
-
-impl Sum for AcceptQueue {
-    fn sum<I: Iterator<Item = Self>>(queues: I) -> Self {
-        queues.fold(Self::default(), |sum, queue| Self {
-            length: sum.length.saturating_add(queue.length),
-            limit: sum.limit.saturating_add(queue.limit),
-        })
-    }
+/// Returns an error: only Linux provides the queue.
+#[cfg(not(target_os = "linux"))]
+pub(super) fn accept_queue(_: &TcpListener) -> io::Result<AcceptQueue> {
+    Err(io::ErrorKind::Unsupported.into())
 }
 
 #[cfg(target_os = "linux")]
@@ -174,7 +145,7 @@ mod tests {
 
     #[test]
     fn accepted_sockets_inherit_the_options() {
-        let bound = bind(&Config::new(([127, 0, 0, 1], 0).into()), 1).unwrap();
+        let bound = bind(&GatewayConfig::new(([127, 0, 0, 1], 0).into()), 1).unwrap();
         let _client = TcpStream::connect(bound.local_addr()).unwrap();
         let (accepted, _) = bound.listeners[0].accept().unwrap();
         assert!(accepted.nodelay().unwrap());
@@ -186,7 +157,7 @@ mod tests {
     fn the_error_names_the_address() {
         let taken = TcpListener::bind(("127.0.0.1", 0)).unwrap();
         let address = taken.local_addr().unwrap();
-        let error = bind(&Config::new(address), 1).unwrap_err();
+        let error = bind(&GatewayConfig::new(address), 1).unwrap_err();
         assert_eq!(error.source.kind(), io::ErrorKind::AddrInUse);
         assert!(error.to_string().contains(&address.to_string()), "{error}");
     }

@@ -15,9 +15,9 @@
 //! # fn start(app: axum::Router, registry: threadlab::thread_states::Registry)
 //! #     -> Result<(), Box<dyn std::error::Error>> {
 //! use std::time::Duration;
-//! use threadlab::gateway::{Config, synchronous};
+//! use threadlab::gateway::{GatewayConfig, synchronous};
 //!
-//! let bound = synchronous::bind(&Config::new(([127, 0, 0, 1], 8000).into()))?;
+//! let bound = synchronous::bind(&GatewayConfig::new(([127, 0, 0, 1], 8000).into()))?;
 //! let server = synchronous::spawn(bound, app, registry, "sync")?;
 //! println!("{} {:?}", server.local_addr(), server.accept_queue());
 //! server.shutdown();
@@ -37,7 +37,10 @@ mod service;
 pub mod synchronous;
 
 pub use body::RequestBody;
-pub use config::{Config, Limits, POOL_THREADS};
-pub use listener::{AcceptQueue, BindError, Bound};
-pub use running::Running;
+pub use config::{ClientLimits, GatewayConfig, POOL_THREADS};
+pub use listener::BoundGateway;
+pub use running::RunningGateway;
 pub use service::App;
+
+pub use crate::metrics::AcceptQueue;
+pub use crate::wire::BindError;

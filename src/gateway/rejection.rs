@@ -4,7 +4,7 @@
 use bytes::Bytes;
 use http::StatusCode;
 
-use super::Limits;
+use super::ClientLimits;
 use super::connection_state::ConnectionState;
 use crate::wire::{self, HeadError, HeadLimits};
 use thread_states::problem::Problem;
@@ -18,7 +18,7 @@ pub(super) fn reply(
     state: &ConnectionState,
     result: &hyper::Result<()>,
     unparsed: &[u8],
-    limits: &Limits,
+    limits: &ClientLimits,
 ) -> Option<Bytes> {
     let head_error = result
         .as_ref()
@@ -35,7 +35,7 @@ pub(super) fn reply(
     Some(wire::error_reply(&problem, &[]))
 }
 
-fn detail(status: StatusCode, limits: &Limits) -> String {
+fn detail(status: StatusCode, limits: &ClientLimits) -> String {
     if status == StatusCode::REQUEST_TIMEOUT {
         let seconds = limits.read_timeout.as_secs_f64();
         return format!("The head of the request did not arrive within {seconds} s.");

@@ -10,13 +10,14 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
-use super::config::{Config, Limits};
-use super::listener::{self, AcceptQueue, Bound};
+use super::config::{ClientLimits, GatewayConfig};
+use super::listener::{self, BoundGateway};
+use crate::metrics::AcceptQueue;
 use thread_states::{InFlight, Registry};
 
 /// Handle to a running gateway. Dropping it does not stop the gateway; clones refer to the same one.
 #[derive(Debug, Clone)]
-pub struct Running {
+pub struct RunningGateway {
     address: SocketAddr,
     listeners: Arc<[TcpListener]>,
     shutdown: CancellationToken,
@@ -24,7 +25,7 @@ pub struct Running {
     ended: Arc<Mutex<Receiver<Infallible>>>,
 }
 
-impl Running {
+impl RunningGateway {
     /// Address that the gateway listens on. Port 0 in the configuration is replaced by the port that
     /// the kernel chose.
     #[must_use]
@@ -41,7 +42,7 @@ impl Running {
     ///
     /// If the kernel does not provide the numbers.
     pub fn accept_queue(&self) -> io::Result<AcceptQueue> {
-        self.listeners.iter().map(AcceptQueue::of).sum()
+        self.listeners.iter().map(listener::accept_queue).sum()
     }
 
     /// Stops accepting, closes idle connections, and lets requests in flight finish. Connections
@@ -55,7 +56,7 @@ impl Running {
     }
 
     /// Waits until every thread of the gateway has ended, at most for `timeout`, and returns whether
-    /// they have. They end only after [`Running::shutdown`].
+    /// they have. They end only after [`RunningGateway::shutdown`].
     #[must_use]
     pub fn join(&self, timeout: Duration) -> bool {
         let ended = self.ended.lock().unwrap_or_else(PoisonError::into_inner);
@@ -68,7 +69,7 @@ impl Running {
     /// Starts the threads. `prepare` runs on the calling thread and returns the work of one server
     /// thread, so that a missing resource is an error here and not a dead thread.
     pub(super) fn start<W: FnOnce() + Send + 'static>(
-        bound: Bound,
+        bound: BoundGateway,
         registry: Option<&Registry>,
         name: &str,
         prepare: impl Fn(Worker) -> io::Result<W>,
@@ -92,7 +93,7 @@ impl Running {
 
     fn worker(
         &self,
-        config: &Config,
+        config: &GatewayConfig,
         name: &str,
         index: usize,
         in_flight: Option<Arc<InFlight>>,
@@ -135,7 +136,7 @@ pub(super) struct Worker {
     /// Name of the thread, e.g. `sync-0`.
     pub(super) name: String,
     pub(super) listener: TcpListener,
-    pub(super) limits: Limits,
+    pub(super) limits: ClientLimits,
     pub(super) shutdown: CancellationToken,
     /// Requests in flight on this thread, if it is accounted for.
     pub(super) in_flight: Option<Arc<InFlight>>,

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::io;
+use std::iter::Sum;
 use std::sync::Arc;
 
 use prometheus::core::{Collector, Desc};
@@ -12,13 +13,22 @@ use thread_states::metrics::list::Metric;
 
 use super::list::{ACCEPT_QUEUE_LENGTH, ACCEPT_QUEUE_LIMIT};
 
-/// State of one server's accept queue.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+/// Accept queue of a server: connections that the kernel holds until a thread accepts them.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 pub struct AcceptQueue {
-    /// Connections waiting.
+    /// Number of connections that wait.
     pub length: u64,
-    /// Maximum number of waiting connections.
+    /// Backlog. Linux lets one more connection wait than this.
     pub limit: u64,
+}
+
+impl Sum for AcceptQueue {
+    fn sum<I: Iterator<Item = Self>>(queues: I) -> Self {
+        queues.fold(Self::default(), |sum, queue| Self {
+            length: sum.length.saturating_add(queue.length),
+            limit: sum.limit.saturating_add(queue.limit),
+        })
+    }
 }
 
 /// Reader of one server's accept queue. Clones share the function.

@@ -8,7 +8,7 @@ use http::uri::PathAndQuery;
 
 /// Configuration of the front.
 #[derive(Debug, Clone)]
-pub struct Config {
+pub struct ProxyConfig {
     /// Servers behind the front.
     pub upstreams: Vec<Upstream>,
     /// Files of the live page. Default: none.
@@ -16,10 +16,10 @@ pub struct Config {
     /// Timeouts for servers and clients.
     pub timeouts: Timeouts,
     /// Limits for requests.
-    pub limits: Limits,
+    pub limits: RequestLimits,
 }
 
-impl Config {
+impl ProxyConfig {
     /// The defaults with these servers.
     #[must_use]
     pub fn new(upstreams: Vec<Upstream>) -> Self {
@@ -27,7 +27,7 @@ impl Config {
             upstreams,
             assets: Vec::new(),
             timeouts: Timeouts::default(),
-            limits: Limits::default(),
+            limits: RequestLimits::default(),
         }
     }
 }
@@ -44,19 +44,19 @@ pub struct Upstream {
     /// threads serve one connection until it closes: an idle connection would hold a thread.
     pub keep_alive: bool,
     /// Source of the server's thread states as server-sent events.
-    pub threads: Target,
+    pub threads: ServerPath,
 }
 
 /// Path on a server.
 #[derive(Debug, Clone)]
-pub struct Target {
+pub struct ServerPath {
     /// Address of the server.
     pub server: SocketAddr,
     /// Path, with a query if needed.
     pub path: PathAndQuery,
 }
 
-impl Target {
+impl ServerPath {
     /// Creates a target.
     ///
     /// # Panics
@@ -108,7 +108,7 @@ impl Default for Timeouts {
 
 /// Limits for requests, in bytes.
 #[derive(Debug, Clone, Copy)]
-pub struct Limits {
+pub struct RequestLimits {
     /// Size of a request's head: the request line and the header fields. Default: 32 KiB.
     pub head: usize,
     /// Length of the target in the request line. Default: 8 KiB.
@@ -117,7 +117,7 @@ pub struct Limits {
     pub body: usize,
 }
 
-impl Default for Limits {
+impl Default for RequestLimits {
     fn default() -> Self {
         Self {
             head: 32 * 1024,

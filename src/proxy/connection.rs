@@ -14,7 +14,7 @@ use tokio::net::TcpStream;
 use tokio_util::sync::CancellationToken;
 
 use super::client_stream::ClientStream;
-use super::config::{Config, Limits, Timeouts};
+use super::config::{ProxyConfig, RequestLimits, Timeouts};
 use super::headers;
 use super::service::ProxyService;
 use crate::wire::{self, HeadLimits};
@@ -22,16 +22,16 @@ use thread_states::problem::Problem;
 
 /// Serves connections; all of them share it.
 #[derive(Debug)]
-pub(super) struct Connections {
+pub(super) struct ConnectionHandler {
     http: http1::Builder,
     timeouts: Timeouts,
-    limits: Limits,
+    limits: RequestLimits,
     service: ProxyService,
     shutdown: CancellationToken,
 }
 
-impl Connections {
-    pub(super) fn new(config: Config, shutdown: CancellationToken) -> Self {
+impl ConnectionHandler {
+    pub(super) fn new(config: ProxyConfig, shutdown: CancellationToken) -> Self {
         let mut http = http1::Builder::new();
         http.timer(TokioTimer::new())
             .header_read_timeout(config.timeouts.client)

@@ -15,15 +15,15 @@
 //!
 //! ```no_run
 //! use std::time::Duration;
-//! use threadlab::proxy::{self, Config, Target, Upstream};
+//! use threadlab::proxy::{self, ProxyConfig, ServerPath, Upstream};
 //!
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! let bound = proxy::bind("127.0.0.1:8080".parse()?)?;
-//! let config = Config::new(vec![Upstream {
+//! let config = ProxyConfig::new(vec![Upstream {
 //!     name: "sync",
 //!     server: "127.0.0.1:8000".parse()?,
 //!     keep_alive: false,
-//!     threads: Target::new("127.0.0.1:9100".parse()?, "/threads/stream?server=sync"),
+//!     threads: ServerPath::new("127.0.0.1:9100".parse()?, "/threads/stream?server=sync"),
 //! }]);
 //! let front = proxy::spawn(bound, config)?;
 //! front.shutdown();
@@ -43,8 +43,10 @@ mod server;
 mod service;
 mod upstream;
 
-pub use config::{Asset, Config, Limits, Target, Timeouts, Upstream};
-pub use server::{BindError, Bound, Running, bind, spawn};
+pub use config::{Asset, ProxyConfig, RequestLimits, ServerPath, Timeouts, Upstream};
+pub use server::{BoundProxy, RunningProxy, bind, spawn};
+
+pub use crate::wire::BindError;
 
 /// Body of every request to a server and of every response to a client.
 type Body = http_body_util::combinators::UnsyncBoxBody<bytes::Bytes, tower::BoxError>;

@@ -3,7 +3,7 @@
 use http::Uri;
 use http::uri::{InvalidUri, PathAndQuery};
 
-use super::config::{Asset, Config, Upstream};
+use super::config::{Asset, ProxyConfig, Upstream};
 
 /// Destination of a request.
 #[derive(Debug)]
@@ -21,7 +21,7 @@ pub(super) enum Destination<'a> {
 }
 
 /// Returns the destination of a request for `uri`.
-pub(super) fn find<'a>(config: &'a Config, uri: &Uri) -> Destination<'a> {
+pub(super) fn find<'a>(config: &'a ProxyConfig, uri: &Uri) -> Destination<'a> {
     let path = uri.path();
     if let Some(asset) = config.assets.iter().find(|asset| asset.path == path) {
         return Destination::Asset(asset);
@@ -38,7 +38,7 @@ pub(super) fn find<'a>(config: &'a Config, uri: &Uri) -> Destination<'a> {
 }
 
 /// Lists all paths, for an error response.
-pub(super) fn list(config: &Config) -> String {
+pub(super) fn list(config: &ProxyConfig) -> String {
     let names = config.upstreams.iter().map(|upstream| upstream.name);
     let paths = names.map(|name| format!(", /{name}/, /live/{name}"));
     format!("/{}", paths.collect::<String>())
@@ -58,15 +58,15 @@ fn under<'a>(upstream: &'a Upstream, uri: &Uri) -> Option<Destination<'a>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::proxy::Target;
+    use crate::proxy::ServerPath;
 
-    fn config() -> Config {
+    fn config() -> ProxyConfig {
         let server = ([127, 0, 0, 1], 1).into();
-        let mut config = Config::new(vec![Upstream {
+        let mut config = ProxyConfig::new(vec![Upstream {
             name: "sync",
             server,
             keep_alive: false,
-            threads: Target::new(server, "/threads/stream"),
+            threads: ServerPath::new(server, "/threads/stream"),
         }]);
         config.assets.push(Asset {
             path: "/".into(),

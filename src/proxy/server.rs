@@ -13,31 +13,21 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::config::Config;
-use super::connection::Connections;
-use crate::wire;
+use super::config::ProxyConfig;
+use super::connection::ConnectionHandler;
+use crate::wire::{self, BindError};
 
 /// Connections that may wait to be accepted. The experiments open thousands at once.
 const BACKLOG: i32 = 4096;
 
-/// Error of a front that cannot listen on its address.
-#[derive(Debug, thiserror::Error)]
-#[error("the front cannot listen on {address}")]
-pub struct BindError {
-    /// Address that was requested.
-    pub address: SocketAddr,
-    /// Cause; [`io::ErrorKind::AddrInUse`] if the port is taken.
-    pub source: io::Error,
-}
-
 /// The front's listening socket. Clients can connect to it already; they are served after [`spawn`].
 #[derive(Debug)]
-pub struct Bound {
+pub struct BoundProxy {
     listener: StdListener,
     address: SocketAddr,
 }
 
-impl Bound {
+impl BoundProxy {
     /// Address that clients connect to; its port is never 0.
     #[must_use]
     pub fn local_addr(&self) -> SocketAddr {
@@ -50,11 +40,11 @@ impl Bound {
 /// # Errors
 ///
 /// If the front cannot listen on the address, e.g. because its port is taken.
-pub fn bind(address: SocketAddr) -> Result<Bound, BindError> {
+pub fn bind(address: SocketAddr) -> Result<BoundProxy, BindError> {
     listen(address).map_err(|source| BindError { address, source })
 }
 
-fn listen(address: SocketAddr) -> io::Result<Bound> {
+fn listen(address: SocketAddr) -> io::Result<BoundProxy> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
     // A front can be restarted while connections of the previous one are in TIME_WAIT.
     socket.set_reuse_address(true)?;
@@ -65,19 +55,19 @@ fn listen(address: SocketAddr) -> io::Result<Bound> {
     socket.set_nonblocking(true)?;
     let listener = StdListener::from(socket);
     let address = listener.local_addr()?;
-    Ok(Bound { listener, address })
+    Ok(BoundProxy { listener, address })
 }
 
 /// Handle to the running front. Dropping it shuts the front down without waiting.
 #[derive(Debug)]
-pub struct Running {
+pub struct RunningProxy {
     address: SocketAddr,
     shutdown: CancellationToken,
     /// Disconnected when the thread has ended: it holds the sender, and never sends.
     ended: Receiver<Infallible>,
 }
 
-impl Running {
+impl RunningProxy {
     /// Address that clients connect to; its port is never 0.
     #[must_use]
     pub fn local_addr(&self) -> SocketAddr {
@@ -101,7 +91,7 @@ impl Running {
     }
 }
 
-impl Drop for Running {
+impl Drop for RunningProxy {
     fn drop(&mut self) {
         self.shutdown.cancel();
     }
@@ -112,7 +102,7 @@ impl Drop for Running {
 /// # Errors
 ///
 /// If the kernel provides no thread or no event loop.
-pub fn spawn(bound: Bound, config: Config) -> io::Result<Running> {
+pub fn spawn(bound: BoundProxy, config: ProxyConfig) -> io::Result<RunningProxy> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
@@ -128,7 +118,7 @@ pub fn spawn(bound: Bound, config: Config) -> io::Result<Running> {
         runtime.block_on(serving);
         drop(runtime);
     })?;
-    Ok(Running {
+    Ok(RunningProxy {
         address: bound.address,
         shutdown,
         ended,
@@ -136,8 +126,8 @@ pub fn spawn(bound: Bound, config: Config) -> io::Result<Running> {
 }
 
 /// Accepts connections until the shutdown, then waits until they have ended.
-async fn serve(listener: TcpListener, config: Config, shutdown: CancellationToken) {
-    let connections = Arc::new(Connections::new(config, shutdown.clone()));
+async fn serve(listener: TcpListener, config: ProxyConfig, shutdown: CancellationToken) {
+    let connections = Arc::new(ConnectionHandler::new(config, shutdown.clone()));
     let open = TaskTracker::new();
     loop {
         let accepted = tokio::select! {

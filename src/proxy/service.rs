@@ -11,7 +11,7 @@ use hyper::body::{Body as _, Incoming};
 use tokio_util::sync::CancellationToken;
 use tower_http::timeout::TimeoutBody;
 
-use super::config::{Config, Upstream};
+use super::config::{ProxyConfig, Upstream};
 use super::rejection::{BodyError, Rejection};
 use super::routes::{self, Destination};
 use super::upstream::{self, Upstreams};
@@ -21,13 +21,13 @@ use crate::wire;
 /// Responds to requests; all connections share it.
 #[derive(Debug)]
 pub(super) struct ProxyService {
-    config: Config,
+    config: ProxyConfig,
     upstreams: Upstreams,
     shutdown: CancellationToken,
 }
 
 impl ProxyService {
-    pub(super) fn new(config: Config, shutdown: CancellationToken) -> Self {
+    pub(super) fn new(config: ProxyConfig, shutdown: CancellationToken) -> Self {
         let upstreams = Upstreams::new(&config);
         Self {
             config,

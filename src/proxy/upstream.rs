@@ -11,7 +11,7 @@ use hyper_util::client::legacy::{Client, connect::HttpConnector};
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 
 use super::Body;
-use super::config::Config;
+use super::config::ProxyConfig;
 use super::rejection::Rejection;
 
 /// Time for which an idle connection is kept for the next request. Shorter than the 75 s of the
@@ -30,7 +30,7 @@ pub(super) struct Upstreams {
 }
 
 impl Upstreams {
-    pub(super) fn new(config: &Config) -> Self {
+    pub(super) fn new(config: &ProxyConfig) -> Self {
         let mut connector = HttpConnector::new();
         connector.set_connect_timeout(Some(config.timeouts.connect));
         connector.set_nodelay(true);

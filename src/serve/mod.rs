@@ -44,7 +44,7 @@ pub struct ServerConfig {
     /// Default: 20,000.
     pub max_in_flight: u64,
     /// Sizes and timeouts of a client's connection.
-    pub limits: gateway::Limits,
+    pub limits: gateway::ClientLimits,
     /// Maximum size of a request body.
     pub body_limit: app::BodyLimit,
     /// Links from the live page to other pages. Default: none.
@@ -56,7 +56,7 @@ pub struct ServerConfig {
 impl Default for ServerConfig {
     fn default() -> Self {
         // The address does not matter: only the defaults beside it are used.
-        let gateway = gateway::Config::new(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)));
+        let gateway = gateway::GatewayConfig::new(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)));
         Self {
             threads: gateway.threads,
             backlog: gateway.backlog,

@@ -15,7 +15,7 @@ use super::{Address, ServerConfig, request_layer, stack};
 use crate::flavor::Flavor;
 use crate::gateway::{self, asynchronous, synchronous};
 use crate::metrics::list::BLOCKING_POOL_LIMIT;
-use crate::metrics::{AcceptQueue, AcceptQueues, Experiments, Probe};
+use crate::metrics::{AcceptQueues, Experiments, Probe};
 use crate::{app, experiment, live, proxy};
 
 /// Everything that runs in this process.
@@ -26,8 +26,8 @@ pub(super) struct Process {
     metrics: Vec<Metrics>,
     queues: Vec<(String, Probe)>,
     watched: Vec<live::WatchedServer>,
-    servers: Vec<gateway::Running>,
-    front: Option<proxy::Running>,
+    servers: Vec<gateway::RunningGateway>,
+    front: Option<proxy::RunningProxy>,
 }
 
 impl Process {
@@ -49,7 +49,7 @@ impl Process {
     pub(super) fn start_server(
         &mut self,
         flavor: Flavor,
-        bound: gateway::Bound,
+        bound: gateway::BoundGateway,
         config: &ServerConfig,
     ) -> anyhow::Result<SocketAddr> {
         let routes = app::ROUTES
@@ -104,7 +104,7 @@ impl Process {
     /// Starts the front before these servers.
     pub(super) fn start_front(
         &mut self,
-        bound: proxy::Bound,
+        bound: proxy::BoundProxy,
         servers: [(Flavor, SocketAddr); 2],
         metrics: SocketAddr,
     ) -> anyhow::Result<SocketAddr> {
@@ -112,7 +112,7 @@ impl Process {
             name: Flavor::as_str(flavor),
             server: reachable(server),
             keep_alive: flavor == Flavor::Async,
-            threads: proxy::Target::new(
+            threads: proxy::ServerPath::new(
                 reachable(metrics),
                 match flavor {
                     Flavor::Sync => "/threads/stream?server=sync",
@@ -120,7 +120,7 @@ impl Process {
                 },
             ),
         };
-        let mut config = proxy::Config::new(servers.map(upstream).into());
+        let mut config = proxy::ProxyConfig::new(servers.map(upstream).into());
         config.assets = live::page().map(asset).collect();
         let front = proxy::spawn(bound, config).context("cannot start the front")?;
         let address = front.local_addr();
@@ -169,13 +169,13 @@ pub(super) fn bind_server(
     flavor: Flavor,
     listen: &Address,
     config: &ServerConfig,
-) -> anyhow::Result<gateway::Bound> {
+) -> anyhow::Result<gateway::BoundGateway> {
     let bind = match flavor {
         Flavor::Sync => synchronous::bind,
         Flavor::Async => asynchronous::bind,
     };
     listen.listen(|address| {
-        let config = gateway::Config {
+        let config = gateway::GatewayConfig {
             listen: address,
             threads: config.threads,
             backlog: config.backlog,
@@ -186,7 +186,7 @@ pub(super) fn bind_server(
 }
 
 /// Binds the front to its address.
-pub(super) fn bind_front(listen: &Address) -> anyhow::Result<proxy::Bound> {
+pub(super) fn bind_front(listen: &Address) -> anyhow::Result<proxy::BoundProxy> {
     listen.listen(|address| proxy::bind(address).map_err(|error| error.source))
 }
 
@@ -202,15 +202,9 @@ pub(super) fn reachable(address: SocketAddr) -> SocketAddr {
     }
 }
 
-fn accept_queue(server: &gateway::Running) -> Probe {
+fn accept_queue(server: &gateway::RunningGateway) -> Probe {
     let server = server.clone();
-    Probe::new(move || {
-        let queue = server.accept_queue()?;
-        Ok(AcceptQueue {
-            length: queue.length.into(),
-            limit: queue.limit.into(),
-        })
-    })
+    Probe::new(move || server.accept_queue())
 }
 
 /// Metric with the maximum number of threads that each server may have beside its own.

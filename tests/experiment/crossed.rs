@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use threadlab::proxy::{self, Config, Running, Target, Upstream};
+use threadlab::proxy::{self, ProxyConfig, RunningProxy, ServerPath, Upstream};
 
 use crate::lab::Lab;
 
 /// The front. Stops when dropped.
-pub(crate) struct Crossed(Option<Running>);
+pub(crate) struct Crossed(Option<RunningProxy>);
 
 impl Crossed {
     pub(crate) fn start(lab: &Lab) -> Self {
@@ -16,14 +16,16 @@ impl Crossed {
             name,
             server: server.parse().unwrap(),
             keep_alive,
-            threads: Target::new(metrics, "/threads/stream"),
+            threads: ServerPath::new(metrics, "/threads/stream"),
         };
         let upstreams = vec![
             upstream("sync", &lab.r#async, true),
             upstream("async", &lab.sync, false),
         ];
         let bound = proxy::bind(([127, 0, 0, 1], 0).into()).unwrap();
-        Self(Some(proxy::spawn(bound, Config::new(upstreams)).unwrap()))
+        Self(Some(
+            proxy::spawn(bound, ProxyConfig::new(upstreams)).unwrap(),
+        ))
     }
 
     pub(crate) fn address(&self) -> String {

@@ -2,13 +2,13 @@
 
 use std::net::SocketAddr;
 
-use threadlab::proxy::{self, Asset, Config, Running, Target, Timeouts, Upstream};
+use threadlab::proxy::{self, Asset, ProxyConfig, RunningProxy, ServerPath, Timeouts, Upstream};
 
 use crate::lab::Behind;
 use crate::{PAGE, TIMEOUT};
 
 /// Running embedded front; ends when dropped.
-pub struct Embedded(Option<Running>);
+pub struct Embedded(Option<RunningProxy>);
 
 impl Embedded {
     pub fn start(behind: &Behind) -> Self {
@@ -35,7 +35,7 @@ impl Drop for Embedded {
 }
 
 /// Returns the configuration for these servers.
-pub fn config(behind: &Behind) -> Config {
+pub fn config(behind: &Behind) -> ProxyConfig {
     let [server] = &behind.sync[..] else {
         panic!("the embedded front has one sync server");
     };
@@ -43,9 +43,9 @@ pub fn config(behind: &Behind) -> Config {
         name,
         server,
         keep_alive,
-        threads: Target::new(threads, "/threads/stream"),
+        threads: ServerPath::new(threads, "/threads/stream"),
     };
-    let mut config = Config::new(vec![
+    let mut config = ProxyConfig::new(vec![
         upstream("sync", server.address, behind.sync_threads.address, false),
         upstream(
             "async",

@@ -15,7 +15,7 @@ use crate::lab::Behind;
 use crate::message::chunk;
 
 /// Starts a front that the test shuts down itself.
-fn start(behind: &Behind) -> proxy::Running {
+fn start(behind: &Behind) -> proxy::RunningProxy {
     let bound = proxy::bind("127.0.0.1:0".parse().unwrap()).unwrap();
     proxy::spawn(bound, embedded::config(behind)).unwrap()
 }

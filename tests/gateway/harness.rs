@@ -18,7 +18,9 @@ use axum::routing::{get, post};
 use futures_util::{FutureExt, stream};
 use http_body_util::BodyExt;
 use thread_states::Registry;
-use threadlab::gateway::{BindError, Bound, Config, Running, asynchronous, synchronous};
+use threadlab::gateway::{
+    BindError, BoundGateway, GatewayConfig, RunningGateway, asynchronous, synchronous,
+};
 
 /// Limit for something that should happen at once. Generous, because the machine may be busy.
 pub(crate) const SOON: Duration = Duration::from_secs(10);
@@ -30,14 +32,20 @@ pub(crate) enum Gateway {
 }
 
 impl Gateway {
-    pub(crate) fn bind(self, config: &Config) -> Result<Bound, BindError> {
+    pub(crate) fn bind(self, config: &GatewayConfig) -> Result<BoundGateway, BindError> {
         match self {
             Self::Synchronous => synchronous::bind(config),
             Self::Asynchronous => asynchronous::bind(config),
         }
     }
 
-    fn spawn(self, bound: Bound, app: Router, registry: Registry, name: &str) -> Running {
+    fn spawn(
+        self,
+        bound: BoundGateway,
+        app: Router,
+        registry: Registry,
+        name: &str,
+    ) -> RunningGateway {
         let running = match self {
             Self::Synchronous => synchronous::spawn(bound, app, registry, name),
             Self::Asynchronous => asynchronous::spawn(bound, app, registry, name),
@@ -60,7 +68,7 @@ macro_rules! against_both {
 
 /// Running gateway; ends when it is dropped.
 pub(crate) struct Server {
-    pub(crate) running: Running,
+    pub(crate) running: RunningGateway,
     pub(crate) registry: Registry,
     pub(crate) seen: Arc<Seen>,
     /// Prefix of its threads' names.
@@ -72,11 +80,11 @@ impl Server {
         Self::with(gateway, |_| {})
     }
 
-    pub(crate) fn with(gateway: Gateway, change: impl FnOnce(&mut Config)) -> Self {
+    pub(crate) fn with(gateway: Gateway, change: impl FnOnce(&mut GatewayConfig)) -> Self {
         static COUNT: AtomicUsize = AtomicUsize::new(0);
 
         let name = format!("gw{}", COUNT.fetch_add(1, Ordering::SeqCst));
-        let mut config = Config::new(([127, 0, 0, 1], 0).into());
+        let mut config = GatewayConfig::new(([127, 0, 0, 1], 0).into());
         change(&mut config);
         let registry = Registry::new(&*name, []);
         let seen = Arc::<Seen>::default();

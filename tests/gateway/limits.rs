@@ -3,7 +3,7 @@
 use std::net::TcpListener;
 use std::time::{Duration, Instant};
 
-use threadlab::gateway::Config;
+use threadlab::gateway::GatewayConfig;
 
 use crate::harness::{Client, Gateway, Response, SOON, Server, eventually, threads};
 
@@ -210,7 +210,7 @@ fn the_backlog_limits_waiting_connections(gateway: Gateway) {
 
 fn a_taken_port_is_an_error(gateway: Gateway) {
     let taken = TcpListener::bind(("127.0.0.1", 0)).unwrap();
-    let mut config = Config::new(taken.local_addr().unwrap());
+    let mut config = GatewayConfig::new(taken.local_addr().unwrap());
     for count in [1, 3] {
         config.threads = threads(count);
         let error = gateway.bind(&config).unwrap_err().to_string();
@@ -221,7 +221,7 @@ fn a_taken_port_is_an_error(gateway: Gateway) {
 /// The threads of an asynchronous gateway share their port only with each other.
 fn a_shared_port_of_another_server_is_an_error(gateway: Gateway) {
     let other = Server::with(Gateway::Asynchronous, |config| config.threads = threads(2));
-    let mut config = Config::new(other.address());
+    let mut config = GatewayConfig::new(other.address());
     config.threads = threads(2);
     let error = gateway.bind(&config).unwrap_err().to_string();
     assert!(error.contains(&config.listen.to_string()), "{error}");

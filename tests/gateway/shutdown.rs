@@ -3,7 +3,7 @@
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
-use threadlab::gateway::Running;
+use threadlab::gateway::RunningGateway;
 
 use crate::harness::{Client, Gateway, SOON, Server, eventually, threads};
 
@@ -18,7 +18,7 @@ against_both!(
 );
 
 /// Asserts that a shutdown ends well before any timeout of a connection.
-fn ends_promptly(running: &Running) {
+fn ends_promptly(running: &RunningGateway) {
     let start = Instant::now();
     running.shutdown();
     assert!(running.join(SOON), "still running");

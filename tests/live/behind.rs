@@ -3,7 +3,7 @@
 use std::net::{SocketAddr, TcpListener};
 
 use threadlab::flavor::Flavor;
-use threadlab::proxy::{self, Asset, Config, Running, Target, Upstream};
+use threadlab::proxy::{self, Asset, ProxyConfig, RunningProxy, ServerPath, Upstream};
 
 use crate::lab::Process;
 
@@ -51,7 +51,7 @@ fn free_address() -> SocketAddr {
 }
 
 /// The front; it is shut down on drop.
-pub(crate) struct Front(Running);
+pub(crate) struct Front(RunningProxy);
 
 impl Front {
     pub(crate) fn before(sync: &Server, asynchronous: &Server) -> Self {
@@ -59,9 +59,9 @@ impl Front {
             name: server.flavor.as_str(),
             server: server.http,
             keep_alive: server.flavor == Flavor::Async,
-            threads: Target::new(server.metrics, "/threads/stream"),
+            threads: ServerPath::new(server.metrics, "/threads/stream"),
         };
-        let mut config = Config::new(vec![upstream(sync), upstream(asynchronous)]);
+        let mut config = ProxyConfig::new(vec![upstream(sync), upstream(asynchronous)]);
         let asset = |file: threadlab::live::File| Asset {
             path: file.path,
             content_type: file.content_type,

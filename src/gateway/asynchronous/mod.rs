@@ -11,12 +11,12 @@ use tokio::runtime::{Builder, Runtime};
 use tokio_util::task::TaskTracker;
 
 use super::connection_state::ConnectionState;
-use super::listener::{self, BindError, Bound};
-use super::running::{Running, Worker};
+use super::listener::{self, BoundGateway};
+use super::running::{RunningGateway, Worker};
 use super::service::Connected;
-use super::{App, Config, POOL_THREADS, rejection};
-use crate::wire;
-use stream::Stream;
+use super::{App, GatewayConfig, POOL_THREADS, rejection};
+use crate::wire::{self, BindError};
+use stream::AsyncStream;
 use thread_states::{Registry, park, unpark};
 
 /// Binds a socket for each thread, all to one address.
@@ -24,7 +24,7 @@ use thread_states::{Registry, park, unpark};
 /// # Errors
 ///
 /// If the gateway cannot listen on the address, e.g. because its port is taken.
-pub fn bind(config: &Config) -> Result<Bound, BindError> {
+pub fn bind(config: &GatewayConfig) -> Result<BoundGateway, BindError> {
     listener::bind(config, config.threads.get())
 }
 
@@ -35,12 +35,12 @@ pub fn bind(config: &Config) -> Result<Bound, BindError> {
 ///
 /// If the system has no more threads or file descriptors; no thread is left running then.
 pub fn spawn<A: App>(
-    bound: Bound,
+    bound: BoundGateway,
     app: A,
     registry: impl Into<Option<Registry>>,
     name: &str,
-) -> io::Result<Running> {
-    Running::start(bound, registry.into().as_ref(), name, |worker| {
+) -> io::Result<RunningGateway> {
+    RunningGateway::start(bound, registry.into().as_ref(), name, |worker| {
         let runtime = runtime(&worker.name)?;
         let listener = listener(&runtime, &worker)?;
         let app = app.clone();
@@ -114,7 +114,7 @@ async fn serve_connection<A: App>(
         in_flight: worker.in_flight.clone(),
         body_timeout: Some(worker.limits.read_timeout),
     };
-    let stream = Stream::new(stream, Arc::clone(&state), worker.limits);
+    let stream = AsyncStream::new(stream, Arc::clone(&state), worker.limits);
     let mut connection = http.serve_connection(stream, service);
     // hyper-util's `GracefulShutdown` does the same, but consumes the connection, whose parts are
     // needed to close it.

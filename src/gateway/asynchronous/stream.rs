@@ -22,16 +22,16 @@ use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 use tokio::time::{Instant, Sleep, sleep_until};
 
-use super::super::Limits;
+use super::super::ClientLimits;
 use super::super::connection_state::ConnectionState;
 use crate::wire;
 
 /// Non-blocking socket of one connection.
 #[derive(Debug)]
-pub(super) struct Stream {
+pub(super) struct AsyncStream {
     socket: TokioIo<TcpStream>,
     state: Arc<ConnectionState>,
-    limits: Limits,
+    limits: ClientLimits,
     /// Deadline for the client to finish a head, or to start one; set when a read has to wait.
     read_deadline: Option<Instant>,
     /// Deadline for the client to read of a response; set when a write has to wait.
@@ -43,8 +43,12 @@ pub(super) struct Stream {
     timer: Timer,
 }
 
-impl Stream {
-    pub(super) fn new(socket: TcpStream, state: Arc<ConnectionState>, limits: Limits) -> Self {
+impl AsyncStream {
+    pub(super) fn new(
+        socket: TcpStream,
+        state: Arc<ConnectionState>,
+        limits: ClientLimits,
+    ) -> Self {
         Self {
             socket: TokioIo::new(socket),
             state,
@@ -101,7 +105,7 @@ impl Stream {
     }
 }
 
-impl Read for Stream {
+impl Read for AsyncStream {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -119,7 +123,7 @@ impl Read for Stream {
     }
 }
 
-impl Write for Stream {
+impl Write for AsyncStream {
     fn poll_write(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,

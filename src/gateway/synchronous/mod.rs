@@ -13,12 +13,12 @@ use hyper::server::conn::http1;
 use tokio::runtime::{Builder, Runtime};
 
 use super::connection_state::ConnectionState;
-use super::listener::{self, BindError, Bound};
-use super::running::{Running, Worker};
+use super::listener::{self, BoundGateway};
+use super::running::{RunningGateway, Worker};
 use super::service::Connected;
-use super::{App, Config, POOL_THREADS, rejection};
-use crate::wire;
-use stream::Stream;
+use super::{App, GatewayConfig, POOL_THREADS, rejection};
+use crate::wire::{self, BindError};
+use stream::BlockingStream;
 use thread_states::{InFlight, Registry, park, unpark};
 
 /// Binds the one socket from which all threads accept.
@@ -26,7 +26,7 @@ use thread_states::{InFlight, Registry, park, unpark};
 /// # Errors
 ///
 /// If the gateway cannot listen on the address, e.g. because its port is taken.
-pub fn bind(config: &Config) -> Result<Bound, BindError> {
+pub fn bind(config: &GatewayConfig) -> Result<BoundGateway, BindError> {
     listener::bind(config, 1)
 }
 
@@ -39,12 +39,12 @@ pub fn bind(config: &Config) -> Result<Bound, BindError> {
 ///
 /// If the system has no more threads or file descriptors; no thread is left running then.
 pub fn spawn<A: App>(
-    bound: Bound,
+    bound: BoundGateway,
     app: A,
     registry: impl Into<Option<Registry>>,
     name: &str,
-) -> io::Result<Running> {
-    Running::start(bound, registry.into().as_ref(), name, |worker| {
+) -> io::Result<RunningGateway> {
+    RunningGateway::start(bound, registry.into().as_ref(), name, |worker| {
         let runtime = runtime(&worker.name)?;
         let app = app.clone();
         Ok(move || serve(&worker, runtime, &app))
@@ -108,7 +108,7 @@ async fn serve_connection<A: App>(
         in_flight: None,
         body_timeout: None,
     };
-    let stream = Stream::new(stream, Arc::clone(&state), worker.limits);
+    let stream = BlockingStream::new(stream, Arc::clone(&state), worker.limits);
     let mut connection = http.serve_connection(stream, service);
     let result = (&mut connection).await;
     if let Err(error) = &result {

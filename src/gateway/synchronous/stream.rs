@@ -21,7 +21,7 @@ use bytes::Bytes;
 use hyper::rt::{Read, ReadBufCursor, Write};
 use rustix::net::{RecvFlags, recv};
 
-use super::super::Limits;
+use super::super::ClientLimits;
 use super::super::connection_state::ConnectionState;
 use crate::wire;
 
@@ -39,7 +39,7 @@ enum Due {
 
 /// Blocking socket of one connection.
 #[derive(Debug)]
-pub(super) struct Stream {
+pub(super) struct BlockingStream {
     socket: TcpStream,
     state: Arc<ConnectionState>,
     read_timeout: Duration,
@@ -50,8 +50,12 @@ pub(super) struct Stream {
     yielded: bool,
 }
 
-impl Stream {
-    pub(super) fn new(socket: TcpStream, state: Arc<ConnectionState>, limits: Limits) -> Self {
+impl BlockingStream {
+    pub(super) fn new(
+        socket: TcpStream,
+        state: Arc<ConnectionState>,
+        limits: ClientLimits,
+    ) -> Self {
         Self {
             socket,
             state,
@@ -141,7 +145,7 @@ impl Stream {
     }
 }
 
-impl Read for Stream {
+impl Read for BlockingStream {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -157,7 +161,7 @@ impl Read for Stream {
     }
 }
 
-impl Write for Stream {
+impl Write for BlockingStream {
     fn poll_write(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
