@@ -1,6 +1,6 @@
 //! `threadlab experiment`: runs experiments against a lab and reports the results.
 
-use std::fs::{self, File};
+use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -9,7 +9,7 @@ use std::time::Duration;
 use anyhow::Context;
 use clap::{Args, ValueEnum, builder::PossibleValuesParser};
 
-use super::output::print;
+use super::output::{self, print};
 use super::up::Servers;
 use super::value::host_and_port;
 use crate::experiment::report::{Report, Verdict};
@@ -91,6 +91,9 @@ pub(super) fn run(arguments: ExperimentArgs) -> anyhow::Result<ExitCode> {
     if arguments.names.iter().any(|name| name == "list") {
         return list();
     }
+    if let Some(directory) = &arguments.out {
+        open_files(directory).with_context(|| cannot_write(directory))?;
+    }
     raise_file_limit();
     let all = arguments.names.iter().any(|name| name == "all");
     let chosen = ALL
@@ -108,9 +111,7 @@ pub(super) fn run(arguments: ExperimentArgs) -> anyhow::Result<ExitCode> {
     let outcome = experiment::run(&config, &chosen.collect::<Vec<_>>())?;
     print(|stdout| reporter::write(&outcome.report, arguments.format.into(), stdout))?;
     if let Some(directory) = &arguments.out {
-        save(&outcome.report, directory).with_context(|| {
-            format!("cannot write the report to {} (--out)", directory.display())
-        })?;
+        save(&outcome.report, directory).with_context(|| cannot_write(directory))?;
     }
     match outcome.error {
         Some(error) => Err(error.into()),
@@ -121,19 +122,39 @@ pub(super) fn run(arguments: ExperimentArgs) -> anyhow::Result<ExitCode> {
 impl From<FormatArg> for reporter::Format {
     fn from(format: FormatArg) -> Self {
         match format {
-            FormatArg::Table => Self::Table,
+            FormatArg::Table => Self::Table {
+                width: output::width(),
+            },
             FormatArg::Json => Self::Json,
             FormatArg::Markdown => Self::Markdown,
         }
     }
 }
 
-fn save(report: &Report, directory: &Path) -> io::Result<()> {
+fn cannot_write(directory: &Path) -> String {
+    format!("cannot write the report to {} (--out)", directory.display())
+}
+
+/// Opens the page and the JSON file of a report, and leaves their contents as they are. Called before the run, to
+/// fail early, and after it.
+fn open_files(directory: &Path) -> io::Result<[File; 2]> {
     fs::create_dir_all(directory)?;
-    let mut page = BufWriter::new(File::create(directory.join("index.html"))?);
+    let open = |name| {
+        let mut options = OpenOptions::new();
+        options.create(true).truncate(false).write(true);
+        options.open(directory.join(name))
+    };
+    Ok([open("index.html")?, open("report.json")?])
+}
+
+fn save(report: &Report, directory: &Path) -> io::Result<()> {
+    let [page, json] = open_files(directory)?;
+    page.set_len(0)?;
+    json.set_len(0)?;
+    let mut page = BufWriter::new(page);
     reporter::html::write(report, &mut page)?;
     page.flush()?;
-    let mut json = BufWriter::new(File::create(directory.join("report.json"))?);
+    let mut json = BufWriter::new(json);
     reporter::write(report, reporter::Format::Json, &mut json)?;
     json.flush()
 }

@@ -51,6 +51,28 @@ pub enum Error {
         /// Metrics ports that were scraped.
         metrics: String,
     },
+    /// The address of the front is one of something else.
+    #[error(
+        "{address} (--url) is not the front of a lab: /{server}/dummy returned 404; `threadlab` prints the URL of its \
+         front at the start"
+    )]
+    NotAFront {
+        /// The address as given.
+        address: String,
+        /// The server whose path does not exist.
+        server: Flavor,
+    },
+    /// Requests through the front do not appear in the metrics.
+    #[error(
+        "the front at {front} (--url) belongs to another lab than the metrics port at {metrics} (--metrics): requests \
+         through the front do not appear in the metrics"
+    )]
+    OtherLab {
+        /// Address of the front.
+        front: String,
+        /// Metrics ports.
+        metrics: String,
+    },
     /// A server fails the cheapest request.
     #[error("the {server} server is not ready: /{server}/dummy returned {status}, not 200")]
     NotReady {

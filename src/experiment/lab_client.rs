@@ -4,15 +4,19 @@ use std::cell::RefCell;
 use std::convert::Infallible;
 use std::io::{self, Write};
 use std::net::SocketAddr;
+use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use indicatif::ProgressBar;
+use futures_util::future;
+use http::StatusCode;
 use rustix::time::{ClockId, clock_gettime};
 use tokio::time::{sleep, sleep_until, timeout};
 
 use super::attempt::Attempt;
 use super::client;
 use super::error::Error;
+use super::plural::plural;
+use super::progress::Progress;
 use super::report::{Generator, Setting};
 use super::resolve::resolve;
 use super::scrape::Scrape;
@@ -30,6 +34,13 @@ const REPLICA_DEADLINE: Duration = Duration::from_secs(1);
 /// Interval at which the servers are told which experiment runs. They consider it ended 3 s after the
 /// last announcement.
 const ANNOUNCE_INTERVAL: Duration = Duration::from_secs(1);
+
+/// Interval at which the terminal is updated.
+const PROGRESS_INTERVAL: Duration = Duration::from_millis(250);
+/// Longest wait of an earlier run (`--seconds`), whose requests a synchronous server finishes.
+const LONGEST_WAIT: Duration = Duration::from_secs(120);
+/// Time after which the wait for leftovers is explained.
+const LEFTOVER_NOTICE: Duration = Duration::from_secs(1);
 
 /// Route of a request to a server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -59,7 +70,7 @@ pub(super) struct LabClient {
     r#async: SocketAddr,
     /// Wait of the article's `/`, from which each experiment derives its own.
     pub(super) wait: Duration,
-    progress: ProgressBar,
+    progress: Rc<Progress>,
     sent: RefCell<Sent>,
 }
 
@@ -92,7 +103,7 @@ impl LabClient {
     pub(super) async fn connect(
         addresses: LabAddresses,
         wait: Duration,
-        progress: ProgressBar,
+        progress: Rc<Progress>,
     ) -> Result<Self, Error> {
         let lab = Self {
             front: resolve("the front", "--url", &addresses.front).await?[0],
@@ -115,9 +126,9 @@ impl LabClient {
         Ok(lab)
     }
 
-    /// Shows the current step in the progress bar, if there is one.
+    /// Shows the current step beside the progress bar, if stderr is a terminal.
     pub(super) fn show_step(&self, step: &str) {
-        self.progress.set_message(step.to_owned());
+        self.progress.show_step(step);
     }
 
     /// Scrapes every metrics port.
@@ -179,6 +190,24 @@ impl LabClient {
         }
     }
 
+    /// Draws progress and thread states, for as long as the future is polled, if stderr is a terminal.
+    pub(super) async fn show_progress(&self) -> Infallible {
+        if !self.progress.is_visible() {
+            return future::pending().await;
+        }
+        let mut started = false;
+        loop {
+            // What cannot be scraped now is an error of the experiment, not of its display.
+            if let Ok(scrape) = self.scrape().await {
+                if !std::mem::replace(&mut started, true) {
+                    self.progress.start(&scrape);
+                }
+                self.progress.update(&scrape);
+            }
+            sleep(PROGRESS_INTERVAL).await;
+        }
+    }
+
     /// Sends `GET path` to a server at `intended`, or now if that time has passed.
     pub(super) async fn get_at(
         &self,
@@ -225,17 +254,49 @@ impl LabClient {
     ///
     /// If that takes longer than any request of the experiments: someone else is using the lab.
     pub(super) async fn wait_until_quiet(&self) -> Result<Scrape, Error> {
-        let deadline = Instant::now() + self.wait + QUIET_MARGIN;
+        self.quiet(false).await
+    }
+
+    /// As [`LabClient::wait_until_quiet`], but waits longer for what an interrupted run left on the synchronous
+    /// server: its threads finish requests whose clients are gone.
+    ///
+    /// # Errors
+    ///
+    /// If the asynchronous server stays busy, or either server gets new requests: someone else is using the lab.
+    pub(super) async fn wait_for_leftovers(&self) -> Result<Scrape, Error> {
+        self.quiet(true).await
+    }
+
+    async fn quiet(&self, leftovers: bool) -> Result<Scrape, Error> {
+        let start = Instant::now();
+        let mut arrived = None;
+        let mut told = false;
         loop {
             let scrape = self.scrape().await?;
-            let busy =
-                |server: &Flavor| scrape.in_flight(*server) + scrape.accept_queue(*server) > 0.0;
-            let Some(server) = Flavor::ALL.into_iter().find(busy) else {
+            let pending = |server| scrape.in_flight(server) + scrape.accept_queue(server);
+            // An event loop drops the requests of clients that are gone: these have a client.
+            let busy = [Flavor::Async, Flavor::Sync].into_iter();
+            let Some(server) = busy.into_iter().find(|server| pending(*server) > 0.0) else {
                 return Ok(scrape);
             };
-            if Instant::now() > deadline {
-                let requests = scrape.in_flight(server);
+            let total = Flavor::ALL.map(|server| scrape.finished(server) + pending(server));
+            let total: f64 = total.iter().sum();
+            let left_over =
+                leftovers && server == Flavor::Sync && total <= *arrived.get_or_insert(total);
+            let limit = if left_over { LONGEST_WAIT } else { self.wait } + QUIET_MARGIN;
+            if start.elapsed() > limit {
+                let requests = pending(server);
                 return Err(Error::Busy { server, requests });
+            }
+            if left_over && start.elapsed() > LEFTOVER_NOTICE {
+                let requests = plural(pending(server), "request");
+                let notice = format!(
+                    "waiting until the sync server has finished {requests} of an earlier run, whose clients are gone"
+                );
+                self.show_step(&notice);
+                if !std::mem::replace(&mut told, true) && !self.progress.is_visible() {
+                    self.prompt(&notice);
+                }
             }
             sleep(Duration::from_millis(100)).await;
         }
@@ -253,15 +314,33 @@ impl LabClient {
                 let response = response.map_err(|error| {
                     Error::unreachable("the front", "--url", &self.addresses.front, error)
                 })?;
-                if response.status != http::StatusCode::OK {
-                    return Err(Error::NotReady {
-                        server,
-                        status: response.status,
-                    });
+                match response.status {
+                    StatusCode::OK => {}
+                    StatusCode::NOT_FOUND => {
+                        let address = self.addresses.front.clone();
+                        return Err(Error::NotAFront { address, server });
+                    }
+                    status => return Err(Error::NotReady { server, status }),
                 }
             }
         }
         Ok(())
+    }
+
+    /// Checks that the requests of [`LabClient::warm_up`] are in the metrics.
+    ///
+    /// # Errors
+    ///
+    /// If they are not: the front belongs to another lab than the metrics.
+    pub(super) fn check_counted(&self, before: &Scrape, after: &Scrape) -> Result<(), Error> {
+        let counted = Flavor::ALL.map(|server| after.finished(server) > before.finished(server));
+        if counted == [true; 2] {
+            return Ok(());
+        }
+        Err(Error::OtherLab {
+            front: self.addresses.front.clone(),
+            metrics: self.addresses.metrics.join(","),
+        })
     }
 
     /// Checks that the front still responds.

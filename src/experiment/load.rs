@@ -38,12 +38,13 @@ impl LoadResult {
     }
 
     /// Returns the latency distribution of the successful requests.
-    pub(super) fn curve(&self, label: impl Into<String>) -> Curve {
+    pub(super) fn curve(&self, server: Flavor, label: impl Into<String>) -> Curve {
         let point = |quantile| CurvePoint {
             quantile,
             seconds: self.latencies.quantile(quantile).as_secs_f64(),
         };
         Curve {
+            server: server.as_str(),
             label: label.into(),
             points: QUANTILES.map(point).into(),
         }

@@ -20,6 +20,7 @@ mod histogram;
 mod lab_client;
 mod load;
 mod plural;
+mod progress;
 pub mod report;
 pub mod reporter;
 mod resolve;

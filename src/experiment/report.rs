@@ -38,7 +38,12 @@ pub struct Run {
     pub model: &'static str,
     /// Verdict.
     pub verdict: Verdict,
-    /// Remarks that the findings do not show, such as the reason why a run is void.
+    /// Reason for a verdict that does not follow from the findings: why the run is void, or not here. It is
+    /// also among the notes.
+    pub reason: Option<String>,
+    /// Time for which the servers' threads waited for a CPU during the run.
+    pub cpu_wait: CpuWait,
+    /// Remarks that the findings do not show. Those about findings begin with their row numbers.
     pub notes: Vec<String>,
     /// Each predicted number with its measurement.
     pub findings: Vec<Finding>,
@@ -50,6 +55,15 @@ pub struct Run {
     pub generator: Generator,
     /// Duration of the experiment.
     pub took_seconds: f64,
+}
+
+/// Time in the state `runnable`, summed over the threads of each server.
+#[derive(Debug, Clone, Copy, Default, Serialize)]
+pub struct CpuWait {
+    /// Seconds of the synchronous server.
+    pub sync_seconds: f64,
+    /// Seconds of the asynchronous server.
+    pub async_seconds: f64,
 }
 
 /// Verdict of an experiment.
@@ -201,6 +215,8 @@ pub struct RequestBar {
     pub path: String,
     /// Send time, counted from the start of the timeline.
     pub at_seconds: f64,
+    /// Latency as the client measured it; `null` if the request failed.
+    pub latency_seconds: f64,
     /// Time spent waiting for a thread.
     pub queued_seconds: f64,
     /// Time holding a thread.
@@ -222,10 +238,9 @@ impl StateSlice {
     /// Returns the slice that ends at `until_seconds`. `spent` is what the threads did during it.
     #[must_use]
     pub fn new(until_seconds: f64, spent: &StateSeconds) -> Self {
-        let longest = spent.named().into_iter().max_by(|a, b| a.1.total_cmp(&b.1));
         Self {
             until_seconds,
-            state: longest.map_or("idle", |(state, _)| state),
+            state: spent.dominant(),
         }
     }
 }
@@ -233,6 +248,8 @@ impl StateSlice {
 /// Latency distribution of one load.
 #[derive(Debug, Clone, Serialize)]
 pub struct Curve {
+    /// `sync` or `async`.
+    pub server: &'static str,
     /// Description of the load.
     pub label: String,
     /// Points by ascending quantile.
@@ -312,13 +329,38 @@ impl Run {
         if self.findings.last().is_some_and(|finding| !finding.holds) {
             let states = spent.named();
             let states = states.map(|(state, seconds)| format!("{state} {seconds:.2} s"));
-            self.notes.push(format!(
-                "{}, {}: {quantity} is not as predicted; the threads were {}",
-                setting.server,
-                setting.load,
-                states.join(", ")
-            ));
+            self.note_rows(
+                self.findings.len(),
+                format!(
+                    "{quantity} is not as predicted; the threads were {}",
+                    states.join(", ")
+                ),
+            );
         }
+    }
+
+    /// Adds a note about the findings from row `first` (counted from 1) to the last one so far.
+    pub fn note_rows(&mut self, first: usize, text: impl std::fmt::Display) {
+        let last = self.findings.len();
+        let rows = if first < last {
+            format!("rows {first} to {last}")
+        } else {
+            format!("row {last}")
+        };
+        self.notes.push(format!("{rows}: {text}"));
+    }
+
+    /// Returns the notes, without the reason for the verdict.
+    pub fn remarks(&self) -> impl Iterator<Item = &String> {
+        let reason = self.reason.as_ref();
+        self.notes.iter().filter(move |note| Some(*note) != reason)
+    }
+
+    /// Sets a verdict that does not follow from the findings, with its reason.
+    pub fn conclude(&mut self, verdict: Verdict, reason: String) {
+        self.verdict = verdict;
+        self.notes.push(reason.clone());
+        self.reason = Some(reason);
     }
 
     /// Returns the verdict that follows from the findings.

@@ -1,15 +1,16 @@
 //! Runs experiments one after the other and decides each verdict.
 
-use std::time::{Duration, Instant};
+use std::rc::Rc;
+use std::time::Instant;
 
 use futures_util::future::{self, Either};
-use indicatif::{ProgressBar, ProgressStyle};
 use tokio::runtime;
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::lab_client::LabClient;
 use super::plural::plural;
-use super::report::{Generator, Report, Run, SCHEMA, Verdict};
+use super::progress::Progress;
+use super::report::{CpuWait, Generator, Report, Run, SCHEMA, Verdict};
 use super::{Error, Experiment, RunConfig, Scrape};
 use crate::flavor::Flavor;
 
@@ -56,23 +57,25 @@ async fn run_all(
         signal(SignalKind::interrupt())?,
         signal(SignalKind::terminate())?,
     );
-    let progress = progress_bar(experiments.len());
+    let planned = experiments
+        .iter()
+        .map(|experiment| (experiment.duration)(config.wait));
+    let progress = Rc::new(Progress::new(planned.collect()));
     let all = async {
         let lab =
-            LabClient::connect(config.addresses.clone(), config.wait, progress.clone()).await?;
+            LabClient::connect(config.addresses.clone(), config.wait, Rc::clone(&progress)).await?;
         for experiment in experiments {
-            progress.set_prefix(experiment.name);
+            progress.begin(experiment.name);
+            // An error up to here leaves no run in the report.
+            let before = prepare(&lab).await?;
             runs.push(unfinished(experiment));
             if let Some(run) = runs.last_mut() {
-                match run_one(&lab, experiment, run).await {
-                    Err(Error::NotHere(reason)) => {
-                        run.verdict = Verdict::NotHere;
-                        run.notes.push(reason);
-                    }
+                match run_one(&lab, experiment, run, before).await {
+                    Err(Error::NotHere(reason)) => run.conclude(Verdict::NotHere, reason),
                     result => result?,
                 }
             }
-            progress.inc(1);
+            progress.end();
         }
         Ok(())
     };
@@ -82,7 +85,7 @@ async fn run_all(
         _ = interrupt.recv() => Ok(()),
         _ = terminate.recv() => Ok(()),
     };
-    progress.finish_and_clear();
+    progress.clear();
     result
 }
 
@@ -92,6 +95,8 @@ fn unfinished(experiment: &Experiment) -> Run {
         question: experiment.question,
         model: experiment.model,
         verdict: Verdict::Interrupted,
+        reason: None,
+        cpu_wait: CpuWait::default(),
         notes: Vec::new(),
         findings: Vec::new(),
         timelines: Vec::new(),
@@ -101,21 +106,38 @@ fn unfinished(experiment: &Experiment) -> Run {
     }
 }
 
-async fn run_one(lab: &LabClient, experiment: &Experiment, run: &mut Run) -> Result<(), Error> {
-    lab.show_step("waiting for the lab to be idle");
-    lab.wait_until_quiet().await?;
+/// Waits until the lab is idle and warms it up. Returns the scrape after that.
+async fn prepare(lab: &LabClient) -> Result<Scrape, Error> {
+    lab.show_step("waiting until the lab is idle");
+    let idle = lab.wait_for_leftovers().await?;
     lab.warm_up().await?;
     let before = lab.wait_until_quiet().await?;
+    lab.check_counted(&idle, &before)?;
+    Ok(before)
+}
+
+async fn run_one(
+    lab: &LabClient,
+    experiment: &Experiment,
+    run: &mut Run,
+    before: Scrape,
+) -> Result<(), Error> {
     lab.reset_sent();
     let started = Instant::now();
-    let announce = Box::pin(lab.announce(experiment.name));
-    match future::select((experiment.perform)(lab, run), announce).await {
+    let perform = (experiment.perform)(lab, run);
+    // Both never end.
+    let beside = future::join(lab.announce(experiment.name), lab.show_progress());
+    match future::select(perform, Box::pin(beside)).await {
         Either::Left((result, _)) => result?,
-        Either::Right((never, _)) => match never {},
+        Either::Right(((never, _), _)) => match never {},
     }
     run.took_seconds = started.elapsed().as_secs_f64();
     run.generator = lab.generator();
     let after = lab.scrape().await?;
+    run.cpu_wait = CpuWait {
+        sync_seconds: runnable(Flavor::Sync, &before, &after),
+        async_seconds: runnable(Flavor::Async, &before, &after),
+    };
     run.verdict = run.verdict_of_findings();
     if run.verdict == Verdict::Contradicted
         && let Err(gone) = lab.check_front().await
@@ -126,9 +148,8 @@ async fn run_one(lab: &LabClient, experiment: &Experiment, run: &mut Run) -> Res
     }
     let fault = run.generator.fault();
     let fault = fault.or_else(|| shared(lab, run, &before, &after));
-    if let Some(fault) = fault.or_else(|| starved(run, &before, &after)) {
-        run.notes.push(fault);
-        run.verdict = Verdict::Void;
+    if let Some(fault) = fault.or_else(|| starved(run)) {
+        run.conclude(Verdict::Void, fault);
     }
     Ok(())
 }
@@ -149,58 +170,61 @@ fn shared(lab: &LabClient, run: &Run, before: &Scrape, after: &Scrape) -> Option
 /// A contradiction is void if a server's threads were runnable for more than this share of the run.
 const STARVED: f64 = 0.05;
 
+/// Returns the time for which the threads of a server waited for a CPU between two scrapes.
+fn runnable(server: Flavor, before: &Scrape, after: &Scrape) -> f64 {
+    after.states(server).since(&before.states(server)).runnable
+}
+
 /// Returns a reason to void a contradicted run if a server's threads were short of CPU time during it.
-fn starved(run: &Run, before: &Scrape, after: &Scrape) -> Option<String> {
+fn starved(run: &Run) -> Option<String> {
     if run.verdict != Verdict::Contradicted {
         return None;
     }
-    let waited = |server| after.states(server).since(&before.states(server)).runnable;
-    let server = Flavor::ALL
+    let waits = [
+        (Flavor::Sync, run.cpu_wait.sync_seconds),
+        (Flavor::Async, run.cpu_wait.async_seconds),
+    ];
+    let (server, waited) = waits
         .into_iter()
-        .find(|server| waited(*server) > STARVED * run.took_seconds)?;
+        .find(|(_, waited)| *waited > STARVED * run.took_seconds)?;
     Some(format!(
-        "the machine is too busy: the {server} threads waited for a CPU for {:.2} s of {:.1} s; the limit is {:.0} %",
-        waited(server),
+        "the machine is too busy: the {server} threads waited for a CPU for {waited:.2} s of {:.1} s; the limit is {:.0} %",
         run.took_seconds,
         STARVED * 100.0
     ))
-}
-
-/// Returns the progress bar, which is hidden if stderr is not a terminal.
-fn progress_bar(experiments: usize) -> ProgressBar {
-    let bar = ProgressBar::new(experiments as u64);
-    let style = ProgressStyle::with_template("{bar:20} {pos}/{len} {elapsed} {prefix}: {wide_msg}");
-    if let Ok(style) = style {
-        bar.set_style(style);
-    }
-    bar.enable_steady_tick(Duration::from_millis(200));
-    bar
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn runnable_for(seconds: f64) -> Scrape {
-        let mut scrape = Scrape::default();
-        scrape.add(&format!(
-            "thread_state_seconds_total{{server=\"sync\",thread=\"0\",state=\"runnable\"}} {seconds}\n"
-        ));
-        scrape
-    }
-
     #[test]
     fn a_contradiction_is_void_if_the_servers_were_short_of_cpu_time() {
         let mut run = unfinished(&crate::experiment::ALL[0]);
         run.took_seconds = 10.0;
         run.verdict = Verdict::Contradicted;
-        assert!(starved(&run, &runnable_for(1.0), &runnable_for(1.4)).is_none());
-        let fault = starved(&run, &runnable_for(1.0), &runnable_for(1.6)).unwrap();
+        run.cpu_wait.sync_seconds = 0.4;
+        assert!(starved(&run).is_none());
+        run.cpu_wait.sync_seconds = 0.6;
+        let fault = starved(&run).unwrap();
         assert!(
             fault.contains("sync threads waited for a CPU for 0.60 s of 10.0 s"),
             "{fault}"
         );
         run.verdict = Verdict::Confirmed;
-        assert!(starved(&run, &runnable_for(1.0), &runnable_for(1.6)).is_none());
+        assert!(starved(&run).is_none());
+    }
+
+    #[test]
+    fn the_wait_for_a_cpu_is_the_time_in_the_state_runnable() {
+        let scrape = |seconds: f64| {
+            let mut scrape = Scrape::default();
+            scrape.add(&format!(
+                "thread_state_seconds_total{{server=\"sync\",thread=\"0\",state=\"runnable\"}} {seconds}\n"
+            ));
+            scrape
+        };
+        let waited = runnable(Flavor::Sync, &scrape(1.0), &scrape(1.6));
+        assert!((waited - 0.6).abs() < 1e-9, "{waited}");
     }
 }

@@ -30,6 +30,13 @@ impl StateSeconds {
         }
     }
 
+    /// Returns the state with the most seconds.
+    #[must_use]
+    pub fn dominant(&self) -> &'static str {
+        let longest = self.named().into_iter().max_by(|a, b| a.1.total_cmp(&b.1));
+        longest.map_or("idle", |(state, _)| state)
+    }
+
     /// Returns each state with its name, in the order in which the lab draws them.
     #[must_use]
     pub fn named(&self) -> [(&'static str, f64); 5] {

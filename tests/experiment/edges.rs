@@ -404,3 +404,100 @@ fn closed_stdout_is_not_an_error() {
         assert_eq!(exit_code_with_closed_stdout(article).0, Some(1));
     });
 }
+
+#[test]
+fn wrong_url_is_reported_without_a_run() {
+    measured(|| {
+        let (lab, other) = (Lab::start(&[]), Lab::start(&[]));
+        for (url, words) in [
+            (
+                &lab.sync,
+                ["is not the front of a lab", "--url", lab.sync.as_str()],
+            ),
+            (
+                &other.front,
+                ["belongs to another lab", "--url", "--metrics"],
+            ),
+        ] {
+            let output = command(&lab, url, &["article", "--seconds", "0.5"]).output();
+            let output = output.unwrap();
+            assert_eq!(output.status.code(), Some(1));
+            for word in words {
+                assert!(
+                    stderr(&output).contains(word),
+                    "{word}: {}",
+                    stderr(&output)
+                );
+            }
+            let stdout = String::from_utf8_lossy(&output.stdout);
+            assert!(!stdout.contains("interrupted"), "{stdout}");
+        }
+    });
+}
+
+#[test]
+fn a_run_waits_for_the_leftovers_of_an_interrupted_one() {
+    measured(|| {
+        let lab = Lab::start(&[]);
+        let interrupted = spawn(command(&lab, &lab.front, &["article", "--seconds", "8"]));
+        wait_for_sum(&lab, IN_FLIGHT, 2.0);
+        signal("INT", interrupted.id());
+        assert_eq!(
+            interrupted.wait_with_output().unwrap().status.code(),
+            Some(130)
+        );
+        // The synchronous thread is blocked for longer than a run of 0.5 s waits for a busy lab.
+        let output = command(&lab, &lab.front, &["article", "--seconds", "0.5"]).output();
+        let output = output.unwrap();
+        let found = Found::of(&output);
+        assert!(
+            ["confirmed", "void"].contains(&found.verdict()),
+            "{:#}",
+            found.run
+        );
+        for word in [
+            "waiting until the sync server has finished",
+            "of an earlier run",
+        ] {
+            assert!(stderr(&output).contains(word), "{}", stderr(&output));
+        }
+    });
+}
+
+#[test]
+fn directory_of_the_report_is_checked_before_the_run() {
+    let lab = Lab::start(&[]);
+    let started = Instant::now();
+    let output = command(&lab, &lab.front, &["article", "--seconds", "20"])
+        .args(["--out", "/dev/null/x"])
+        .output();
+    let output = output.unwrap();
+    assert!(started.elapsed() < Duration::from_secs(10));
+    assert_eq!(output.status.code(), Some(1));
+    assert!(output.stdout.is_empty());
+    assert!(
+        stderr(&output).contains("/dev/null/x (--out)"),
+        "{}",
+        stderr(&output)
+    );
+}
+
+#[test]
+fn load_states_the_real_delay_of_dummy() {
+    measured(|| {
+        let lab = Lab::start(&[]);
+        for (seconds, load) in [
+            ("1", "/, after 0.25 s /dummy"),
+            ("2", "/, after 0.50 s /dummy"),
+        ] {
+            let found = perform(&lab, &lab.front, "article", seconds);
+            assert_eq!(found.run["findings"][0]["setting"]["load"], load);
+            assert!(
+                !found.run["model"]
+                    .as_str()
+                    .unwrap()
+                    .contains("half a second")
+            );
+        }
+    });
+}

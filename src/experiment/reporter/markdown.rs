@@ -39,23 +39,23 @@ fn write_run(run: &Run, to: &mut dyn Write) -> io::Result<()> {
             to,
             "{}\n{}",
             row(number::HEADINGS.map(String::from)),
-            row([(); 7].map(|()| "---".into()))
+            row([(); 8].map(|()| "---".into()))
         )?;
     }
-    for finding in &run.findings {
-        writeln!(to, "{}", row(number::cells(finding)))?;
+    for (index, finding) in run.findings.iter().enumerate() {
+        writeln!(to, "{}", row(number::cells(index + 1, finding)))?;
     }
     writeln!(to)?;
-    for (quantity, because) in number::reasons(&run.findings) {
-        writeln!(to, "- {quantity}: {because}")?;
+    for reason in number::reasons(&run.findings) {
+        writeln!(to, "- {reason}")?;
     }
-    for note in &run.notes {
+    for note in run.remarks() {
         writeln!(to, "- {note}")?;
     }
     writeln!(to, "- load: {}\n", number::generator(&run.generator))
 }
 
-fn row(cells: [String; 7]) -> String {
+fn row(cells: [String; 8]) -> String {
     format!(
         "| {} |",
         cells.map(|cell| cell.replace('|', "\\|")).join(" | ")

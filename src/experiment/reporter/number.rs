@@ -1,5 +1,7 @@
 //! Numbers and findings as text.
 
+use std::fmt;
+
 use crate::experiment::plural::plural;
 use crate::experiment::report::{Finding, Generator, Prediction, Run, Setting, Unit, Verdict};
 
@@ -41,32 +43,38 @@ pub(super) fn server(setting: &Setting) -> String {
     format!("{}, {threads}{pool}{route}", setting.server)
 }
 
-/// Returns the cells of a finding in the order of [`HEADINGS`].
-pub(super) fn cells(finding: &Finding) -> [String; 7] {
+/// Returns the cells of a finding in the order of [`HEADINGS`]. `row` is its number, counted from 1.
+pub(super) fn cells(row: usize, finding: &Finding) -> [String; 8] {
     let Finding {
         setting,
         prediction,
         observed,
-        holds,
+        ..
     } = finding;
     [
+        row.to_string(),
         server(setting),
         number(setting.wait_seconds, Unit::Seconds),
         setting.load.clone(),
         prediction.quantity.clone(),
         range(prediction),
         number(*observed, prediction.unit),
-        if *holds {
-            "as predicted"
-        } else {
-            "not as predicted"
-        }
-        .into(),
+        result(finding).into(),
     ]
 }
 
+/// Returns whether a finding is as predicted, as text.
+pub(super) fn result(finding: &Finding) -> &'static str {
+    if finding.holds {
+        "as predicted"
+    } else {
+        "not as predicted"
+    }
+}
+
 /// Column headings of a table of findings.
-pub(super) const HEADINGS: [&str; 7] = [
+pub(super) const HEADINGS: [&str; 8] = [
+    "row",
     "server",
     "wait",
     "load",
@@ -76,11 +84,19 @@ pub(super) const HEADINGS: [&str; 7] = [
     "",
 ];
 
-/// Formats the verdict with the duration of the run, unless the run has no end.
+/// Formats the verdict with the reason for it, the duration of the run, and the time for which the servers'
+/// threads waited for a CPU. A run without an end has neither.
 pub(super) fn conclusion(run: &Run, verdict: &str) -> String {
+    let reason = run.reason.as_ref();
+    let reason = reason.map_or(String::new(), |reason| format!(": {reason}"));
     match run.verdict {
-        Verdict::Interrupted | Verdict::NotHere => verdict.to_owned(),
-        _ => format!("{verdict} after {:.1} s", run.took_seconds),
+        Verdict::Interrupted | Verdict::NotHere => format!("{verdict}{reason}"),
+        _ => format!(
+            "{verdict} after {:.1} s{reason}; threads waited for a CPU: sync {}, async {}",
+            run.took_seconds,
+            number(run.cpu_wait.sync_seconds, Unit::Seconds),
+            number(run.cpu_wait.async_seconds, Unit::Seconds)
+        ),
     }
 }
 
@@ -95,16 +111,38 @@ pub(super) fn generator(generator: &Generator) -> String {
     )
 }
 
-/// Returns each reason once, with its quantity, in the order of the findings.
-pub(super) fn reasons(findings: &[Finding]) -> Vec<(&str, &'static str)> {
-    let mut reasons: Vec<(&str, &'static str)> = Vec::new();
-    for finding in findings {
-        let reason = (
-            finding.prediction.quantity.as_str(),
-            finding.prediction.because,
-        );
-        if !reasons.contains(&reason) {
-            reasons.push(reason);
+/// Reason of a predicted range, with the findings that share it.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Reason<'a> {
+    rows: Vec<usize>,
+    quantity: &'a str,
+    because: &'static str,
+}
+
+impl fmt::Display for Reason<'_> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let rows: Vec<String> = self.rows.iter().map(usize::to_string).collect();
+        let suffix = if rows.len() == 1 { "" } else { "s" };
+        let (rows, quantity, because) = (rows.join(", "), self.quantity, self.because);
+        write!(formatter, "row{suffix} {rows}, {quantity}: {because}")
+    }
+}
+
+/// Returns each reason once, in the order of the findings.
+pub(super) fn reasons(findings: &[Finding]) -> Vec<Reason<'_>> {
+    let mut reasons: Vec<Reason<'_>> = Vec::new();
+    for (index, finding) in findings.iter().enumerate() {
+        let (row, prediction) = (index + 1, &finding.prediction);
+        let same = reasons.iter_mut().find(|reason| {
+            reason.quantity == prediction.quantity && reason.because == prediction.because
+        });
+        match same {
+            Some(reason) => reason.rows.push(row),
+            None => reasons.push(Reason {
+                rows: vec![row],
+                quantity: &prediction.quantity,
+                because: prediction.because,
+            }),
         }
     }
     reasons

@@ -6,13 +6,18 @@ use anstyle::{AnsiColor, Style};
 use comfy_table::presets::UTF8_HORIZONTAL_ONLY;
 use comfy_table::{Attribute, Cell, Color, ContentArrangement, Table, TableComponent};
 
+use super::number::number;
 use super::palette::styled;
+use super::wrap::wrap;
 use super::{number, timeline};
-use crate::experiment::report::{Finding, Report, Run, Verdict};
+use crate::experiment::report::{Finding, Report, Run, Unit, Verdict};
 
-pub(super) fn write(report: &Report, to: &mut dyn Write) -> io::Result<()> {
+/// Columns below which the table would break inside words.
+const MIN_TABLE_WIDTH: u16 = 100;
+
+pub(super) fn write(report: &Report, width: Option<u16>, to: &mut dyn Write) -> io::Result<()> {
     for run in &report.runs {
-        write_run(run, to)?;
+        write_run(run, width, to)?;
     }
     if report.runs.len() > 1 {
         for run in &report.runs {
@@ -22,33 +27,42 @@ pub(super) fn write(report: &Report, to: &mut dyn Write) -> io::Result<()> {
     Ok(())
 }
 
-fn write_run(run: &Run, to: &mut dyn Write) -> io::Result<()> {
-    writeln!(to, "{}: {}\n{}\n", run.name, run.question, run.model)?;
+fn write_run(run: &Run, width: Option<u16>, to: &mut dyn Write) -> io::Result<()> {
+    let columns = width.map_or(usize::MAX, usize::from);
+    writeln!(to, "{}: {}", run.name, run.question)?;
+    writeln!(to, "{}\n", wrap(run.model, columns, 0))?;
     for drawn in &run.timelines {
         write!(to, "{}", timeline::draw(drawn))?;
     }
-    if !run.findings.is_empty() {
-        writeln!(to, "{}", table(&run.findings))?;
+    match width {
+        _ if run.findings.is_empty() => {}
+        Some(width) if width < MIN_TABLE_WIDTH => write_records(&run.findings, columns, to)?,
+        _ => writeln!(to, "{}", table(&run.findings, width))?,
     }
-    for (quantity, because) in number::reasons(&run.findings) {
-        writeln!(to, "  {quantity}: {because}")?;
-    }
-    for note in &run.notes {
-        writeln!(to, "  {note}")?;
+    let reasons = number::reasons(&run.findings);
+    let reasons = reasons.iter().map(ToString::to_string);
+    for text in reasons.chain(run.remarks().cloned()) {
+        writeln!(to, "{}", wrap(&format!("  {text}"), columns, 4))?;
     }
     if run.generator.requests > 0 {
-        writeln!(to, "  load: {}", number::generator(&run.generator))?;
+        let load = number::generator(&run.generator);
+        writeln!(to, "{}", wrap(&format!("  load: {load}"), columns, 4))?;
     }
-    let verdict = verdict(run.verdict);
-    writeln!(to, "\n  {}\n", number::conclusion(run, &verdict))
+    let conclusion = number::conclusion(run, &verdict(run.verdict));
+    writeln!(to, "\n{}\n", wrap(&format!("  {conclusion}"), columns, 4))
 }
 
-fn table(findings: &[Finding]) -> Table {
+fn table(findings: &[Finding], width: Option<u16>) -> Table {
     let mut table = Table::new();
     table
         .load_preset(UTF8_HORIZONTAL_ONLY)
-        .set_content_arrangement(ContentArrangement::Dynamic)
         .set_header(number::HEADINGS);
+    match width {
+        Some(width) => table
+            .set_content_arrangement(ContentArrangement::Dynamic)
+            .set_width(width),
+        None => table.set_content_arrangement(ContentArrangement::Disabled),
+    };
     table
         .remove_style(TableComponent::HorizontalLines)
         .remove_style(TableComponent::MiddleIntersections)
@@ -56,8 +70,8 @@ fn table(findings: &[Finding]) -> Table {
         .remove_style(TableComponent::RightBorderIntersections);
     // The writer decides about colours, not the table.
     table.enforce_styling();
-    for finding in findings {
-        let [cells @ .., result] = number::cells(finding);
+    for (index, finding) in findings.iter().enumerate() {
+        let [cells @ .., result] = number::cells(index + 1, finding);
         let colour = if finding.holds {
             Color::Green
         } else {
@@ -69,12 +83,152 @@ fn table(findings: &[Finding]) -> Table {
     table
 }
 
+/// Writes each finding as a few lines.
+fn write_records(findings: &[Finding], columns: usize, to: &mut dyn Write) -> io::Result<()> {
+    for (index, finding) in findings.iter().enumerate() {
+        let setting = &finding.setting;
+        let conditions = format!(
+            "{:>3}  {}, wait {}: {}",
+            index + 1,
+            number::server(setting),
+            number(setting.wait_seconds, Unit::Seconds),
+            setting.load
+        );
+        writeln!(to, "{}", wrap(&conditions, columns, 5))?;
+        let prediction = &finding.prediction;
+        let numbers = format!(
+            "     {}: {}, predicted {}",
+            prediction.quantity,
+            number(finding.observed, prediction.unit),
+            number::range(prediction),
+        );
+        writeln!(to, "{}", wrap(&numbers, columns, 7))?;
+        let colour = if finding.holds {
+            AnsiColor::Green
+        } else {
+            AnsiColor::Red
+        };
+        writeln!(to, "     {}", bold(colour, number::result(finding)))?;
+    }
+    writeln!(to)
+}
+
 fn verdict(verdict: Verdict) -> String {
     let colour = match verdict {
         Verdict::Confirmed => AnsiColor::Green,
         Verdict::Contradicted => AnsiColor::Red,
         Verdict::Void | Verdict::NotHere | Verdict::Interrupted => AnsiColor::Yellow,
     };
-    let style = Style::new().bold().fg_color(Some(colour.into()));
-    styled(style, verdict.as_str())
+    bold(colour, verdict.as_str())
+}
+
+fn bold(colour: AnsiColor, text: &str) -> String {
+    styled(Style::new().bold().fg_color(Some(colour.into())), text)
+}
+
+#[cfg(test)]
+mod tests {
+    use anstream::adapter::strip_str;
+
+    use super::*;
+    use crate::experiment::report::{Generator, Prediction, Setting};
+
+    fn run() -> Run {
+        let setting = Setting {
+            server: "sync",
+            via: "front",
+            threads: 1,
+            pool_threads: None,
+            wait_seconds: 20.0,
+            load: "/, after 0.50 s /dummy".into(),
+        };
+        let mut run = Run {
+            name: "article",
+            question: "Does /dummy wait for /?",
+            model: "Each server has one thread, and that is all there is to it, however long the sentence becomes.",
+            verdict: Verdict::Contradicted,
+            reason: None,
+            cpu_wait: Default::default(),
+            notes: Vec::new(),
+            findings: Vec::new(),
+            timelines: Vec::new(),
+            curves: Vec::new(),
+            generator: Generator::default(),
+            took_seconds: 20.0,
+        };
+        let about = |low, high| {
+            Prediction::between(
+                "latency of /dummy",
+                Unit::Seconds,
+                low,
+                high,
+                "the rest of the wait",
+            )
+        };
+        run.judge(&setting, about(17.0, 21.0), 19.51);
+        run.judge(&setting, about(1.0, 2.0), 19.51);
+        run.note_rows(2, "the thread is slow");
+        run.cpu_wait.sync_seconds = 0.02;
+        run
+    }
+
+    fn text(run: &Run, width: Option<u16>) -> String {
+        let mut text = Vec::new();
+        write_run(run, width, &mut text).unwrap();
+        strip_str(&String::from_utf8(text).unwrap()).to_string()
+    }
+
+    #[test]
+    fn narrow_terminals_get_a_record_per_finding() {
+        let text = text(&run(), Some(80));
+        assert!(
+            text.lines().all(|line| line.chars().count() <= 80),
+            "{text}"
+        );
+        assert!(!text.contains('─'), "{text}");
+        for words in [
+            "  1  sync, 1 thread, wait 20.00 s: /, after 0.50 s /dummy\n",
+            "     latency of /dummy: 19.51 s, predicted 17.00 s to 21.00 s\n     as predicted\n",
+            "     not as predicted\n",
+        ] {
+            assert!(text.contains(words), "{words}: {text}");
+        }
+    }
+
+    #[test]
+    fn tables_fit_the_terminal() {
+        for width in [100, 120, 200] {
+            let text = text(&run(), Some(width));
+            let fits = text
+                .lines()
+                .all(|line| line.chars().count() <= width.into());
+            assert!(fits && text.contains('─'), "{width}: {text}");
+        }
+    }
+
+    #[test]
+    fn reasons_and_notes_name_their_rows() {
+        let text = text(&run(), None);
+        for words in [
+            "\n  rows 1, 2, latency of /dummy: the rest of the wait\n",
+            "\n  row 2: the thread is slow\n",
+        ] {
+            assert!(text.contains(words), "{words}: {text}");
+        }
+    }
+
+    #[test]
+    fn every_verdict_states_the_wait_for_a_cpu_and_a_void_its_reason() {
+        let mut run = run();
+        let end = "threads waited for a CPU: sync 20 ms, async 0 ms\n";
+        for verdict in [Verdict::Confirmed, Verdict::Contradicted] {
+            run.verdict = verdict;
+            let line = format!("\n  {} after 20.0 s; {end}", verdict.as_str());
+            assert!(text(&run, None).contains(&line), "{}", text(&run, None));
+        }
+        run.verdict = Verdict::Void;
+        run.reason = Some("the machine is too busy".into());
+        let line = format!("\n  void after 20.0 s: the machine is too busy; {end}");
+        assert!(text(&run, None).contains(&line), "{}", text(&run, None));
+    }
 }

@@ -4,8 +4,9 @@ use std::fmt::Write;
 
 use anstyle::{RgbColor, Style};
 
+use super::number::number;
 use super::palette::{self, styled};
-use crate::experiment::report::{RequestBar, Timeline};
+use crate::experiment::report::{RequestBar, Timeline, Unit};
 
 /// Characters of a timeline.
 const WIDTH: usize = 60;
@@ -36,8 +37,8 @@ fn write_to(to: &mut String, timeline: &Timeline) -> std::fmt::Result {
             let at = bar.at_seconds / timeline.seconds * WIDTH as f64;
             drawn[(at as usize).min(WIDTH - 1)] = MOMENT;
         }
-        let end = bar.at_seconds + bar.queued_seconds + bar.held_seconds + bar.awaited_seconds;
-        writeln!(to, "  {:>8} {} {end:.1} s", bar.path, paint(&drawn))?;
+        let latency = number(bar.latency_seconds, Unit::Seconds);
+        writeln!(to, "  {:>8} {} {latency}", bar.path, paint(&drawn))?;
     }
     let threads = sample(timeline.seconds, |at| thread(timeline, at));
     writeln!(to, "  {:>8} {}", "threads", paint(&threads))?;
@@ -50,6 +51,15 @@ fn write_to(to: &mut String, timeline: &Timeline) -> std::fmt::Result {
     ];
     let legend = legend.map(|(ink, meaning)| format!("{} {meaning}", paint(&[ink])));
     writeln!(to, "  {:>8} {}\n", "", legend.join("  "))
+}
+
+/// Draws the states of a server's threads over `seconds` in one line. Each state lasts until its time.
+pub(in crate::experiment) fn lane(seconds: f64, states: &[(f64, &'static str)]) -> String {
+    let drawn = sample(seconds, |at| {
+        let next = states.iter().find(|(until, _)| at <= *until);
+        next.map_or(NOTHING, |(_, name)| state(name))
+    });
+    paint(&drawn)
 }
 
 /// Samples `ink` at the middle of each character.
@@ -108,6 +118,7 @@ mod tests {
     fn draws_queueing_and_holding_of_a_thread() {
         let bar = |path: &str, at_seconds, queued_seconds, held_seconds| RequestBar {
             path: path.into(),
+            latency_seconds: queued_seconds + held_seconds,
             at_seconds,
             queued_seconds,
             held_seconds,
@@ -124,15 +135,41 @@ mod tests {
         };
         let text = strip_str(&draw(&timeline)).to_string();
         let lines: Vec<&str> = text.lines().collect();
-        assert_eq!(lines[1], format!("         / {} 4.0 s", "█".repeat(60)));
+        assert_eq!(lines[1], format!("         / {} 4.00 s", "█".repeat(60)));
         assert_eq!(
             lines[2],
-            format!("    /dummy {}{} 4.0 s", " ".repeat(15), "░".repeat(45))
+            format!("    /dummy {}{} 3.00 s", " ".repeat(15), "░".repeat(45))
         );
         assert_eq!(
             lines[3],
             format!("   threads {}{}", "█".repeat(30), " ".repeat(30))
         );
         assert!(!text.contains('\x1b'));
+    }
+
+    #[test]
+    fn prints_the_latency_of_a_request_too_short_to_draw() {
+        let timeline = Timeline {
+            server: "async",
+            seconds: 20.0,
+            requests: vec![RequestBar {
+                path: "/dummy".into(),
+                latency_seconds: 0.006,
+                at_seconds: 0.4,
+                queued_seconds: 0.0,
+                held_seconds: 0.0001,
+                awaited_seconds: 0.0,
+            }],
+            threads: Vec::new(),
+        };
+        let text = strip_str(&draw(&timeline)).to_string();
+        assert!(text.contains("│") && text.contains(" 6 ms\n"), "{text}");
+    }
+
+    #[test]
+    fn lane_shows_each_state_until_its_time() {
+        let drawn = lane(60.0, &[(15.0, "idle"), (45.0, "blocked")]);
+        let expected = format!("{}{}{}", "·".repeat(15), "█".repeat(30), " ".repeat(15));
+        assert_eq!(strip_str(&drawn).to_string(), expected);
     }
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tokio::time::timeout;
 
-use super::{Experiment, about, at_once};
+use super::{Experiment, about, at_once, short_wait};
 use crate::experiment::attempt::Attempt;
 use crate::experiment::lab_client::{LabClient, Via};
 use crate::experiment::report::{Prediction, Run, Setting, Unit};
@@ -17,11 +17,12 @@ pub(super) const EXPERIMENT: Experiment = Experiment {
     model: "When the client closes its connection, the front closes the one to the server. An event loop is notified \
             and drops the handler. A synchronous thread is inside the handler and does not notice: it finishes work \
             that nobody waits for, and /dummy, sent after the abort, has to wait for that.",
+    duration: |wait| short_wait(wait) * 6 / 5,
     perform: |lab, run| Box::pin(perform(lab, run)),
 };
 
 async fn perform(lab: &LabClient, run: &mut Run) -> Result<(), Error> {
-    let wait = (lab.wait / 4).clamp(Duration::from_millis(1500), Duration::from_secs(5));
+    let wait = short_wait(lab.wait);
     let client_timeout = wait / 5;
     for server in Flavor::ALL {
         lab.show_step(&format!("{server}: client gives up on /, then /dummy"));

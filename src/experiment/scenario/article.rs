@@ -16,8 +16,9 @@ use crate::flavor::Flavor;
 pub(super) const EXPERIMENT: Experiment = Experiment {
     name: "article",
     question: "Does /dummy wait for /?",
-    model: "Each server has one thread. A synchronous thread is blocked while / waits, so /dummy, sent half a second \
+    model: "Each server has one thread. A synchronous thread is blocked while / waits, so /dummy, sent shortly \
             after /, waits until / has finished. An event loop suspends the waiting request and serves /dummy at once.",
+    duration: |wait| wait,
     perform: |lab, run| Box::pin(perform(lab, run)),
 };
 
@@ -41,14 +42,12 @@ async fn perform(lab: &LabClient, run: &mut Run) -> Result<(), Error> {
     Ok(())
 }
 
+fn load(pause: Duration) -> String {
+    format!("/, after {:.2} s /dummy", pause.as_secs_f64())
+}
+
 fn judge_sync(lab: &LabClient, run: &mut Run, pair: &Pair, wait: Duration, pause: Duration) {
-    let setting = lab.setting(
-        Flavor::Sync,
-        Via::Front,
-        pair.threads,
-        wait,
-        "/, then /dummy",
-    );
+    let setting = lab.setting(Flavor::Sync, Via::Front, pair.threads, wait, load(pause));
     let (seconds, rest) = (wait.as_secs_f64(), (wait - pause).as_secs_f64());
     run.judge(
         &setting,
@@ -74,13 +73,7 @@ fn judge_sync(lab: &LabClient, run: &mut Run, pair: &Pair, wait: Duration, pause
 }
 
 fn judge_async(lab: &LabClient, run: &mut Run, pair: &Pair, wait: Duration, pause: Duration) {
-    let setting = lab.setting(
-        Flavor::Async,
-        Via::Front,
-        pair.threads,
-        wait,
-        "/, then /dummy",
-    );
+    let setting = lab.setting(Flavor::Async, Via::Front, pair.threads, wait, load(pause));
     let seconds = wait.as_secs_f64();
     run.judge(
         &setting,
@@ -164,6 +157,7 @@ fn bar(path: &str, start: Instant, attempt: &Attempt) -> RequestBar {
         .map_or_else(|_| Default::default(), |response| response.timing);
     RequestBar {
         path: path.to_owned(),
+        latency_seconds: attempt.seconds(),
         at_seconds: attempt
             .intended
             .saturating_duration_since(start)

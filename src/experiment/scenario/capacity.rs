@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use futures_util::future;
 
-use super::Experiment;
+use super::{Experiment, short_wait};
 use crate::experiment::lab_client::{LabClient, Via};
 use crate::experiment::load::{self, LoadResult};
 use crate::experiment::plural::plural;
@@ -19,9 +19,13 @@ pub(super) const EXPERIMENT: Experiment = Experiment {
             threads serve at most N/W requests per second; above that the queue grows without limit. The predicted \
             latencies come from simulating a first-come, first-served queue with N threads and the same send times. \
             An event loop does not hold its thread during W.",
+    // The overload is half a length longer to drain.
+    duration: |wait| short_wait(wait) * 5,
     perform: |lab, run| Box::pin(perform(lab, run)),
 };
 
+/// Metric of a process.
+const RESIDENT_MEMORY: &str = "process_resident_memory_bytes";
 /// Lower of the two capacities that are tested, in requests per second. The wait is chosen to match it.
 /// Low, so that the CPU time of a request does not matter.
 const CAPACITY: f64 = 10.0;
@@ -36,7 +40,7 @@ async fn perform(lab: &LabClient, run: &mut Run) -> Result<(), Error> {
     for capacity in [lower, 2.0 * lower] {
         let wait = Duration::from_secs_f64(threads as f64 / capacity);
         // Long compared with a wait, so that the edges matter little.
-        let length = (lab.wait / 4).clamp(Duration::from_millis(1500), Duration::from_secs(5));
+        let length = short_wait(lab.wait);
         let length = length.max(wait * 10);
         for share in LOADS {
             lab.show_step(&format!(
@@ -67,6 +71,7 @@ impl Trial {
     async fn perform(&self, lab: &LabClient, run: &mut Run, overloads: bool) -> Result<(), Error> {
         let path = format!("/?seconds={}", self.wait.as_secs_f64());
         let before = lab.scrape().await?;
+        let first_row = run.findings.len() + 1;
         let load = |server| {
             load::run(
                 lab,
@@ -80,7 +85,7 @@ impl Trial {
         let after = lab.wait_until_quiet().await?;
         self.judge(
             run,
-            &self.setting(lab, &after, Flavor::Sync),
+            (Flavor::Sync, &self.setting(lab, &after, Flavor::Sync)),
             &sync,
             after.threads(Flavor::Sync),
             overloads,
@@ -88,7 +93,7 @@ impl Trial {
         // An event loop behaves as if there were a thread per request.
         self.judge(
             run,
-            &self.setting(lab, &after, Flavor::Async),
+            (Flavor::Async, &self.setting(lab, &after, Flavor::Async)),
             &r#async,
             self.schedule.times().len(),
             false,
@@ -102,7 +107,7 @@ impl Trial {
                 &after,
             );
         }
-        self.note_cost(run, &before, &after);
+        self.note_cost(run, first_row, &before, &after);
         Ok(())
     }
 
@@ -117,21 +122,24 @@ impl Trial {
         lab.setting(server, Via::Front, scrape.threads(server), self.wait, load)
     }
 
-    /// Compares a load with the simulated queue of `servers` threads.
+    /// Compares a load with the simulated queue of `threads` threads.
     fn judge(
         &self,
         run: &mut Run,
-        setting: &Setting,
+        (server, setting): (Flavor, &Setting),
         load: &LoadResult,
-        servers: usize,
+        threads: usize,
         overloads: bool,
     ) {
-        let curve = load.curve(format!(
-            "{}, {:.0}/s, wait {:.2} s",
-            setting.server, self.rate, setting.wait_seconds
-        ));
+        let curve = load.curve(
+            server,
+            format!(
+                "{}, {:.0}/s, wait {:.2} s",
+                setting.server, self.rate, setting.wait_seconds
+            ),
+        );
         run.curves.push(curve);
-        let latencies = self.schedule.latencies(servers, self.wait);
+        let latencies = self.schedule.latencies(threads, self.wait);
         let times = self.schedule.times().iter().zip(&latencies);
         let in_time = times
             .filter(|(sent, latency)| **sent + **latency <= self.length)
@@ -200,25 +208,34 @@ impl Trial {
         );
     }
 
-    fn note_cost(&self, run: &mut Run, before: &Scrape, after: &Scrape) {
+    fn note_cost(&self, run: &mut Run, first_row: usize, before: &Scrape, after: &Scrape) {
         let requests = self.schedule.times().len() as f64;
         let cpu = |server| {
             let spent = after.states(server).since(&before.states(server));
             spent.running * 1e3 / requests
         };
-        let memory =
-            |server| after.process(server, "process_resident_memory_bytes") / f64::from(1 << 20);
+        // In a lab of one process the memory cannot be attributed to a server.
+        let memory = if after.processes() == 1 {
+            String::new()
+        } else {
+            let growth = |server| {
+                let resident = |scrape: &Scrape| scrape.process(server, RESIDENT_MEMORY);
+                (resident(after) - resident(before)) / f64::from(1 << 20)
+            };
+            format!(
+                " Resident memory grew by: sync {:.1} MiB, async {:.1} MiB.",
+                growth(Flavor::Sync),
+                growth(Flavor::Async)
+            )
+        };
         let needed = self.rate * self.wait.as_secs_f64();
-        run.notes.push(format!(
+        run.note_rows(first_row, format!(
             "{:.0} requests per second with a wait of {:.2} s need {needed:.1} synchronous threads or one event loop. CPU \
-             time per request: sync {:.2} ms, async {:.2} ms. Resident memory: sync {:.1} MiB, async {:.1} MiB{}.",
+             time per request: sync {:.2} ms, async {:.2} ms.{memory}",
             self.rate,
             self.wait.as_secs_f64(),
             cpu(Flavor::Sync),
             cpu(Flavor::Async),
-            memory(Flavor::Sync),
-            memory(Flavor::Async),
-            if after.processes() == 1 { " (one process runs both servers)" } else { "" },
         ));
     }
 }

@@ -23,6 +23,7 @@ pub(super) const EXPERIMENT: Experiment = Experiment {
             GET is idempotent; they wait twice. Lost are the requests that the front sends to the dead replica's \
             address before DNS drops it, where nothing responds or refuses. The remaining replicas carry the whole \
             load.",
+    duration: |_| Duration::from_secs(25),
     perform: |lab, run| Box::pin(perform(lab, run)),
 };
 
@@ -196,7 +197,7 @@ impl Conditions {
     }
 
     fn judge_killed(&self, lab: &LabClient, run: &mut Run, load: &LoadResult) {
-        run.curves.push(load.curve("one killed"));
+        run.curves.push(load.curve(SERVER, "one killed"));
         run.judge(
             &self.setting(lab, self.replicas, "one killed"),
             Prediction::at_most(
@@ -211,7 +212,7 @@ impl Conditions {
     }
 
     fn judge_restarted(&self, lab: &LabClient, run: &mut Run, load: &LoadResult) {
-        run.curves.push(load.curve("one restarted"));
+        run.curves.push(load.curve(SERVER, "one restarted"));
         run.judge(
             &self.setting(lab, self.replicas, "one restarted"),
             Prediction::at_most(

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{about, at_once};
+use super::{about, at_once, short_wait};
 use crate::experiment::StateSeconds;
 use crate::experiment::attempt::Attempt;
 use crate::experiment::lab_client::LabClient;
@@ -18,7 +18,7 @@ pub(super) struct Hold {
 impl Hold {
     /// Derives both from the article's wait. `time` stays below the servers' read timeout of 10 s.
     pub(super) fn of(lab: &LabClient) -> Self {
-        let time = (lab.wait / 4).clamp(Duration::from_millis(1500), Duration::from_secs(5));
+        let time = short_wait(lab.wait);
         Self {
             time,
             pause: time / 10,

@@ -14,6 +14,7 @@ pub(super) const EXPERIMENT: Experiment = Experiment {
     model: "On one thread, /dummy waits while the thread is held. The synchronous server holds it during every \
             request. The asynchronous server releases it while the code awaits (/, /offloaded), but not while the \
             code blocks or computes (/blocking, /cpu).",
+    duration: |wait| cell_wait(wait) * CELLS.len() as u32,
     perform: |lab, run| Box::pin(perform(lab, run)),
 };
 
@@ -114,8 +115,12 @@ const fn cell(
     }
 }
 
+fn cell_wait(wait: Duration) -> Duration {
+    (wait / 10).clamp(Duration::from_millis(600), Duration::from_secs(2))
+}
+
 async fn perform(lab: &LabClient, run: &mut Run) -> Result<(), Error> {
-    let wait = (lab.wait / 10).clamp(Duration::from_millis(600), Duration::from_secs(2));
+    let wait = cell_wait(lab.wait);
     for cell in &CELLS {
         measure(lab, run, cell, wait).await?;
     }
@@ -150,22 +155,24 @@ async fn measure(
             rest * 1.2 + 0.3,
             "the thread is held for the rest of the wait; tolerance 20 % and 0.3 s for a busy machine",
         ),
-        ThreadState::Running => Prediction::at_least(
+        ThreadState::Running => Prediction::between(
             quantity,
             Unit::Seconds,
             rest * 0.8,
-            "the thread is held for at least the rest of the wait, tolerance 20 %; longer on a busy machine, because \
-             /cpu counts CPU time",
+            rest * 1.2 + 0.3 + pair.spent.runnable,
+            "the thread is held for the rest of the wait, which is CPU time, and for as long as it waited for a CPU \
+             meanwhile; tolerance 20 % and 0.3 s",
         ),
     };
     run.judge(&setting, latency, pair.dummy.seconds());
     run.judge_state(
         &setting,
-        Prediction::at_least(
+        Prediction::between(
             cell.state.quantity(),
             Unit::Seconds,
             wait.as_secs_f64() * 0.75,
-            "the state in which the handler puts its thread; at least three quarters of the wait",
+            wait.as_secs_f64() * 1.25 + 0.3,
+            "the state in which the handler puts its thread, for as long as it waits or computes; tolerance 25 % and 0.3 s",
         ),
         cell.state.seconds(&pair.spent),
         &pair.spent,

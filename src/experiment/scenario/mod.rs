@@ -30,6 +30,8 @@ pub struct Experiment {
     pub question: &'static str,
     /// Model from which its predictions follow.
     pub model: &'static str,
+    /// Returns the expected duration for a given wait of the article's `/`.
+    pub(super) duration: fn(Duration) -> Duration,
     /// Runs the experiment and adds its findings to the run.
     pub(super) perform: Perform,
 }
@@ -60,4 +62,9 @@ fn at_once(wait: Duration) -> f64 {
 fn about(quantity: &str, seconds: f64, share: f64, because: &'static str) -> Prediction {
     let (low, high) = (seconds * (1.0 - share), seconds * (1.0 + share) + 0.3);
     Prediction::between(quantity, Unit::Seconds, low, high, because)
+}
+
+/// Returns the wait of an experiment that needs a request to be in flight for some seconds only.
+fn short_wait(wait: Duration) -> Duration {
+    (wait / 4).clamp(Duration::from_millis(1500), Duration::from_secs(5))
 }

@@ -18,6 +18,7 @@ pub(super) const EXPERIMENT: Experiment = Experiment {
             b bad requests per second that each hold it for H seconds, the share b·H of the others waits, uniformly \
             from 0 to H: the median does not change, and p99 is H - 0.01/b. The same call on the blocking pool does \
             not hold the thread.",
+    duration: |wait| load_length(wait) * 3,
     perform: |lab, run| Box::pin(perform(lab, run)),
 };
 
@@ -28,10 +29,19 @@ const BAD_RATE: f64 = RATE / 100.0;
 /// Time for which a bad request holds the thread.
 const HOLD: Duration = Duration::from_millis(400);
 
+/// Returns the number of bad requests, one to four.
+fn bad_requests(wait: Duration) -> f64 {
+    (wait.as_secs_f64() / 5.0).floor().clamp(1.0, 4.0)
+}
+
+/// Returns the length of each load: a whole number of gaps between bad requests.
+fn load_length(wait: Duration) -> Duration {
+    Duration::from_secs_f64(bad_requests(wait) / BAD_RATE)
+}
+
 async fn perform(lab: &LabClient, run: &mut Run) -> Result<(), Error> {
-    // The length is a whole number of gaps between bad requests, one to four.
-    let bad_requests = (lab.wait.as_secs_f64() / 5.0).floor().clamp(1.0, 4.0);
-    let length = Duration::from_secs_f64(bad_requests / BAD_RATE);
+    let length = load_length(lab.wait);
+    let bad_requests = bad_requests(lab.wait);
     for bad in ["/blocking", "/cpu", "/offloaded"] {
         lab.show_step(&format!("async: 1 % of the requests call {bad}"));
         let before = lab.scrape().await?;
@@ -50,8 +60,9 @@ async fn perform(lab: &LabClient, run: &mut Run) -> Result<(), Error> {
             .states(Flavor::Async)
             .since(&before.states(Flavor::Async));
         let held = bad_requests * HOLD.as_secs_f64();
-        run.curves.push(good.curve(format!("/dummy beside {bad}")));
-        judge_latency(run, &setting, bad, &good);
+        run.curves
+            .push(good.curve(Flavor::Async, format!("/dummy beside {bad}")));
+        judge_latency(run, &setting, bad, &good, &spent);
         judge_state(run, &setting, bad, held, &spent);
     }
     Ok(())
@@ -77,7 +88,13 @@ async fn load_both(lab: &LabClient, bad: &str, length: Duration) -> LoadResult {
     good
 }
 
-fn judge_latency(run: &mut Run, setting: &Setting, bad: &str, good: &LoadResult) {
+fn judge_latency(
+    run: &mut Run,
+    setting: &Setting,
+    bad: &str,
+    good: &LoadResult,
+    spent: &StateSeconds,
+) {
     let hold = HOLD.as_secs_f64();
     run.judge(
         setting,
@@ -99,11 +116,13 @@ fn judge_latency(run: &mut Run, setting: &Setting, bad: &str, good: &LoadResult)
             p99 * 2.0,
             "H - 0.01/b; tolerance -30 %, and +100 % because the requests that waited are then served one after the other",
         ),
-        "/cpu" => Prediction::at_least(
+        "/cpu" => Prediction::between(
             quantity,
             Unit::Seconds,
             p99 * 0.7,
-            "at least H - 0.01/b, tolerance 30 %; longer on a busy machine, because H is CPU time",
+            p99 * 2.0 + spent.runnable,
+            "H - 0.01/b; tolerance as for /blocking, plus the time for which the thread waited for a CPU, because H is \
+             CPU time",
         ),
         _ => Prediction::at_most(
             quantity,
@@ -130,7 +149,13 @@ fn judge_state(run: &mut Run, setting: &Setting, bad: &str, held: f64, spent: &S
             spent.blocked,
         ),
         "/cpu" => (
-            Prediction::at_least("thread running", Unit::Seconds, held * 0.75, because),
+            Prediction::between(
+                "thread running",
+                Unit::Seconds,
+                held * 0.75,
+                held * 1.25 + 0.2,
+                because,
+            ),
             spent.running,
         ),
         _ => (

@@ -17,6 +17,7 @@ pub(super) const EXPERIMENT: Experiment = Experiment {
     model: "A synchronous thread finishes a request whose client has timed out, and the retry queues behind it. With r \
             retries each request is processed 1 + r times, and the accept queue grows accordingly. If the timeout is \
             shorter than the wait, no client ever gets a response. An event loop drops an abandoned request.",
+    duration: |wait| attempt_wait(wait) * 14,
     perform: |lab, run| Box::pin(perform(lab, run)),
 };
 
@@ -25,8 +26,12 @@ const CLIENTS: usize = 3;
 /// Attempts per client, the first included.
 const ATTEMPTS: usize = 3;
 
+fn attempt_wait(wait: Duration) -> Duration {
+    (wait / 20).clamp(Duration::from_millis(400), Duration::from_secs(1))
+}
+
 async fn perform(lab: &LabClient, run: &mut Run) -> Result<(), Error> {
-    let wait = (lab.wait / 20).clamp(Duration::from_millis(400), Duration::from_secs(1));
+    let wait = attempt_wait(lab.wait);
     // The baseline: clients that never time out.
     let long = wait * 100;
     let short = wait / 2;

@@ -8,8 +8,8 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::sleep;
 
-use super::Experiment;
 use super::held::{Hold, judge_free, judge_held};
+use super::{Experiment, short_wait};
 use crate::experiment::Error;
 use crate::experiment::lab_client::{LabClient, Via};
 use crate::experiment::report::{Prediction, Run, Setting, Unit};
@@ -21,6 +21,7 @@ pub(super) const EXPERIMENT: Experiment = Experiment {
     model: "A synchronous thread reads the request that it accepted, however slowly it arrives, so a client that sends \
             one byte per second holds it. The front is an event loop: it collects the slow request and connects to \
             the server only when it has the complete header.",
+    duration: |wait| short_wait(wait) * 2,
     perform: |lab, run| Box::pin(perform(lab, run)),
 };
 
@@ -83,17 +84,15 @@ async fn send_slowly(lab: &LabClient, via: Via, time: Duration) -> io::Result<St
 
 /// Checks that no slow client was rejected: a rejected client did not hold the thread for the whole time.
 fn judge_slow_clients(run: &mut Run, setting: &Setting, slow: Vec<io::Result<String>>) {
-    let mut succeeded = 0;
+    let (mut succeeded, mut rejected) = (0, Vec::new());
     for client in slow {
         match client {
             Ok(response) if response.starts_with("HTTP/1.1 200 ") => succeeded += 1,
             Ok(response) => {
                 let status = response.lines().next().unwrap_or("nothing");
-                run.notes.push(format!("a slow client received: {status}"));
+                rejected.push(format!("a slow client received: {status}"));
             }
-            Err(error) => run
-                .notes
-                .push(format!("a slow client got no response: {error}")),
+            Err(error) => rejected.push(format!("a slow client got no response: {error}")),
         }
     }
     run.judge(
@@ -107,4 +106,7 @@ fn judge_slow_clients(run: &mut Run, setting: &Setting, slow: Vec<io::Result<Str
         ),
         f64::from(succeeded),
     );
+    for remark in rejected {
+        run.note_rows(run.findings.len(), remark);
+    }
 }

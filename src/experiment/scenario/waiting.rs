@@ -22,6 +22,10 @@ pub(super) const EXPERIMENT: Experiment = Experiment {
     model: "To an event loop a waiting request is a few buffers, a task and a timer; it takes no CPU time. So /dummy is \
             served at once beside thousands of them, and memory grows by the same amount for each. With a thread per \
             request, each would also have a stack.",
+    duration: |wait| {
+        let level = wanted(wait) as f64 / GROWTH;
+        Duration::from_secs_f64(level) + load_length(wait) * 3 + Duration::from_secs(1)
+    },
     perform: |lab, run| Box::pin(perform(lab, run)),
 };
 
@@ -41,8 +45,18 @@ const OTHER_FILES: u64 = 300;
 /// connections.
 const MAX_BYTES: f64 = 128.0 * 1024.0;
 
+/// Returns the number of requests at the highest level, if files allow.
+fn wanted(wait: Duration) -> u64 {
+    (PER_SECOND * wait.as_secs_f64()).clamp(500.0, 10_000.0) as u64
+}
+
+/// Returns the length of the load of `/dummy` at each level.
+fn load_length(wait: Duration) -> Duration {
+    (wait / 8).clamp(Duration::from_secs(1), Duration::from_millis(2500))
+}
+
 async fn perform(lab: &LabClient, run: &mut Run) -> Result<(), Error> {
-    let length = (lab.wait / 8).clamp(Duration::from_secs(1), Duration::from_millis(2500));
+    let length = load_length(lab.wait);
     let before = lab.scrape().await?;
     let (most, via) = highest_level(lab, run, &before)?;
     let path = format!("/?seconds={}", WAIT.as_secs());
@@ -79,7 +93,7 @@ async fn perform(lab: &LabClient, run: &mut Run) -> Result<(), Error> {
 /// Returns the highest level and the route that the limits of open files allow: through the front if possible,
 /// else directly to the server, which takes fewer files in a lab of one process.
 fn highest_level(lab: &LabClient, run: &mut Run, scrape: &Scrape) -> Result<(u64, Via), Error> {
-    let wanted = (PER_SECOND * lab.wait.as_secs_f64()).clamp(500.0, 10_000.0) as u64;
+    let wanted = wanted(lab.wait);
     let own = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
     if own < wanted + OTHER_FILES {
         return Err(Error::TooFewFiles {
@@ -143,7 +157,7 @@ fn judge(
     let [before, states, after] = scrapes;
     let server = Flavor::Async;
     run.curves
-        .push(dummies.curve(format!("/dummy beside {level} waiting requests")));
+        .push(dummies.curve(server, format!("/dummy beside {level} waiting requests")));
     let level = level as f64;
     run.judge(
         setting,

@@ -1,0 +1,225 @@
+//! Progress on stderr, if it is a terminal: a bar over the planned time, and a lane of thread states per
+//! server.
+
+use std::cell::RefCell;
+use std::time::{Duration, Instant};
+
+use anstream::adapter::strip_str;
+use anstream::{AutoStream, ColorChoice};
+use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
+
+use super::reporter::lane;
+use super::{Scrape, StateSeconds};
+use crate::flavor::Flavor;
+
+/// The bar and the lanes.
+#[derive(Debug)]
+pub(super) struct Progress {
+    multi: MultiProgress,
+    bar: ProgressBar,
+    /// Planned durations of all experiments.
+    planned: Vec<Duration>,
+    state: RefCell<State>,
+}
+
+/// The current experiment.
+#[derive(Debug)]
+struct State {
+    /// Index in `planned`.
+    index: usize,
+    step: String,
+    started: Option<Instant>,
+    lanes: Option<[Lane; 2]>,
+}
+
+/// Thread states of one server since the experiment started.
+#[derive(Debug)]
+struct Lane {
+    server: Flavor,
+    bar: ProgressBar,
+    last: StateSeconds,
+    /// Dominant state, each until its time in seconds.
+    states: Vec<(f64, &'static str)>,
+}
+
+impl Progress {
+    /// Shows a bar over the sum of the planned durations.
+    pub(super) fn new(planned: Vec<Duration>) -> Self {
+        let multi = MultiProgress::new();
+        let total: Duration = planned.iter().sum();
+        let bar = multi.add(ProgressBar::new(total.as_millis() as u64));
+        bar.set_style(style("{bar:20} {prefix}: {wide_msg}"));
+        bar.enable_steady_tick(Duration::from_millis(250));
+        Self {
+            multi,
+            bar,
+            planned,
+            state: RefCell::new(State {
+                index: 0,
+                step: String::new(),
+                started: None,
+                lanes: None,
+            }),
+        }
+    }
+
+    /// Returns true if stderr is a terminal.
+    pub(super) fn is_visible(&self) -> bool {
+        !self.bar.is_hidden()
+    }
+
+    /// Begins the next experiment.
+    pub(super) fn begin(&self, name: &str) {
+        self.bar.set_prefix(name.to_owned());
+    }
+
+    /// Ends the current experiment.
+    pub(super) fn end(&self) {
+        let mut state = self.state.borrow_mut();
+        state.index += 1;
+        state.started = None;
+        if let Some(lanes) = state.lanes.take() {
+            lanes.iter().for_each(|lane| lane.bar.finish_and_clear());
+        }
+        let done: Duration = self.planned.iter().take(state.index).sum();
+        self.bar.set_position(done.as_millis() as u64);
+    }
+
+    /// Removes everything from the terminal.
+    pub(super) fn clear(&self) {
+        self.end();
+        self.bar.finish_and_clear();
+    }
+
+    /// Shows the current step beside the bar.
+    pub(super) fn show_step(&self, step: &str) {
+        self.state.borrow_mut().step = step.to_owned();
+        self.show_time_left();
+    }
+
+    /// Prints on stderr without disturbing the bar.
+    pub(super) fn suspend<R>(&self, print: impl FnOnce() -> R) -> R {
+        self.multi.suspend(print)
+    }
+
+    /// Starts the clock of the current experiment and its lanes.
+    pub(super) fn start(&self, scrape: &Scrape) {
+        let mut state = self.state.borrow_mut();
+        state.started = Some(Instant::now());
+        state.lanes = Some(Flavor::ALL.map(|server| {
+            let bar = self.multi.add(ProgressBar::new_spinner());
+            bar.set_style(style("{prefix:>7} {wide_msg}"));
+            bar.set_prefix(server.as_str());
+            Lane {
+                server,
+                bar,
+                last: scrape.states(server),
+                states: Vec::new(),
+            }
+        }));
+    }
+
+    /// Moves the bar to the current time, and appends to the lanes what the threads did since the last call.
+    pub(super) fn update(&self, scrape: &Scrape) {
+        self.show_time_left();
+        let mut state = self.state.borrow_mut();
+        let planned = self.planned.get(state.index).copied().unwrap_or_default();
+        let elapsed = state
+            .started
+            .map_or(Duration::ZERO, |start| start.elapsed());
+        let (elapsed, planned) = (elapsed.as_secs_f64(), planned.as_secs_f64());
+        for lane in state.lanes.iter_mut().flatten() {
+            lane.append(elapsed, scrape.states(lane.server));
+            let drawn = lane.draw(planned.max(elapsed));
+            lane.bar.set_message(drawn);
+        }
+    }
+
+    fn show_time_left(&self) {
+        let state = self.state.borrow();
+        let done: Duration = self.planned.iter().take(state.index).sum();
+        let planned = self.planned.get(state.index).copied().unwrap_or_default();
+        let elapsed = state
+            .started
+            .map_or(Duration::ZERO, |start| start.elapsed());
+        let position = done + elapsed.min(planned);
+        self.bar.set_position(position.as_millis() as u64);
+        let total: Duration = self.planned.iter().sum();
+        let left = (total - position).as_secs_f64().ceil();
+        let left = if elapsed > planned {
+            "takes longer than planned".to_owned()
+        } else {
+            format!("about {left:.0} s left")
+        };
+        self.bar.set_message(format!("{left}; {}", state.step));
+    }
+}
+
+impl Lane {
+    fn append(&mut self, elapsed: f64, states: StateSeconds) {
+        let state = states.since(&self.last).dominant();
+        self.last = states;
+        match self.states.last_mut() {
+            Some((until, last)) if *last == state => *until = elapsed,
+            _ => self.states.push((elapsed, state)),
+        }
+    }
+
+    fn draw(&self, seconds: f64) -> String {
+        let state = self.states.last().map_or("", |(_, state)| state);
+        let drawn = format!("{} {state}", lane(seconds, &self.states));
+        // indicatif writes to stderr itself, so the choice is made here.
+        if AutoStream::choice(&std::io::stderr()) == ColorChoice::Never {
+            strip_str(&drawn).to_string()
+        } else {
+            drawn
+        }
+    }
+}
+
+/// Returns a style, or indicatif's default if the template is invalid.
+fn style(template: &str) -> ProgressStyle {
+    ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn scrape(state: &str, seconds: f64) -> Scrape {
+        let mut scrape = Scrape::default();
+        for server in Flavor::ALL {
+            scrape.add(&format!(
+                "thread_state_seconds_total{{server=\"{server}\",thread=\"0\",state=\"{state}\"}} {seconds}\n"
+            ));
+        }
+        scrape
+    }
+
+    #[test]
+    fn the_bar_covers_the_planned_time_of_all_experiments() {
+        let progress = Progress::new(vec![Duration::from_secs(20), Duration::from_secs(10)]);
+        assert_eq!(progress.bar.length(), Some(30_000));
+        progress.begin("article");
+        progress.show_step("both servers");
+        assert_eq!(progress.bar.message(), "about 30 s left; both servers");
+        progress.end();
+        assert_eq!(progress.bar.position(), 20_000);
+        progress.show_step("the next");
+        assert_eq!(progress.bar.message(), "about 10 s left; the next");
+    }
+
+    #[test]
+    fn lanes_show_what_the_threads_did_since_the_last_update() {
+        let progress = Progress::new(vec![Duration::from_secs(20)]);
+        progress.start(&scrape("blocked", 1.0));
+        progress.update(&scrape("blocked", 1.5));
+        let state = progress.state.borrow();
+        let lanes = state.lanes.as_ref().unwrap();
+        assert_eq!(lanes.len(), 2);
+        for lane in lanes {
+            assert_eq!(lane.states.last().map(|(_, state)| *state), Some("blocked"));
+            assert!(lane.bar.message().ends_with("blocked"));
+        }
+    }
+}
