@@ -2,18 +2,20 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufWriter, Write};
+use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 use clap::{Args, ValueEnum, builder::PossibleValuesParser};
 
+use super::guess;
 use super::output::{self, print};
-use super::up::Servers;
-use super::value::host_and_port;
+use super::up::{Servers, shifted};
+use super::value::{self, SecondsArg, host_and_port};
 use crate::experiment::report::{Report, Verdict};
-use crate::experiment::{self, ALL, LabAddresses, RunConfig, reporter};
+use crate::experiment::{self, ALL, CapacityPlan, LabAddresses, RunConfig, reporter};
 use crate::serve::raise_file_limit;
 
 /// Arguments of `threadlab experiment`.
@@ -43,9 +45,48 @@ pub(super) struct ExperimentArgs {
     /// Format of the report
     #[arg(long, env = "THREADLAB_FORMAT", default_value = "table")]
     format: FormatArg,
+    /// Asks for your predictions before the run and scores them after it
+    #[arg(long, env = "THREADLAB_GUESS", num_args = 0, action = clap::ArgAction::SetTrue)]
+    guess: bool,
+    #[command(flatten)]
+    plan: PlanArgs,
     /// Directory for the report as index.html (a page with plots) and report.json; created if it does not exist
     #[arg(long, env = "THREADLAB_OUT", value_name = "DIR")]
     out: Option<PathBuf>,
+}
+
+/// Your own numbers for the experiment `capacity`.
+#[derive(Debug, Clone, Args)]
+struct PlanArgs {
+    /// For `capacity`: your requests per second; prints the threads needed, and measures latencies at several loads
+    #[arg(long, env = "THREADLAB_RATE", value_name = "PER_SECOND", requires = "hold", value_parser = rate)]
+    rate: Option<f64>,
+    /// With --rate: seconds for which each request holds a thread
+    #[arg(id = "hold", long = "wait", env = "THREADLAB_WAIT", value_name = "SECONDS", value_parser = value::timeout)]
+    wait: Option<SecondsArg>,
+    /// With --rate: threads of the synchronous server, which must run with as many
+    #[arg(long, env = "THREADLAB_THREADS", value_name = "N", default_value = "1", value_parser = value::threads)]
+    threads: NonZeroUsize,
+    /// With --rate: largest acceptable 99th percentile of the latency, in seconds
+    #[arg(long, env = "THREADLAB_TARGET_P99", value_name = "SECONDS", value_parser = value::timeout)]
+    target_p99: Option<SecondsArg>,
+}
+
+impl PlanArgs {
+    fn plan(&self) -> Option<CapacityPlan> {
+        Some(CapacityPlan {
+            rate: self.rate?,
+            wait: self.wait?.0,
+            threads: self.threads.get(),
+            target_p99: self.target_p99.map(|target| target.0),
+        })
+    }
+}
+
+fn rate(text: &str) -> Result<f64, String> {
+    let rate = text.parse().ok();
+    rate.filter(|rate| (0.1..=10_000.0).contains(rate))
+        .ok_or_else(|| "expected requests per second from 0.1 to 10000".into())
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -94,22 +135,40 @@ pub(super) fn run(arguments: ExperimentArgs) -> anyhow::Result<ExitCode> {
     if let Some(directory) = &arguments.out {
         open_files(directory).with_context(|| cannot_write(directory))?;
     }
+    if arguments.plan.rate.is_some() && !arguments.names.iter().any(|name| name == "capacity") {
+        bail!("--rate is for the experiment capacity: threadlab experiment capacity --rate ...");
+    }
     raise_file_limit();
     let all = arguments.names.iter().any(|name| name == "all");
     let chosen = ALL
         .iter()
         .filter(|one| all || arguments.names.iter().any(|name| name == one.name));
+    let ports = arguments.servers.ports;
+    let shift = |text| shifted(text, ports);
     let config = RunConfig {
         addresses: LabAddresses {
-            front: arguments.url,
-            metrics: arguments.metrics,
-            sync: arguments.servers.sync,
-            r#async: arguments.servers.r#async,
+            front: shift(arguments.url),
+            metrics: arguments.metrics.into_iter().map(shift).collect(),
+            sync: shift(arguments.servers.sync),
+            r#async: shift(arguments.servers.r#async),
         },
         wait: arguments.seconds,
+        plan: arguments.plan.plan(),
     };
-    let outcome = experiment::run(&config, &chosen.collect::<Vec<_>>())?;
+    let chosen: Vec<_> = chosen.collect();
+    let guesses = match arguments.guess {
+        true => guess::ask(
+            &chosen,
+            config.wait,
+            &mut io::stdin().lock(),
+            &mut io::stderr(),
+        )?,
+        false => Vec::new(),
+    };
+    let outcome = experiment::run(&config, &chosen)?;
     print(|stdout| reporter::write(&outcome.report, arguments.format.into(), stdout))?;
+    // On stderr, so that stdout is the report alone.
+    guess::score(&guesses, &outcome.report, &mut io::stderr())?;
     if let Some(directory) = &arguments.out {
         save(&outcome.report, directory).with_context(|| cannot_write(directory))?;
     }

@@ -3,6 +3,7 @@
 //! Defaults come from the configuration types that the commands fill in.
 
 mod experiment;
+mod guess;
 mod health;
 mod output;
 mod serve;

@@ -32,7 +32,7 @@ pub(super) struct Serve {
 impl Serve {
     pub(super) fn run(self) -> anyhow::Result<ExitCode> {
         let listen = address(self.listen, "--listen", "THREADLAB_LISTEN");
-        let (metrics, config) = (self.common.metrics(), self.common.config());
+        let (metrics, config) = (self.common.metrics(|text| text), self.common.config());
         serve::serve(self.flavor, &listen, &metrics, &config)
     }
 }
@@ -59,6 +59,16 @@ pub(super) struct ServerArgs {
         value_parser = threads
     )]
     threads: NonZeroUsize,
+    /// Maximum number of threads that each server thread has for blocking calls (/offloaded); further
+    /// calls wait
+    #[arg(
+        long,
+        env = "THREADLAB_POOL",
+        default_value_t = ServerConfig::default().pool_threads,
+        value_name = "N",
+        value_parser = threads
+    )]
+    pool: NonZeroUsize,
     /// Number of connections that the kernel queues for each listening socket until a thread
     /// accepts them
     #[arg(
@@ -143,13 +153,19 @@ pub(super) struct ServerArgs {
 }
 
 impl ServerArgs {
-    pub(super) fn metrics(&self) -> Address {
-        address(self.metrics.clone(), "--metrics", "THREADLAB_METRICS")
+    /// Returns the address of the metrics port. `shift` is applied to its text.
+    pub(super) fn metrics(&self, shift: impl Fn(String) -> String) -> Address {
+        address(
+            shift(self.metrics.clone()),
+            "--metrics",
+            "THREADLAB_METRICS",
+        )
     }
 
     pub(super) fn config(&self) -> ServerConfig {
         ServerConfig {
             threads: self.threads,
+            pool_threads: self.pool,
             backlog: self.backlog,
             max_in_flight: self.max_in_flight,
             limits: ClientLimits {

@@ -46,6 +46,30 @@ fn values_out_of_range_are_rejected() {
     );
 }
 
+#[test]
+fn ports_shifts_default_addresses_only() {
+    let shifted = |text: &str| up::shifted(text.to_owned(), 1000);
+    assert_eq!(shifted("127.0.0.1:8080"), "127.0.0.1:9080");
+    assert_eq!(shifted("127.0.0.1:9100"), "127.0.0.1:10100");
+    assert_eq!(shifted("127.0.0.1:8081"), "127.0.0.1:8081");
+    assert_eq!(shifted("nginx:8080"), "nginx:8080");
+}
+
+#[test]
+fn default_addresses_can_all_be_shifted() {
+    let cli = Cli::command();
+    for (command, flags) in [
+        ("up", &["--front", "--sync", "--async", "--metrics"][..]),
+        ("experiment", &["--url", "--sync", "--async", "--metrics"]),
+    ] {
+        for flag in flags {
+            let default = default_of(cli.find_subcommand(command).unwrap(), flag);
+            let default = default.trim_start_matches("http://").to_owned();
+            assert_ne!(up::shifted(default.clone(), 1), default, "{command} {flag}");
+        }
+    }
+}
+
 /// Returns the flags of a README table row and their defaults, one for each.
 fn flags_and_defaults(row: &str) -> Vec<(String, String)> {
     let mut cells = row.trim_matches('|').split('|').map(str::trim);

@@ -46,15 +46,45 @@ pub(super) struct Servers {
         value_parser = host_and_port
     )]
     pub(super) r#async: String,
+    /// Number added to the ports of all addresses that have their defaults, for a second lab
+    #[arg(
+        long,
+        env = "THREADLAB_PORTS",
+        default_value = "0",
+        value_name = "OFFSET",
+        value_parser = clap::value_parser!(u16).range(..=50_000)
+    )]
+    pub(super) ports: u16,
+}
+
+/// Default addresses of a lab: front, synchronous server, asynchronous server, metrics.
+const DEFAULTS: [&str; 4] = [
+    "127.0.0.1:8080",
+    "127.0.0.1:8001",
+    "127.0.0.1:8002",
+    "127.0.0.1:9100",
+];
+
+/// Adds `offset` to the port of an address if it is one of the [`DEFAULTS`].
+pub(super) fn shifted(text: String, offset: u16) -> String {
+    let port = text
+        .rsplit_once(':')
+        .and_then(|(host, port)| Some((host, port.parse::<u16>().ok()?.checked_add(offset)?)));
+    match port {
+        Some((host, port)) if DEFAULTS.contains(&text.as_str()) => format!("{host}:{port}"),
+        _ => text,
+    }
 }
 
 impl Up {
     pub(super) fn run(self) -> anyhow::Result<ExitCode> {
+        let ports = self.servers.ports;
+        let shift = |text| shifted(text, ports);
         let addresses = Addresses {
-            front: address(self.front, "--front", "THREADLAB_FRONT"),
-            sync: address(self.servers.sync, "--sync", "THREADLAB_SYNC"),
-            r#async: address(self.servers.r#async, "--async", "THREADLAB_ASYNC"),
-            metrics: self.common.metrics(),
+            front: address(shift(self.front), "--front", "THREADLAB_FRONT"),
+            sync: address(shift(self.servers.sync), "--sync", "THREADLAB_SYNC"),
+            r#async: address(shift(self.servers.r#async), "--async", "THREADLAB_ASYNC"),
+            metrics: self.common.metrics(shift),
         };
         serve::up(&addresses, &self.common.config())
     }

@@ -20,7 +20,7 @@ use super::progress::Progress;
 use super::report::{Generator, Setting};
 use super::resolve::resolve;
 use super::scrape::Scrape;
-use super::{Histogram, LabAddresses};
+use super::{CapacityPlan, Histogram, LabAddresses, RunConfig};
 use crate::flavor::Flavor;
 
 /// Deadline of a scrape, far above what one takes.
@@ -70,6 +70,8 @@ pub(super) struct LabClient {
     r#async: SocketAddr,
     /// Wait of the article's `/`, from which each experiment derives its own.
     pub(super) wait: Duration,
+    /// Load for which `capacity` plans, if it is given.
+    pub(super) plan: Option<CapacityPlan>,
     progress: Rc<Progress>,
     sent: RefCell<Sent>,
 }
@@ -100,17 +102,15 @@ impl LabClient {
     /// # Errors
     ///
     /// If a part of the lab does not respond; the error says which, and its address.
-    pub(super) async fn connect(
-        addresses: LabAddresses,
-        wait: Duration,
-        progress: Rc<Progress>,
-    ) -> Result<Self, Error> {
+    pub(super) async fn connect(config: &RunConfig, progress: Rc<Progress>) -> Result<Self, Error> {
+        let addresses = config.addresses.clone();
         let lab = Self {
             front: resolve("the front", "--url", &addresses.front).await?[0],
             sync: resolve("the synchronous server", "--sync", &addresses.sync).await?[0],
             r#async: resolve("the asynchronous server", "--async", &addresses.r#async).await?[0],
             addresses,
-            wait,
+            wait: config.wait,
+            plan: config.plan,
             progress,
             sent: RefCell::new(Sent::none()),
         };

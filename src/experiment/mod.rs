@@ -35,7 +35,7 @@ pub use client::RequestError;
 pub use error::Error;
 pub use histogram::Histogram;
 pub use runner::{Outcome, run};
-pub use scenario::{ALL, Experiment};
+pub use scenario::{ALL, CapacityPlan, Experiment, GuessQuestion};
 pub use schedule::Schedule;
 pub use scrape::{Scrape, StateSeconds};
 
@@ -60,4 +60,6 @@ pub struct RunConfig {
     pub addresses: LabAddresses,
     /// Wait of the article's `/`, 0.5 s to 120 s. Every other wait is derived from it.
     pub wait: Duration,
+    /// Load for which `capacity` plans, in place of its own.
+    pub plan: Option<CapacityPlan>,
 }

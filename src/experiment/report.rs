@@ -51,6 +51,8 @@ pub struct Run {
     pub timelines: Vec<Timeline>,
     /// Latency distributions.
     pub curves: Vec<Curve>,
+    /// Further measurements, not judged.
+    pub tables: Vec<DataTable>,
     /// Quality of the generated load.
     pub generator: Generator,
     /// Duration of the experiment.
@@ -241,6 +243,39 @@ impl StateSlice {
         Self {
             until_seconds,
             state: spent.dominant(),
+        }
+    }
+}
+
+/// Numbers in rows and columns.
+#[derive(Debug, Clone, Serialize)]
+pub struct DataTable {
+    /// Title.
+    pub title: String,
+    /// Source of the formula in it.
+    pub source: &'static str,
+    /// Columns.
+    pub columns: Vec<Column>,
+    /// Rows with one number per column; `null` if there is none.
+    pub rows: Vec<Vec<f64>>,
+}
+
+/// Column of a [`DataTable`].
+#[derive(Debug, Clone, Serialize)]
+pub struct Column {
+    /// Heading.
+    pub name: String,
+    /// Unit of its numbers.
+    pub unit: Unit,
+}
+
+impl Column {
+    /// Returns a column.
+    #[must_use]
+    pub fn new(name: impl Into<String>, unit: Unit) -> Self {
+        Self {
+            name: name.into(),
+            unit,
         }
     }
 }

@@ -57,13 +57,13 @@ async fn run_all(
         signal(SignalKind::interrupt())?,
         signal(SignalKind::terminate())?,
     );
-    let planned = experiments
-        .iter()
-        .map(|experiment| (experiment.duration)(config.wait));
+    let planned = experiments.iter().map(|experiment| match &config.plan {
+        Some(plan) if experiment.name == "capacity" => plan.duration(config.wait),
+        _ => (experiment.duration)(config.wait),
+    });
     let progress = Rc::new(Progress::new(planned.collect()));
     let all = async {
-        let lab =
-            LabClient::connect(config.addresses.clone(), config.wait, Rc::clone(&progress)).await?;
+        let lab = LabClient::connect(config, Rc::clone(&progress)).await?;
         for experiment in experiments {
             progress.begin(experiment.name);
             // An error up to here leaves no run in the report.
@@ -101,6 +101,7 @@ fn unfinished(experiment: &Experiment) -> Run {
         findings: Vec::new(),
         timelines: Vec::new(),
         curves: Vec::new(),
+        tables: Vec::new(),
         generator: Generator::default(),
         took_seconds: 0.0,
     }

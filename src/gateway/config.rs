@@ -6,9 +6,7 @@ use std::time::Duration;
 
 use hyper::server::conn::http1;
 
-/// Most threads that each server thread has for `spawn_blocking`; further calls wait. This is
-/// tokio's default, set explicitly so that it can be exported as a metric.
-pub const POOL_THREADS: usize = 512;
+const POOL_THREADS: NonZeroUsize = NonZeroUsize::new(512).unwrap();
 
 /// Address, number of threads and limits of a gateway.
 #[derive(Debug, Clone)]
@@ -17,6 +15,9 @@ pub struct GatewayConfig {
     pub listen: SocketAddr,
     /// Threads that serve requests. Default: 1, as in the article.
     pub threads: NonZeroUsize,
+    /// Maximum number of threads that each server thread has for `spawn_blocking`; further calls wait.
+    /// Default: 512, as in tokio.
+    pub pool_threads: NonZeroUsize,
     /// Connections that the kernel holds for each listening socket until a thread accepts them.
     /// The synchronous gateway has one socket, the asynchronous gateway has one for each thread.
     /// Linux limits it to `net.core.somaxconn` and lets one more connection wait. Default: 1024.
@@ -30,6 +31,7 @@ impl Default for GatewayConfig {
         Self {
             listen: (Ipv4Addr::LOCALHOST, 8000).into(),
             threads: NonZeroUsize::MIN,
+            pool_threads: POOL_THREADS,
             backlog: 1024,
             limits: ClientLimits::default(),
         }

@@ -37,7 +37,7 @@ mod service;
 pub mod synchronous;
 
 pub use body::RequestBody;
-pub use config::{ClientLimits, GatewayConfig, POOL_THREADS};
+pub use config::{ClientLimits, GatewayConfig};
 pub use listener::BoundGateway;
 pub use running::RunningGateway;
 pub use service::App;

@@ -3,6 +3,7 @@
 use std::convert::Infallible;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
+use std::num::NonZeroUsize;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
@@ -103,6 +104,7 @@ impl RunningGateway {
             name: format!("{name}-{index}"),
             listener: self.listeners[index % self.listeners.len()].try_clone()?,
             limits: config.limits,
+            pool_threads: config.pool_threads,
             // A token locks itself when it is looked at; the threads should not share that lock.
             shutdown: self.shutdown.child_token(),
             in_flight,
@@ -137,6 +139,8 @@ pub(super) struct Worker {
     pub(super) name: String,
     pub(super) listener: TcpListener,
     pub(super) limits: ClientLimits,
+    /// Maximum number of threads of its blocking pool.
+    pub(super) pool_threads: NonZeroUsize,
     pub(super) shutdown: CancellationToken,
     /// Requests in flight on this thread, if it is accounted for.
     pub(super) in_flight: Option<Arc<InFlight>>,

@@ -34,8 +34,14 @@ impl Address {
             variable,
         } = self;
         self.try_listen(bind).map_err(|error| {
+            let question = match error.kind() {
+                io::ErrorKind::AddrInUse => {
+                    "; is another threadlab running? `threadlab --ports 1000` starts a second lab on other ports"
+                }
+                _ => "",
+            };
             anyhow!(
-                "cannot listen on {text}: {error}; choose another address with {flag} or {variable}"
+                "cannot listen on {text}: {error}{question}; choose another address with {flag} or {variable}"
             )
         })
     }
@@ -90,6 +96,17 @@ mod tests {
         let resolved = ["[fd00::2]:80", "[fd00::1]:80", "10.0.0.2:80", "10.0.0.1:80"].map(parse);
         let expected = ["10.0.0.2:80", "10.0.0.1:80", "[fd00::2]:80", "[fd00::1]:80"].map(parse);
         assert_eq!(in_order(resolved.into_iter()), expected);
+    }
+
+    #[test]
+    fn a_taken_port_asks_for_another_lab() {
+        let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+        let text = taken.local_addr().unwrap().to_string();
+        let error = address(&text).listen(TcpListener::bind).unwrap_err();
+        let error = error.to_string();
+        for words in ["is another threadlab running?", "--ports", "--listen"] {
+            assert!(error.contains(words), "{error}");
+        }
     }
 
     #[test]

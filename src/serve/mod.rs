@@ -38,6 +38,8 @@ use crate::{app, gateway, live};
 pub struct ServerConfig {
     /// Threads of each server.
     pub threads: NonZeroUsize,
+    /// Maximum number of threads of each server thread's blocking pool.
+    pub pool_threads: NonZeroUsize,
     /// Connections that the kernel queues for a listening socket until a thread accepts them.
     pub backlog: u16,
     /// Maximum number of requests in flight on an asynchronous server; further requests get a 503.
@@ -59,6 +61,7 @@ impl Default for ServerConfig {
         let gateway = gateway::GatewayConfig::new(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)));
         Self {
             threads: gateway.threads,
+            pool_threads: gateway.pool_threads,
             backlog: gateway.backlog,
             max_in_flight: 20_000,
             limits: gateway.limits,

@@ -72,7 +72,7 @@ impl Process {
         self.watched
             .push(live::WatchedServer::new(registry, Some(queue.clone())));
         self.queues.push((flavor.as_str().to_owned(), queue));
-        let pool = config.threads.get() * gateway::POOL_THREADS;
+        let pool = config.threads.get() * config.pool_threads.get();
         self.pools
             .with_label_values(&[flavor.as_str()])
             .set(pool as i64);
@@ -178,6 +178,7 @@ pub(super) fn bind_server(
         let config = gateway::GatewayConfig {
             listen: address,
             threads: config.threads,
+            pool_threads: config.pool_threads,
             backlog: config.backlog,
             limits: config.limits,
         };

@@ -46,6 +46,19 @@ fn write_run(run: &Run, to: &mut dyn Write) -> io::Result<()> {
         writeln!(to, "{}", row(number::cells(index + 1, finding)))?;
     }
     writeln!(to)?;
+    for table in &run.tables {
+        let headings: Vec<String> = table
+            .columns
+            .iter()
+            .map(|column| column.name.clone())
+            .collect();
+        let rule: Vec<String> = headings.iter().map(|_| "---".into()).collect();
+        writeln!(to, "{}\n\n{}\n{}", table.title, row(headings), row(rule))?;
+        for cells in &table.rows {
+            writeln!(to, "{}", row(number::row(table, cells)))?;
+        }
+        writeln!(to, "\nFormula: {}\n", table.source)?;
+    }
     for reason in number::reasons(&run.findings) {
         writeln!(to, "- {reason}")?;
     }
@@ -55,9 +68,7 @@ fn write_run(run: &Run, to: &mut dyn Write) -> io::Result<()> {
     writeln!(to, "- load: {}\n", number::generator(&run.generator))
 }
 
-fn row(cells: [String; 8]) -> String {
-    format!(
-        "| {} |",
-        cells.map(|cell| cell.replace('|', "\\|")).join(" | ")
-    )
+fn row(cells: impl IntoIterator<Item = String>) -> String {
+    let cells = cells.into_iter().map(|cell| cell.replace('|', "\\|"));
+    format!("| {} |", cells.collect::<Vec<_>>().join(" | "))
 }

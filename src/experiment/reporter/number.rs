@@ -3,7 +3,9 @@
 use std::fmt;
 
 use crate::experiment::plural::plural;
-use crate::experiment::report::{Finding, Generator, Prediction, Run, Setting, Unit, Verdict};
+use crate::experiment::report::{
+    DataTable, Finding, Generator, Prediction, Run, Setting, Unit, Verdict,
+};
 
 /// Formats a number in its unit.
 pub(super) fn number(value: f64, unit: Unit) -> String {
@@ -18,6 +20,14 @@ pub(super) fn number(value: f64, unit: Unit) -> String {
         Unit::Count => format!("{value:.1}"),
         Unit::Bytes => format!("{:.1} KiB", value / 1024.0),
     }
+}
+
+/// Formats the cells of a row of a table.
+pub(super) fn row(table: &DataTable, row: &[f64]) -> Vec<String> {
+    let cells = table.columns.iter().zip(row);
+    cells
+        .map(|(column, value)| number(*value, column.unit))
+        .collect()
 }
 
 /// Formats a predicted range.

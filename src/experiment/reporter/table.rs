@@ -39,6 +39,17 @@ fn write_run(run: &Run, width: Option<u16>, to: &mut dyn Write) -> io::Result<()
         Some(width) if width < MIN_TABLE_WIDTH => write_records(&run.findings, columns, to)?,
         _ => writeln!(to, "{}", table(&run.findings, width))?,
     }
+    for drawn in &run.tables {
+        let mut table = styled_table(drawn.columns.iter().map(|column| &column.name), width);
+        let rows = drawn.rows.iter().map(|row| number::row(drawn, row));
+        table.add_rows(rows);
+        writeln!(to, "{}\n{table}", drawn.title)?;
+        writeln!(
+            to,
+            "{}",
+            wrap(&format!("  formula: {}", drawn.source), columns, 4)
+        )?;
+    }
     let reasons = number::reasons(&run.findings);
     let reasons = reasons.iter().map(ToString::to_string);
     for text in reasons.chain(run.remarks().cloned()) {
@@ -52,11 +63,12 @@ fn write_run(run: &Run, width: Option<u16>, to: &mut dyn Write) -> io::Result<()
     writeln!(to, "\n{}\n", wrap(&format!("  {conclusion}"), columns, 4))
 }
 
-fn table(findings: &[Finding], width: Option<u16>) -> Table {
+/// Returns an empty table with headings.
+fn styled_table<T: Into<Cell>>(headings: impl IntoIterator<Item = T>, width: Option<u16>) -> Table {
     let mut table = Table::new();
     table
         .load_preset(UTF8_HORIZONTAL_ONLY)
-        .set_header(number::HEADINGS);
+        .set_header(headings.into_iter().map(Into::into).collect::<Vec<Cell>>());
     match width {
         Some(width) => table
             .set_content_arrangement(ContentArrangement::Dynamic)
@@ -68,6 +80,11 @@ fn table(findings: &[Finding], width: Option<u16>) -> Table {
         .remove_style(TableComponent::MiddleIntersections)
         .remove_style(TableComponent::LeftBorderIntersections)
         .remove_style(TableComponent::RightBorderIntersections);
+    table
+}
+
+fn table(findings: &[Finding], width: Option<u16>) -> Table {
+    let mut table = styled_table(number::HEADINGS, width);
     // The writer decides about colours, not the table.
     table.enforce_styling();
     for (index, finding) in findings.iter().enumerate() {
@@ -153,6 +170,7 @@ mod tests {
             findings: Vec::new(),
             timelines: Vec::new(),
             curves: Vec::new(),
+            tables: Vec::new(),
             generator: Generator::default(),
             took_seconds: 20.0,
         };

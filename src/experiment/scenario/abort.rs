@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tokio::time::timeout;
 
-use super::{Experiment, about, at_once, short_wait};
+use super::{Experiment, GuessQuestion, about, at_once, short_wait};
 use crate::experiment::attempt::Attempt;
 use crate::experiment::lab_client::{LabClient, Via};
 use crate::experiment::report::{Prediction, Run, Setting, Unit};
@@ -17,6 +17,26 @@ pub(super) const EXPERIMENT: Experiment = Experiment {
     model: "When the client closes its connection, the front closes the one to the server. An event loop is notified \
             and drops the handler. A synchronous thread is inside the handler and does not notice: it finishes work \
             that nobody waits for, and /dummy, sent after the abort, has to wait for that.",
+    guesses: &[
+        GuessQuestion {
+            server: Flavor::Sync,
+            quantity: "latency of /dummy",
+            conditions: "",
+            text: |wait| {
+                format!(
+                    "/ waits {:.1} s, but its client gives up after {:.1} s. Then /dummy is sent. After how many seconds does the synchronous server respond?",
+                    short_wait(wait).as_secs_f64(),
+                    (short_wait(wait) / 5).as_secs_f64()
+                )
+            },
+        },
+        GuessQuestion {
+            server: Flavor::Async,
+            quantity: "latency of /dummy",
+            conditions: "",
+            text: |_| "And the asynchronous server?".into(),
+        },
+    ],
     duration: |wait| short_wait(wait) * 6 / 5,
     perform: |lab, run| Box::pin(perform(lab, run)),
 };

@@ -6,7 +6,7 @@ use futures_util::future::{self, Either};
 use tokio::time::sleep;
 
 use super::pair::{self, Pair};
-use super::{Experiment, about, at_once};
+use super::{Experiment, GuessQuestion, about, at_once};
 use crate::experiment::attempt::Attempt;
 use crate::experiment::lab_client::{LabClient, Via};
 use crate::experiment::report::{Prediction, RequestBar, Run, StateSlice, Timeline, Unit};
@@ -18,6 +18,25 @@ pub(super) const EXPERIMENT: Experiment = Experiment {
     question: "Does /dummy wait for /?",
     model: "Each server has one thread. A synchronous thread is blocked while / waits, so /dummy, sent shortly \
             after /, waits until / has finished. An event loop suspends the waiting request and serves /dummy at once.",
+    guesses: &[
+        GuessQuestion {
+            server: Flavor::Sync,
+            quantity: "latency of /dummy",
+            conditions: "",
+            text: |wait| {
+                format!(
+                    "/ waits {:.1} s, and /dummy is sent shortly after it. After how many seconds does the synchronous server respond to /dummy?",
+                    wait.as_secs_f64()
+                )
+            },
+        },
+        GuessQuestion {
+            server: Flavor::Async,
+            quantity: "latency of /dummy",
+            conditions: "",
+            text: |_| "And the asynchronous server?".into(),
+        },
+    ],
     duration: |wait| wait,
     perform: |lab, run| Box::pin(perform(lab, run)),
 };

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use futures_util::future;
 
-use super::{Experiment, short_wait};
+use super::{Experiment, GuessQuestion, capacity_plan, short_wait};
 use crate::experiment::lab_client::{LabClient, Via};
 use crate::experiment::load::{self, LoadResult};
 use crate::experiment::plural::plural;
@@ -19,6 +19,25 @@ pub(super) const EXPERIMENT: Experiment = Experiment {
             threads serve at most N/W requests per second; above that the queue grows without limit. The predicted \
             latencies come from simulating a first-come, first-served queue with N threads and the same send times. \
             An event loop does not hold its thread during W.",
+    guesses: &[
+        GuessQuestion {
+            server: Flavor::Sync,
+            quantity: "longest latency, above capacity",
+            conditions: "",
+            text: |wait| {
+                format!(
+                    "For {:.1} s, requests arrive at 1.5 times the rate that the synchronous threads can serve. What is the longest latency, in seconds?",
+                    short_wait(wait).as_secs_f64()
+                )
+            },
+        },
+        GuessQuestion {
+            server: Flavor::Async,
+            quantity: "longest latency",
+            conditions: "",
+            text: |_| "And on one event loop, where each request waits 0.05 s?".into(),
+        },
+    ],
     // The overload is half a length longer to drain.
     duration: |wait| short_wait(wait) * 5,
     perform: |lab, run| Box::pin(perform(lab, run)),
@@ -35,6 +54,9 @@ const LONGEST_WAIT: f64 = 0.5;
 const LOADS: [f64; 2] = [0.5, 1.5];
 
 async fn perform(lab: &LabClient, run: &mut Run) -> Result<(), Error> {
+    if let Some(plan) = &lab.plan {
+        return capacity_plan::perform(plan, lab, run).await;
+    }
     let threads = lab.scrape().await?.threads(Flavor::Sync);
     let lower = CAPACITY.max(threads as f64 / LONGEST_WAIT);
     for capacity in [lower, 2.0 * lower] {

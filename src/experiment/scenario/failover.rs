@@ -8,7 +8,7 @@ use futures_util::future::{self, Either};
 use futures_util::stream::FuturesUnordered;
 use tokio::time::{sleep, sleep_until};
 
-use super::Experiment;
+use super::{Experiment, GuessQuestion};
 use crate::experiment::lab_client::{LabClient, Via};
 use crate::experiment::load::LoadResult;
 use crate::experiment::report::{Prediction, Run, Setting, Unit};
@@ -23,6 +23,24 @@ pub(super) const EXPERIMENT: Experiment = Experiment {
             GET is idempotent; they wait twice. Lost are the requests that the front sends to the dead replica's \
             address before DNS drops it, where nothing responds or refuses. The remaining replicas carry the whole \
             load.",
+    guesses: &[
+        GuessQuestion {
+            server: Flavor::Async,
+            quantity: "requests lost, one killed",
+            conditions: "",
+            text: |_| {
+                format!(
+                    "{RATE} requests per second go to two replicas, and one is killed. How many requests are lost?"
+                )
+            },
+        },
+        GuessQuestion {
+            server: Flavor::Async,
+            quantity: "requests lost, one restarted",
+            conditions: "",
+            text: |_| "And if one is restarted gracefully?".into(),
+        },
+    ],
     duration: |_| Duration::from_secs(25),
     perform: |lab, run| Box::pin(perform(lab, run)),
 };

@@ -7,7 +7,7 @@ use tokio::net::TcpStream;
 use tokio::time::sleep;
 
 use super::held::{Hold, judge_free, judge_held};
-use super::{Experiment, short_wait};
+use super::{Experiment, GuessQuestion, short_wait};
 use crate::experiment::Error;
 use crate::experiment::attempt::Attempt;
 use crate::experiment::client::{self, RequestError};
@@ -22,6 +22,24 @@ pub(super) const EXPERIMENT: Experiment = Experiment {
     model: "To an event loop an idle connection is one entry in a table. A synchronous thread serves one connection \
             until it closes. So it closes each after the response, and a silent connection holds the thread. The front \
             keeps silent connections itself and opens one to the server only for a request.",
+    guesses: &[
+        GuessQuestion {
+            server: Flavor::Sync,
+            quantity: "connections kept open",
+            conditions: "",
+            text: |_| {
+                format!(
+                    "{MANY} connections carry one request each. How many of them does the synchronous server keep open?"
+                )
+            },
+        },
+        GuessQuestion {
+            server: Flavor::Async,
+            quantity: "connections kept open",
+            conditions: "",
+            text: |_| "And the asynchronous server?".into(),
+        },
+    ],
     duration: |wait| short_wait(wait) * 3 + Duration::from_millis(500),
     perform: |lab, run| Box::pin(perform(lab, run)),
 };

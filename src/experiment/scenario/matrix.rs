@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Experiment, at_once, pair};
+use super::{Experiment, GuessQuestion, at_once, pair};
 use crate::experiment::lab_client::{LabClient, Via};
 use crate::experiment::report::{Prediction, Run, Unit};
 use crate::experiment::{Error, StateSeconds};
@@ -14,6 +14,25 @@ pub(super) const EXPERIMENT: Experiment = Experiment {
     model: "On one thread, /dummy waits while the thread is held. The synchronous server holds it during every \
             request. The asynchronous server releases it while the code awaits (/, /offloaded), but not while the \
             code blocks or computes (/blocking, /cpu).",
+    guesses: &[
+        GuessQuestion {
+            server: Flavor::Async,
+            quantity: "latency of /dummy",
+            conditions: "blocking",
+            text: |wait| {
+                format!(
+                    "/blocking blocks the event loop for {:.1} s. After how many seconds does the asynchronous server respond to /dummy, sent a quarter of that later?",
+                    cell_wait(wait).as_secs_f64()
+                )
+            },
+        },
+        GuessQuestion {
+            server: Flavor::Async,
+            quantity: "latency of /dummy",
+            conditions: "offloaded",
+            text: |_| "And if the blocking call runs on the blocking pool?".into(),
+        },
+    ],
     duration: |wait| cell_wait(wait) * CELLS.len() as u32,
     perform: |lab, run| Box::pin(perform(lab, run)),
 };

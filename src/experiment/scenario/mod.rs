@@ -3,6 +3,7 @@
 mod abort;
 mod article;
 mod capacity;
+mod capacity_plan;
 mod failover;
 mod held;
 mod keepalive;
@@ -17,9 +18,11 @@ use std::time::Duration;
 
 use futures_util::future::LocalBoxFuture;
 
+pub use self::capacity_plan::CapacityPlan;
 use super::Error;
 use super::lab_client::LabClient;
-use super::report::{Prediction, Run, Unit};
+use super::report::{Finding, Prediction, Run, Unit};
+use crate::flavor::Flavor;
 
 /// An experiment of the course.
 #[derive(Debug)]
@@ -30,10 +33,38 @@ pub struct Experiment {
     pub question: &'static str,
     /// Model from which its predictions follow.
     pub model: &'static str,
+    /// Questions whose answers a learner can guess before the run.
+    pub guesses: &'static [GuessQuestion],
     /// Returns the expected duration for a given wait of the article's `/`.
     pub(super) duration: fn(Duration) -> Duration,
     /// Runs the experiment and adds its findings to the run.
     pub(super) perform: Perform,
+}
+
+/// A question about a finding.
+#[derive(Debug)]
+pub struct GuessQuestion {
+    /// Server of the finding.
+    pub server: Flavor,
+    /// Quantity of the finding.
+    pub quantity: &'static str,
+    /// Part of the finding's load, or its route. Among several matching findings the last one counts.
+    pub conditions: &'static str,
+    /// Returns the question for a given wait of the article's `/`.
+    pub text: fn(wait: Duration) -> String,
+}
+
+impl GuessQuestion {
+    /// Returns the finding that answers the question.
+    #[must_use]
+    pub fn finding<'a>(&self, findings: &'a [Finding]) -> Option<&'a Finding> {
+        findings.iter().rfind(|finding| {
+            let setting = &finding.setting;
+            setting.server == self.server.as_str()
+                && finding.prediction.quantity == self.quantity
+                && (setting.load.contains(self.conditions) || setting.via == self.conditions)
+        })
+    }
 }
 
 type Perform = for<'a> fn(&'a LabClient, &'a mut Run) -> LocalBoxFuture<'a, Result<(), Error>>;

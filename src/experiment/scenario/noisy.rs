@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use futures_util::future;
 
-use super::Experiment;
+use super::{Experiment, GuessQuestion};
 use crate::experiment::lab_client::{LabClient, Via};
 use crate::experiment::load::{self, LoadResult};
 use crate::experiment::report::{Prediction, Run, Setting, Unit};
@@ -18,6 +18,22 @@ pub(super) const EXPERIMENT: Experiment = Experiment {
             b bad requests per second that each hold it for H seconds, the share b·H of the others waits, uniformly \
             from 0 to H: the median does not change, and p99 is H - 0.01/b. The same call on the blocking pool does \
             not hold the thread.",
+    guesses: &[
+        GuessQuestion {
+            server: Flavor::Async,
+            quantity: "p99 of /dummy",
+            conditions: "/blocking",
+            text: |_| {
+                "One request in a hundred blocks the event loop for 0.4 s. What is the 99th percentile of the latency of the others, in seconds?".into()
+            },
+        },
+        GuessQuestion {
+            server: Flavor::Async,
+            quantity: "p99 of /dummy",
+            conditions: "/offloaded",
+            text: |_| "And if the blocking call runs on the blocking pool?".into(),
+        },
+    ],
     duration: |wait| load_length(wait) * 3,
     perform: |lab, run| Box::pin(perform(lab, run)),
 };

@@ -5,7 +5,7 @@ use std::time::Duration;
 use futures_util::future;
 use tokio::time::{sleep, timeout};
 
-use super::Experiment;
+use super::{Experiment, GuessQuestion};
 use crate::experiment::lab_client::{LabClient, Via};
 use crate::experiment::report::{Prediction, Run, Setting, Unit};
 use crate::experiment::{Error, Scrape};
@@ -17,6 +17,24 @@ pub(super) const EXPERIMENT: Experiment = Experiment {
     model: "A synchronous thread finishes a request whose client has timed out, and the retry queues behind it. With r \
             retries each request is processed 1 + r times, and the accept queue grows accordingly. If the timeout is \
             shorter than the wait, no client ever gets a response. An event loop drops an abandoned request.",
+    guesses: &[
+        GuessQuestion {
+            server: Flavor::Sync,
+            quantity: "clients with a response",
+            conditions: "attempts",
+            text: |_| {
+                format!(
+                    "{CLIENTS} clients time out after half of the wait and make {ATTEMPTS} attempts each. How many get a response from the synchronous server?"
+                )
+            },
+        },
+        GuessQuestion {
+            server: Flavor::Sync,
+            quantity: "waits that blocked a thread",
+            conditions: "attempts",
+            text: |_| "For how many waits do they hold its thread?".into(),
+        },
+    ],
     duration: |wait| attempt_wait(wait) * 14,
     perform: |lab, run| Box::pin(perform(lab, run)),
 };

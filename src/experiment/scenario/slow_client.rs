@@ -9,7 +9,7 @@ use tokio::net::TcpStream;
 use tokio::time::sleep;
 
 use super::held::{Hold, judge_free, judge_held};
-use super::{Experiment, short_wait};
+use super::{Experiment, GuessQuestion, short_wait};
 use crate::experiment::Error;
 use crate::experiment::lab_client::{LabClient, Via};
 use crate::experiment::report::{Prediction, Run, Setting, Unit};
@@ -21,6 +21,25 @@ pub(super) const EXPERIMENT: Experiment = Experiment {
     model: "A synchronous thread reads the request that it accepted, however slowly it arrives, so a client that sends \
             one byte per second holds it. The front is an event loop: it collects the slow request and connects to \
             the server only when it has the complete header.",
+    guesses: &[
+        GuessQuestion {
+            server: Flavor::Sync,
+            quantity: "latency of /dummy",
+            conditions: "direct",
+            text: |wait| {
+                format!(
+                    "{CLIENTS} clients take {:.1} s to send their requests directly to the synchronous server. After how many seconds does it respond to /dummy?",
+                    short_wait(wait).as_secs_f64()
+                )
+            },
+        },
+        GuessQuestion {
+            server: Flavor::Sync,
+            quantity: "latency of /dummy",
+            conditions: "front",
+            text: |_| "And if they send them through the front?".into(),
+        },
+    ],
     duration: |wait| short_wait(wait) * 2,
     perform: |lab, run| Box::pin(perform(lab, run)),
 };

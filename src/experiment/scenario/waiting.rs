@@ -7,7 +7,7 @@ use futures_util::stream::FuturesUnordered;
 use futures_util::{Stream, StreamExt};
 use rustix::process::{Resource, getrlimit};
 
-use super::Experiment;
+use super::{Experiment, GuessQuestion, short_wait};
 use crate::experiment::attempt::Attempt;
 use crate::experiment::lab_client::{LabClient, Via};
 use crate::experiment::load::{self, LoadResult};
@@ -21,10 +21,36 @@ pub(super) const EXPERIMENT: Experiment = Experiment {
     question: "How many waiting requests can one thread hold?",
     model: "To an event loop a waiting request is a few buffers, a task and a timer; it takes no CPU time. So /dummy is \
             served at once beside thousands of them, and memory grows by the same amount for each. With a thread per \
-            request, each would also have a stack.",
+            request, each takes a thread with its stack: N synchronous threads hold N requests, and all others wait in \
+            the accept queue.",
+    guesses: &[
+        GuessQuestion {
+            server: Flavor::Sync,
+            quantity: "latency of /dummy",
+            conditions: "",
+            text: |wait| {
+                format!(
+                    "A synchronous server has twice as many requests as threads, and each waits {:.1} s. After how many seconds does it respond to /dummy, sent after them?",
+                    short_wait(wait).as_secs_f64()
+                )
+            },
+        },
+        GuessQuestion {
+            server: Flavor::Async,
+            quantity: "p99 of /dummy",
+            conditions: "",
+            text: |wait| {
+                format!(
+                    "{} requests wait on one event loop. What is the 99th percentile of the latency of /dummy, in seconds?",
+                    wanted(wait)
+                )
+            },
+        },
+    ],
     duration: |wait| {
         let level = wanted(wait) as f64 / GROWTH;
-        Duration::from_secs_f64(level) + load_length(wait) * 3 + Duration::from_secs(1)
+        let asynchronous = Duration::from_secs_f64(level) + load_length(wait) * 3;
+        short_wait(wait) * 2 + asynchronous + Duration::from_secs(1)
     },
     perform: |lab, run| Box::pin(perform(lab, run)),
 };
@@ -56,6 +82,99 @@ fn load_length(wait: Duration) -> Duration {
 }
 
 async fn perform(lab: &LabClient, run: &mut Run) -> Result<(), Error> {
+    fill_threads(lab, run).await?;
+    fill_event_loop(lab, run).await
+}
+
+/// Requests beyond the number of threads, at most: fewer than the default length of the accept queue.
+const MOST_QUEUED: usize = 500;
+
+/// Sends twice as many requests to the synchronous server as it has threads, then `/dummy`.
+async fn fill_threads(lab: &LabClient, run: &mut Run) -> Result<(), Error> {
+    let server = Flavor::Sync;
+    let before = lab.scrape().await?;
+    let threads = before.threads(server);
+    let queued = threads.min(MOST_QUEUED);
+    let requests = threads + queued;
+    let growth = |i: usize| Duration::from_secs_f64(i as f64 / GROWTH);
+    // Long enough that all have arrived before the first one ends.
+    let wait = short_wait(lab.wait).max(growth(requests) * 2);
+    lab.show_step(&format!(
+        "sync: {} on {}",
+        plural(requests, "request"),
+        plural(threads, "thread")
+    ));
+    let path = format!("/?seconds={}", wait.as_secs_f64());
+    let start = Instant::now();
+    let crowd = (0..requests).map(|i| lab.get_at(server, Via::Front, &path, start + growth(i)));
+    let crowd = future::join_all(crowd);
+    // All have arrived, and none has ended.
+    let pause = growth(requests) + wait / 3;
+    let beside = async {
+        tokio::time::sleep(pause).await;
+        let scrape = lab.scrape().await?;
+        let sent = Instant::now();
+        let dummy = lab.get_at(server, Via::Front, "/dummy", sent).await;
+        Ok::<_, Error>((scrape, sent - start, dummy))
+    };
+    let (crowd, beside) = future::join(crowd, beside).await;
+    let (full, sent, dummy) = beside?;
+    let succeeded = crowd.iter().filter(|attempt| attempt.succeeded()).count();
+    let load = format!("{} waiting, then /dummy", plural(requests, "request"));
+    let setting = lab.setting(server, Via::Front, threads, wait, load);
+    let (threads, queued) = (threads as f64, queued as f64);
+    run.judge(
+        &setting,
+        Prediction::between(
+            "requests in flight",
+            Unit::Count,
+            threads,
+            threads,
+            "one per thread: each thread holds one request",
+        ),
+        full.in_flight(server),
+    );
+    run.judge(
+        &setting,
+        Prediction::between(
+            "accept queue",
+            Unit::Count,
+            queued,
+            queued,
+            "the requests that no thread has accepted",
+        ),
+        full.accept_queue(server),
+    );
+    // Threads that have finished serve the queue, and /dummy after it.
+    let rounds = if queued < threads { 1 } else { 2 };
+    let rest = (wait * rounds).saturating_sub(sent).as_secs_f64();
+    run.judge(
+        &setting,
+        Prediction::between(
+            "latency of /dummy",
+            Unit::Seconds,
+            rest * 0.8,
+            rest * 1.2 + 0.5 + growth(requests).as_secs_f64(),
+            "/dummy is last in the queue and waits until a thread is free; tolerance 20 % and 0.5 s, plus the time over \
+             which the requests were sent",
+        ),
+        dummy.seconds(),
+    );
+    run.judge(
+        &setting,
+        Prediction::between(
+            "successful requests",
+            Unit::Count,
+            requests as f64,
+            requests as f64,
+            "all: those in the queue are late, not lost",
+        ),
+        succeeded as f64,
+    );
+    lab.wait_until_quiet().await.map(drop)
+}
+
+async fn fill_event_loop(lab: &LabClient, run: &mut Run) -> Result<(), Error> {
     let length = load_length(lab.wait);
     let before = lab.scrape().await?;
     let (most, via) = highest_level(lab, run, &before)?;

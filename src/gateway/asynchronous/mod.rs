@@ -14,7 +14,7 @@ use super::connection_state::ConnectionState;
 use super::listener::{self, BoundGateway};
 use super::running::{RunningGateway, Worker};
 use super::service::Connected;
-use super::{App, GatewayConfig, POOL_THREADS, rejection};
+use super::{App, GatewayConfig, rejection};
 use crate::wire::{self, BindError};
 use stream::AsyncStream;
 use thread_states::{Registry, park, unpark};
@@ -41,7 +41,7 @@ pub fn spawn<A: App>(
     name: &str,
 ) -> io::Result<RunningGateway> {
     RunningGateway::start(bound, registry.into().as_ref(), name, |worker| {
-        let runtime = runtime(&worker.name)?;
+        let runtime = runtime(&worker)?;
         let listener = listener(&runtime, &worker)?;
         let app = app.clone();
         Ok(move || serve(worker, runtime, &listener, &app))
@@ -49,13 +49,13 @@ pub fn spawn<A: App>(
 }
 
 /// Builds a thread's event loop, which marks the thread as parked while it has nothing to do.
-fn runtime(thread: &str) -> io::Result<Runtime> {
+fn runtime(worker: &Worker) -> io::Result<Runtime> {
     Builder::new_current_thread()
         .enable_all()
         .on_thread_park(park)
         .on_thread_unpark(unpark)
-        .max_blocking_threads(POOL_THREADS)
-        .thread_name(format!("{thread}-pool"))
+        .max_blocking_threads(worker.pool_threads.get())
+        .thread_name(format!("{}-pool", worker.name))
         .build()
 }
 

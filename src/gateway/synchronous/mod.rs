@@ -16,7 +16,7 @@ use super::connection_state::ConnectionState;
 use super::listener::{self, BoundGateway};
 use super::running::{RunningGateway, Worker};
 use super::service::Connected;
-use super::{App, GatewayConfig, POOL_THREADS, rejection};
+use super::{App, GatewayConfig, rejection};
 use crate::wire::{self, BindError};
 use stream::BlockingStream;
 use thread_states::{InFlight, Registry, park, unpark};
@@ -45,7 +45,7 @@ pub fn spawn<A: App>(
     name: &str,
 ) -> io::Result<RunningGateway> {
     RunningGateway::start(bound, registry.into().as_ref(), name, |worker| {
-        let runtime = runtime(&worker.name)?;
+        let runtime = runtime(&worker)?;
         let app = app.clone();
         Ok(move || serve(&worker, runtime, &app))
     })
@@ -53,11 +53,11 @@ pub fn spawn<A: App>(
 
 /// Builds the runtime that drives one connection. While hyper reads and writes, the socket itself
 /// blocks; only the lingering close uses tokio's I/O.
-fn runtime(thread: &str) -> io::Result<Runtime> {
+fn runtime(worker: &Worker) -> io::Result<Runtime> {
     Builder::new_current_thread()
         .enable_all()
-        .max_blocking_threads(POOL_THREADS)
-        .thread_name(format!("{thread}-pool"))
+        .max_blocking_threads(worker.pool_threads.get())
+        .thread_name(format!("{}-pool", worker.name))
         .build()
 }
 

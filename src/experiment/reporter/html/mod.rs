@@ -6,7 +6,7 @@ use std::io::{self, Write};
 
 use super::{number, palette};
 use crate::experiment::plural::plural;
-use crate::experiment::report::{Finding, Report, Run};
+use crate::experiment::report::{DataTable, Finding, Report, Run};
 
 /// Styles of the page. Plots are drawn in black on nothing; in dark mode their text and axes get the
 /// color of the page's text.
@@ -81,6 +81,9 @@ fn write_run(run: &Run, to: &mut dyn Write) -> io::Result<()> {
         )?;
         write_table(&run.findings, to)?;
     }
+    run.tables
+        .iter()
+        .try_for_each(|table| write_data(table, to))?;
     writeln!(to, "<ul>")?;
     for reason in number::reasons(&run.findings) {
         writeln!(to, "<li>{}</li>", escape(&reason.to_string()))?;
@@ -152,6 +155,30 @@ fn write_table(findings: &[Finding], to: &mut dyn Write) -> io::Result<()> {
         )?;
     }
     writeln!(to, "</table></div>")
+}
+
+fn write_data(table: &DataTable, to: &mut dyn Write) -> io::Result<()> {
+    let cells = |tag: &str, cells: Vec<String>| {
+        let cells = cells
+            .iter()
+            .map(|cell| format!("<{tag}>{}</{tag}>", escape(cell)));
+        cells.collect::<String>()
+    };
+    let headings = table.columns.iter().map(|column| column.name.clone());
+    writeln!(
+        to,
+        "<h3>{}</h3>\n<div class=\"wide\"><table>\n<tr>{}</tr>",
+        escape(&table.title),
+        cells("th", headings.collect())
+    )?;
+    for row in &table.rows {
+        writeln!(to, "<tr>{}</tr>", cells("td", number::row(table, row)))?;
+    }
+    writeln!(
+        to,
+        "</table></div>\n<p>Formula: {}</p>",
+        escape(table.source)
+    )
 }
 
 fn escape(text: &str) -> String {
