@@ -1,8 +1,7 @@
-//! Rules about names and comments that keep the code easy to read and to search.
+//! Rules about comments that keep the code easy to read.
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
-use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -11,23 +10,6 @@ const MAX_QUESTIONS: f64 = 0.03;
 
 /// Words that make a sentence out of what should be a noun phrase or a verb ("Returns …").
 const QUESTION_WORDS: [&str; 6] = ["What", "Whether", "How", "Who", "Which", "Where"];
-
-/// Names that may be declared more than once: in modules that mirror each other (`gateway` and `proxy`,
-/// the two gateways), or in modules that do not know each other.
-const REPEATED: [&str; 12] = [
-    "AcceptQueue",
-    "BindError",
-    "Bound",
-    "Config",
-    "Connections",
-    "Limits",
-    "Outcome",
-    "Running",
-    "Sample",
-    "Seconds",
-    "Stream",
-    "Target",
-];
 
 /// Returns the source folder of each crate, by the crate's name.
 fn crates() -> Vec<(String, PathBuf)> {
@@ -79,22 +61,6 @@ fn is_question(comment: &str) -> bool {
     QUESTION_WORDS.contains(&first.unwrap_or_default())
 }
 
-/// Returns the name of the type that a line declares at the top level of a file. Associated types
-/// and the types of test modules are indented.
-fn declared_type(line: &str) -> Option<&str> {
-    let visibility = ["pub(crate) ", "pub(super) ", "pub "];
-    let line = visibility
-        .iter()
-        .find_map(|prefix| line.strip_prefix(prefix))
-        .unwrap_or(line);
-    let keywords = ["struct ", "enum ", "trait ", "type ", "union "];
-    let rest = keywords
-        .iter()
-        .find_map(|keyword| line.strip_prefix(keyword))?;
-    rest.split(|c: char| !c.is_alphanumeric() && c != '_')
-        .next()
-}
-
 #[test]
 fn doc_comments_do_not_open_with_a_question_word() {
     let mut total = 0;
@@ -119,24 +85,6 @@ fn doc_comments_do_not_open_with_a_question_word() {
 }
 
 #[test]
-fn no_type_name_is_declared_twice_in_one_crate() {
-    let mut twice = Vec::new();
-    for (name, folder) in crates() {
-        let mut types: BTreeMap<String, Vec<String>> = BTreeMap::new();
-        for (path, text) in rust_files(&folder) {
-            for declared in text.lines().filter_map(declared_type) {
-                let files = types.entry(declared.to_owned()).or_default();
-                files.push(path.display().to_string());
-            }
-        }
-        assert!(types.len() > 10, "{name} has only {} types", types.len());
-        types.retain(|name, files| files.len() > 1 && !REPEATED.contains(&name.as_str()));
-        twice.extend(types);
-    }
-    assert!(twice.is_empty(), "declared more than once: {twice:#?}");
-}
-
-#[test]
 fn the_rules_see_what_they_should() {
     let text = "//! What a file is.\n//! How it is.\n\nfn f() {}\n\n    /// Returns more.\n    x: u8,\n    /// Whether it is.\n";
     let comments = doc_comments(text);
@@ -144,10 +92,4 @@ fn the_rules_see_what_they_should() {
     assert_eq!(lines, [1, 6, 8]);
     let found: Vec<_> = comments.iter().map(|(_, text)| is_question(text)).collect();
     assert_eq!(found, [true, false, true]);
-
-    assert_eq!(declared_type("pub(crate) struct Name<T> {"), Some("Name"));
-    assert_eq!(declared_type("enum Name {"), Some("Name"));
-    assert_eq!(declared_type("pub type Name = u8;"), Some("Name"));
-    assert_eq!(declared_type("    type Response = u8;"), None);
-    assert_eq!(declared_type("impl Name {"), None);
 }

@@ -9,8 +9,17 @@ use axum::extract::Request;
 use axum::http::StatusCode;
 use http_body_util::BodyExt;
 
-use super::BodyLimit;
 use thread_states::problem::Problem;
+
+/// Maximum size of a request body in bytes; a larger one gets a 413. Default: 1 MiB.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct BodyLimit(pub u64);
+
+impl Default for BodyLimit {
+    fn default() -> Self {
+        Self(1 << 20)
+    }
+}
 
 /// Error while reading a body to its end.
 #[derive(Debug, thiserror::Error)]

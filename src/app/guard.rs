@@ -15,7 +15,8 @@ use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, Either};
 use tower::{Service, ServiceExt};
 
-use super::{BodyLimit, body, rejection};
+use super::body::{self, BodyLimit};
+use super::rejection;
 
 /// The service around a route.
 #[derive(Debug, Clone)]

@@ -28,6 +28,7 @@ use tower::layer::layer_fn;
 use tower::layer::util::Identity;
 use tower::{Layer, Service};
 
+pub use body::BodyLimit;
 pub use guard::Guard;
 pub use seconds::{MAX_SECONDS, Seconds, SecondsError};
 
@@ -44,16 +45,6 @@ pub const ROUTES: &[&str] = &[
     docs::PAGE,
     docs::FILE,
 ];
-
-/// Maximum size of a request body in bytes; a larger one gets a 413. Default: 1 MiB.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct BodyLimit(pub u64);
-
-impl Default for BodyLimit {
-    fn default() -> Self {
-        Self(1 << 20)
-    }
-}
 
 /// Returns the application. Its responses are JSON; all error responses are a
 /// [`Problem`](thread_states::problem::Problem).

@@ -5,7 +5,7 @@ use std::net::{SocketAddr, TcpListener};
 
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
 
-use super::GatewayConfig;
+use super::config::GatewayConfig;
 use crate::metrics::AcceptQueue;
 use crate::wire::BindError;
 

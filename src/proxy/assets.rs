@@ -15,7 +15,7 @@ use hyper::body::Incoming;
 use tower::{ServiceExt, service_fn};
 use tower_http::compression::Compression;
 
-use super::Body;
+use super::body::Body;
 use super::config::Asset;
 
 /// Content Security Policy: the page loads only its own files, has no inline scripts or styles, and

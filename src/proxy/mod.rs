@@ -9,6 +9,7 @@
 //! * `service`: one request and its response
 //! * `routes`: destinations of paths
 //! * `assets`: files of the live page
+//! * `body`: bodies on their way through the front
 //! * `headers`: header fields that are removed and added
 //! * `upstream`: client for the servers behind the front
 //! * `rejection`: error responses
@@ -33,6 +34,7 @@
 //! ```
 
 mod assets;
+mod body;
 mod client_stream;
 mod config;
 mod connection;
@@ -47,6 +49,3 @@ pub use config::{Asset, ProxyConfig, RequestLimits, ServerPath, Timeouts, Upstre
 pub use server::{BoundProxy, RunningProxy, bind, spawn};
 
 pub use crate::wire::BindError;
-
-/// Body of every request to a server and of every response to a client.
-type Body = http_body_util::combinators::UnsyncBoxBody<bytes::Bytes, tower::BoxError>;

@@ -4,12 +4,10 @@ use std::io;
 
 use http::header::{ALLOW, HeaderValue};
 use http::{Response, StatusCode};
-use http_body_util::{BodyExt, Full, LengthLimitError};
+use http_body_util::{BodyExt, Full};
 use hyper_util::client::legacy;
-use tower::BoxError;
-use tower_http::timeout::TimeoutError;
 
-use super::Body;
+use super::body::{Body, BodyError};
 use crate::wire::{HeadError, find_cause};
 use thread_states::problem::Problem;
 
@@ -75,29 +73,6 @@ impl Rejection {
             response.headers_mut().insert(ALLOW, methods);
         }
         response
-    }
-}
-
-/// Error of the body of a client's request.
-#[derive(Debug, thiserror::Error)]
-pub(super) enum BodyError {
-    #[error("the body is too large")]
-    TooLarge,
-    #[error("the body did not arrive in time")]
-    TooSlow,
-    #[error("the body is malformed or incomplete")]
-    Broken,
-}
-
-impl From<BoxError> for BodyError {
-    fn from(error: BoxError) -> Self {
-        if find_cause::<LengthLimitError>(&*error).is_some() {
-            Self::TooLarge
-        } else if find_cause::<TimeoutError>(&*error).is_some() {
-            Self::TooSlow
-        } else {
-            Self::Broken
-        }
     }
 }
 

@@ -11,11 +11,12 @@ use hyper::body::{Body as _, Incoming};
 use tokio_util::sync::CancellationToken;
 use tower_http::timeout::TimeoutBody;
 
+use super::body::{Body, BodyError};
 use super::config::{ProxyConfig, Upstream};
-use super::rejection::{BodyError, Rejection};
+use super::rejection::Rejection;
 use super::routes::{self, Destination};
 use super::upstream::{self, Upstreams};
-use super::{Body, assets, headers};
+use super::{assets, headers};
 use crate::wire;
 
 /// Responds to requests; all connections share it.

@@ -10,7 +10,7 @@ use hyper::body::Incoming;
 use hyper_util::client::legacy::{Client, connect::HttpConnector};
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 
-use super::Body;
+use super::body::Body;
 use super::config::ProxyConfig;
 use super::rejection::Rejection;
 

@@ -1,7 +1,7 @@
-//! Listening on an address from the command line.
+//! Addresses from the command line, and how this machine reaches them.
 
 use std::io;
-use std::net::{SocketAddr, ToSocketAddrs};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs};
 
 use anyhow::anyhow;
 
@@ -66,6 +66,18 @@ fn in_order(addresses: impl Iterator<Item = SocketAddr>) -> Vec<SocketAddr> {
     let mut addresses: Vec<SocketAddr> = addresses.collect();
     addresses.sort_by_key(SocketAddr::is_ipv6);
     addresses
+}
+
+/// Returns the address at which this machine reaches a server of its own: a server that listens on
+/// all addresses is reached over loopback.
+pub(super) fn reachable(address: SocketAddr) -> SocketAddr {
+    if !address.ip().is_unspecified() {
+        return address;
+    }
+    match address {
+        SocketAddr::V4(_) => (Ipv4Addr::LOCALHOST, address.port()).into(),
+        SocketAddr::V6(_) => (Ipv6Addr::LOCALHOST, address.port()).into(),
+    }
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
 
-use super::process::reachable;
+use super::address::reachable;
 use crate::flavor::Flavor;
 
 /// Addresses of the lab in one process.

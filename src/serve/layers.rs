@@ -8,7 +8,8 @@ use tower::ServiceBuilder;
 use tower::util::option_layer;
 use tower_http::request_id::PropagateRequestIdLayer;
 
-use super::{ServerConfig, overload};
+use super::config::ServerConfig;
+use super::overload;
 use crate::app;
 use crate::flavor::Flavor;
 

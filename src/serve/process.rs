@@ -1,6 +1,6 @@
 //! One process: its servers, their exporter, and the front if it has one.
 
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
+use std::net::{SocketAddr, TcpListener};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
@@ -10,8 +10,10 @@ use thread_states::metrics::exporter::{self, Readiness};
 use thread_states::metrics::list::{Metric, UNMATCHED};
 use thread_states::{Metrics, Registry, metrics};
 
+use super::address::{Address, reachable};
+use super::config::ServerConfig;
+use super::layers::{request_layer, stack};
 use super::signals::Signals;
-use super::{Address, ServerConfig, request_layer, stack};
 use crate::flavor::Flavor;
 use crate::gateway::{self, asynchronous, synchronous};
 use crate::metrics::list::BLOCKING_POOL_LIMIT;
@@ -189,18 +191,6 @@ pub(super) fn bind_server(
 /// Binds the front to its address.
 pub(super) fn bind_front(listen: &Address) -> anyhow::Result<proxy::BoundProxy> {
     listen.listen(|address| proxy::bind(address).map_err(|error| error.source))
-}
-
-/// Returns the address at which this machine reaches a server of its own: a server that listens on
-/// all addresses is reached over loopback.
-pub(super) fn reachable(address: SocketAddr) -> SocketAddr {
-    if !address.ip().is_unspecified() {
-        return address;
-    }
-    match address {
-        SocketAddr::V4(_) => (Ipv4Addr::LOCALHOST, address.port()).into(),
-        SocketAddr::V6(_) => (Ipv6Addr::LOCALHOST, address.port()).into(),
-    }
 }
 
 fn accept_queue(server: &gateway::RunningGateway) -> Probe {

@@ -7,8 +7,10 @@ use anyhow::Context;
 use thread_states::metrics::exporter::{self, Readiness};
 use thread_states::metrics::registry;
 
+use super::address::Address;
+use super::announce;
+use super::file_limit::raise_file_limit;
 use super::signals::Signals;
-use super::{Address, announce, raise_file_limit};
 use crate::watch::{Watch, WatchCollector, WatchSettings};
 
 /// Watches servers until a signal ends it, and serves their metrics.

@@ -25,7 +25,7 @@
 //!
 //! A thread that is not registered may call everything here; its marks have no effect.
 //!
-//! No file imports itself through others; `tests/import_circles.rs` checks it.
+//! No file imports itself through others.
 
 mod account;
 mod accounts;
