@@ -65,7 +65,9 @@ impl ProxyService {
             closing(rejection.into_response(), has_body)
         });
         response.headers_mut().insert(headers::REQUEST_ID, id);
-        response
+        // After a shutdown hyper announces the close as well, but only once the connection's task has
+        // noticed the shutdown, which may be after this response.
+        closing(response, self.shutdown.is_cancelled())
     }
 
     async fn dispatch(
@@ -194,11 +196,11 @@ impl ProxyService {
     }
 }
 
-/// Announces the close of a connection whose request has a body that the front does not read: hyper
-/// closes it after the response, and a client that does not know would lose its next request (RFC 9112,
-/// section 9.6).
-fn closing(mut response: Response<Body>, has_unread_body: bool) -> Response<Body> {
-    if has_unread_body {
+/// Announces that the connection closes after this response, if it does: because the front shuts down,
+/// or because the request has a body that the front does not read. A client that does not know would
+/// lose its next request (RFC 9112, section 9.6).
+fn closing(mut response: Response<Body>, closes: bool) -> Response<Body> {
+    if closes {
         let close = HeaderValue::from_static("close");
         response.headers_mut().insert(CONNECTION, close);
     }
