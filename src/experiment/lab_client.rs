@@ -13,14 +13,16 @@ use rustix::time::{ClockId, clock_gettime};
 use tokio::time::{sleep, sleep_until, timeout};
 
 use super::attempt::Attempt;
+use super::capacity_plan::CapacityPlan;
 use super::client;
+use super::config::{LabAddresses, RunConfig};
 use super::error::Error;
+use super::histogram::Histogram;
 use super::plural::plural;
 use super::progress::Progress;
 use super::report::{Generator, Setting};
 use super::resolve::resolve;
 use super::scrape::Scrape;
-use super::{CapacityPlan, Histogram, LabAddresses, RunConfig};
 use crate::flavor::Flavor;
 
 /// Deadline of a scrape, far above what one takes.

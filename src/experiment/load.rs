@@ -7,9 +7,10 @@ use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 
 use super::attempt::Attempt;
+use super::histogram::Histogram;
 use super::lab_client::{LabClient, Via};
 use super::report::{Curve, CurvePoint};
-use super::{Histogram, Schedule};
+use super::schedule::Schedule;
 use crate::flavor::Flavor;
 
 /// Quantiles of a [`Curve`].

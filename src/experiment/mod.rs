@@ -6,6 +6,7 @@
 //! `/metrics`, as any client can.
 //!
 //! * `scenario`: one file per experiment
+//! * `config`: the lab and the wait; `capacity_plan`: the reader's own load; `waits`: durations derived from the wait
 //! * `runner`: runs experiments and decides the verdict
 //! * `schedule`, `load`: open-loop load; the send times are fixed before the run
 //! * `client`: one HTTP request on its own connection; `lab_client`: requests and scrapes of one lab;
@@ -14,7 +15,9 @@
 //! * `report`: results as data; `reporter`: writes them as a table, JSON, Markdown or HTML
 
 mod attempt;
+mod capacity_plan;
 pub(crate) mod client;
+mod config;
 mod error;
 mod histogram;
 mod lab_client;
@@ -28,38 +31,14 @@ mod runner;
 mod scenario;
 mod schedule;
 mod scrape;
+mod waits;
 
-use std::time::Duration;
-
+pub use capacity_plan::CapacityPlan;
 pub use client::RequestError;
+pub use config::{LabAddresses, RunConfig};
 pub use error::Error;
 pub use histogram::Histogram;
 pub use runner::{Outcome, run};
-pub use scenario::{ALL, CapacityPlan, Experiment, GuessQuestion};
+pub use scenario::{ALL, Experiment, GuessQuestion};
 pub use schedule::Schedule;
 pub use scrape::{Scrape, StateSeconds};
-
-/// Addresses of a lab, each as `HOST:PORT`.
-#[derive(Debug, Clone)]
-pub struct LabAddresses {
-    /// The front.
-    pub front: String,
-    /// Metrics ports. Together they must export both servers. A host name that resolves to several
-    /// addresses is scraped at each of them: one per replica.
-    pub metrics: Vec<String>,
-    /// The synchronous server, without the front.
-    pub sync: String,
-    /// The asynchronous server, without the front.
-    pub r#async: String,
-}
-
-/// Configuration of a call to [`run()`].
-#[derive(Debug, Clone)]
-pub struct RunConfig {
-    /// The lab to test.
-    pub addresses: LabAddresses,
-    /// Wait of the article's `/`, 0.5 s to 120 s. Every other wait is derived from it.
-    pub wait: Duration,
-    /// Load for which `capacity` plans, in place of its own.
-    pub plan: Option<CapacityPlan>,
-}

@@ -9,7 +9,7 @@ use anstream::{AutoStream, ColorChoice};
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
 use super::reporter::lane;
-use super::{Scrape, StateSeconds};
+use super::scrape::{Scrape, StateSeconds};
 use crate::flavor::Flavor;
 
 /// The bar and the lanes.

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 
 use tokio::net::lookup_host;
 
-use super::Error;
+use super::error::Error;
 
 /// Resolves `HOST:PORT` to at least one address. `part` and `flag` name it in the error.
 ///

@@ -7,11 +7,14 @@ use futures_util::future::{self, Either};
 use tokio::runtime;
 use tokio::signal::unix::{SignalKind, signal};
 
+use super::config::RunConfig;
+use super::error::Error;
 use super::lab_client::LabClient;
 use super::plural::plural;
 use super::progress::Progress;
 use super::report::{CpuWait, Generator, Report, Run, SCHEMA, Verdict};
-use super::{Error, Experiment, RunConfig, Scrape};
+use super::scenario::Experiment;
+use super::scrape::Scrape;
 use crate::flavor::Flavor;
 
 /// Outcome of a call to [`run()`].

@@ -4,11 +4,13 @@ use std::time::Duration;
 
 use tokio::time::timeout;
 
-use super::{Experiment, GuessQuestion, about, at_once, short_wait};
+use super::definition::{Experiment, GuessQuestion};
 use crate::experiment::attempt::Attempt;
+use crate::experiment::error::Error;
 use crate::experiment::lab_client::{LabClient, Via};
 use crate::experiment::report::{Prediction, Run, Setting, Unit};
-use crate::experiment::{Error, StateSeconds};
+use crate::experiment::scrape::StateSeconds;
+use crate::experiment::waits::{at_once, short_wait};
 use crate::flavor::Flavor;
 
 pub(super) const EXPERIMENT: Experiment = Experiment {
@@ -82,7 +84,7 @@ fn judge_sync(
     let (seconds, rest) = (wait.as_secs_f64(), (wait - client_timeout).as_secs_f64());
     run.judge(
         setting,
-        about(
+        Prediction::about(
             "latency of /dummy",
             rest,
             0.15,
@@ -92,7 +94,7 @@ fn judge_sync(
     );
     run.judge_state(
         setting,
-        about(
+        Prediction::about(
             "thread blocked",
             seconds,
             0.15,

@@ -5,12 +5,14 @@ use std::time::{Duration, Instant};
 use futures_util::future::{self, Either};
 use tokio::time::sleep;
 
+use super::definition::{Experiment, GuessQuestion};
 use super::pair::{self, Pair};
-use super::{Experiment, GuessQuestion, about, at_once};
 use crate::experiment::attempt::Attempt;
+use crate::experiment::error::Error;
 use crate::experiment::lab_client::{LabClient, Via};
 use crate::experiment::report::{Prediction, RequestBar, Run, StateSlice, Timeline, Unit};
-use crate::experiment::{Error, StateSeconds};
+use crate::experiment::scrape::StateSeconds;
+use crate::experiment::waits::at_once;
 use crate::flavor::Flavor;
 
 pub(super) const EXPERIMENT: Experiment = Experiment {
@@ -70,7 +72,7 @@ fn judge_sync(lab: &LabClient, run: &mut Run, pair: &Pair, wait: Duration, pause
     let (seconds, rest) = (wait.as_secs_f64(), (wait - pause).as_secs_f64());
     run.judge(
         &setting,
-        about(
+        Prediction::about(
             "latency of /dummy",
             rest,
             0.1,
@@ -80,7 +82,7 @@ fn judge_sync(lab: &LabClient, run: &mut Run, pair: &Pair, wait: Duration, pause
     );
     run.judge_state(
         &setting,
-        about(
+        Prediction::about(
             "threads blocked",
             seconds,
             0.1,
@@ -106,7 +108,7 @@ fn judge_async(lab: &LabClient, run: &mut Run, pair: &Pair, wait: Duration, paus
     );
     run.judge_state(
         &setting,
-        about(
+        Prediction::about(
             "threads awaiting",
             seconds,
             0.1,

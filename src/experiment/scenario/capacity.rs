@@ -4,12 +4,16 @@ use std::time::Duration;
 
 use futures_util::future;
 
-use super::{Experiment, GuessQuestion, capacity_plan, short_wait};
+use super::definition::{Experiment, GuessQuestion};
+use super::planned_capacity;
+use crate::experiment::error::Error;
 use crate::experiment::lab_client::{LabClient, Via};
 use crate::experiment::load::{self, LoadResult};
 use crate::experiment::plural::plural;
 use crate::experiment::report::{Prediction, Run, Setting, Unit};
-use crate::experiment::{Error, Schedule, Scrape};
+use crate::experiment::schedule::Schedule;
+use crate::experiment::scrape::Scrape;
+use crate::experiment::waits::short_wait;
 use crate::flavor::Flavor;
 
 pub(super) const EXPERIMENT: Experiment = Experiment {
@@ -55,7 +59,7 @@ const LOADS: [f64; 2] = [0.5, 1.5];
 
 async fn perform(lab: &LabClient, run: &mut Run) -> Result<(), Error> {
     if let Some(plan) = &lab.plan {
-        return capacity_plan::perform(plan, lab, run).await;
+        return planned_capacity::perform(plan, lab, run).await;
     }
     let threads = lab.scrape().await?.threads(Flavor::Sync);
     let lower = CAPACITY.max(threads as f64 / LONGEST_WAIT);

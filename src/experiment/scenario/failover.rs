@@ -8,11 +8,12 @@ use futures_util::future::{self, Either};
 use futures_util::stream::FuturesUnordered;
 use tokio::time::{sleep, sleep_until};
 
-use super::{Experiment, GuessQuestion};
+use super::definition::{Experiment, GuessQuestion};
+use crate::experiment::error::Error;
 use crate::experiment::lab_client::{LabClient, Via};
 use crate::experiment::load::LoadResult;
 use crate::experiment::report::{Prediction, Run, Setting, Unit};
-use crate::experiment::{Error, Scrape};
+use crate::experiment::scrape::Scrape;
 use crate::flavor::Flavor;
 
 pub(super) const EXPERIMENT: Experiment = Experiment {

@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use super::{about, at_once, short_wait};
-use crate::experiment::StateSeconds;
 use crate::experiment::attempt::Attempt;
 use crate::experiment::lab_client::LabClient;
 use crate::experiment::report::{Prediction, Run, Setting, Unit};
+use crate::experiment::scrape::StateSeconds;
+use crate::experiment::waits::{at_once, short_wait};
 
 /// Time for which the clients stay, and the delay after which `/dummy` is sent.
 #[derive(Debug, Clone, Copy)]
@@ -40,7 +40,7 @@ pub(super) fn judge_held(
     );
     run.judge(
         setting,
-        about(
+        Prediction::about(
             "latency of /dummy",
             rest,
             0.15,
@@ -50,7 +50,7 @@ pub(super) fn judge_held(
     );
     run.judge_state(
         setting,
-        about(
+        Prediction::about(
             "thread blocked",
             time,
             0.15,

@@ -6,14 +6,15 @@ use futures_util::future;
 use tokio::net::TcpStream;
 use tokio::time::sleep;
 
+use super::definition::{Experiment, GuessQuestion};
 use super::held::{Hold, judge_free, judge_held};
-use super::{Experiment, GuessQuestion, short_wait};
-use crate::experiment::Error;
 use crate::experiment::attempt::Attempt;
 use crate::experiment::client::{self, RequestError};
+use crate::experiment::error::Error;
 use crate::experiment::lab_client::{LabClient, Via};
 use crate::experiment::plural::plural;
 use crate::experiment::report::{Prediction, Run, Unit};
+use crate::experiment::waits::short_wait;
 use crate::flavor::Flavor;
 
 pub(super) const EXPERIMENT: Experiment = Experiment {

@@ -2,10 +2,13 @@
 
 use std::time::Duration;
 
-use super::{Experiment, GuessQuestion, at_once, pair};
+use super::definition::{Experiment, GuessQuestion};
+use super::pair;
+use crate::experiment::error::Error;
 use crate::experiment::lab_client::{LabClient, Via};
 use crate::experiment::report::{Prediction, Run, Unit};
-use crate::experiment::{Error, StateSeconds};
+use crate::experiment::scrape::StateSeconds;
+use crate::experiment::waits::at_once;
 use crate::flavor::Flavor;
 
 pub(super) const EXPERIMENT: Experiment = Experiment {

@@ -4,11 +4,13 @@ use std::time::Duration;
 
 use futures_util::future;
 
-use super::{Experiment, GuessQuestion};
+use super::definition::{Experiment, GuessQuestion};
+use crate::experiment::error::Error;
 use crate::experiment::lab_client::{LabClient, Via};
 use crate::experiment::load::{self, LoadResult};
 use crate::experiment::report::{Prediction, Run, Setting, Unit};
-use crate::experiment::{Error, Schedule, StateSeconds};
+use crate::experiment::schedule::Schedule;
+use crate::experiment::scrape::StateSeconds;
 use crate::flavor::Flavor;
 
 pub(super) const EXPERIMENT: Experiment = Experiment {

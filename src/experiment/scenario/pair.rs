@@ -5,8 +5,9 @@ use std::time::{Duration, Instant};
 use futures_util::future;
 
 use crate::experiment::attempt::Attempt;
+use crate::experiment::error::Error;
 use crate::experiment::lab_client::{LabClient, Via};
-use crate::experiment::{Error, StateSeconds};
+use crate::experiment::scrape::StateSeconds;
 use crate::flavor::Flavor;
 
 /// Results of the two requests.

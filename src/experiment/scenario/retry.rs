@@ -5,10 +5,11 @@ use std::time::Duration;
 use futures_util::future;
 use tokio::time::{sleep, timeout};
 
-use super::{Experiment, GuessQuestion};
+use super::definition::{Experiment, GuessQuestion};
+use crate::experiment::error::Error;
 use crate::experiment::lab_client::{LabClient, Via};
 use crate::experiment::report::{Prediction, Run, Setting, Unit};
-use crate::experiment::{Error, Scrape};
+use crate::experiment::scrape::Scrape;
 use crate::flavor::Flavor;
 
 pub(super) const EXPERIMENT: Experiment = Experiment {

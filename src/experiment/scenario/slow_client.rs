@@ -8,11 +8,12 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::sleep;
 
+use super::definition::{Experiment, GuessQuestion};
 use super::held::{Hold, judge_free, judge_held};
-use super::{Experiment, GuessQuestion, short_wait};
-use crate::experiment::Error;
+use crate::experiment::error::Error;
 use crate::experiment::lab_client::{LabClient, Via};
 use crate::experiment::report::{Prediction, Run, Setting, Unit};
+use crate::experiment::waits::short_wait;
 use crate::flavor::Flavor;
 
 pub(super) const EXPERIMENT: Experiment = Experiment {

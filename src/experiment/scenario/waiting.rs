@@ -7,13 +7,16 @@ use futures_util::stream::FuturesUnordered;
 use futures_util::{Stream, StreamExt};
 use rustix::process::{Resource, getrlimit};
 
-use super::{Experiment, GuessQuestion, short_wait};
+use super::definition::{Experiment, GuessQuestion};
 use crate::experiment::attempt::Attempt;
+use crate::experiment::error::Error;
 use crate::experiment::lab_client::{LabClient, Via};
 use crate::experiment::load::{self, LoadResult};
 use crate::experiment::plural::plural;
 use crate::experiment::report::{Prediction, Run, Setting, Unit};
-use crate::experiment::{Error, Schedule, Scrape};
+use crate::experiment::schedule::Schedule;
+use crate::experiment::scrape::Scrape;
+use crate::experiment::waits::short_wait;
 use crate::flavor::Flavor;
 
 pub(super) const EXPERIMENT: Experiment = Experiment {

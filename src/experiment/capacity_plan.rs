@@ -2,12 +2,8 @@
 
 use std::time::Duration;
 
-use super::short_wait;
-use crate::experiment::lab_client::{LabClient, Via};
-use crate::experiment::plural::plural;
-use crate::experiment::report::{Column, DataTable, Prediction, Run, Unit};
-use crate::experiment::{Error, Schedule, load};
-use crate::flavor::Flavor;
+use super::plural::plural;
+use super::waits::short_wait;
 
 /// A load to plan for.
 #[derive(Debug, Clone, Copy)]
@@ -23,34 +19,34 @@ pub struct CapacityPlan {
 }
 
 /// Loads of the table, in percent of the capacity.
-const LOADS: [f64; 6] = [50.0, 70.0, 80.0, 90.0, 95.0, 110.0];
-const QUANTILES: [f64; 3] = [0.5, 0.95, 0.99];
+pub(super) const LOADS: [f64; 6] = [50.0, 70.0, 80.0, 90.0, 95.0, 110.0];
+pub(super) const QUANTILES: [f64; 3] = [0.5, 0.95, 0.99];
 /// Most threads that are considered.
 const MAX_THREADS: usize = 100_000;
 /// Requests of each load, at least, so that a 99th percentile means something.
 const MIN_REQUESTS: f64 = 300.0;
 const MAX_LENGTH: Duration = Duration::from_secs(60);
 
-const SOURCE: &str = "M/D/c queue: the probability of waiting is Erlang's C formula (Erlang 1917); the waiting time is \
+pub(super) const SOURCE: &str = "M/D/c queue: the probability of waiting is Erlang's C formula (Erlang 1917); the waiting time is \
                       that of M/M/c, halved because all requests take the same time (Allen and Cunneen; A. O. Allen, \
                       Probability, Statistics, and Queueing Theory, 1990). Above 100 % there is no steady state: the \
                       queue grows for as long as the load lasts.";
 
 impl CapacityPlan {
     /// Returns the requests per second that the threads can serve.
-    fn capacity(&self) -> f64 {
+    pub(super) fn capacity(&self) -> f64 {
         self.threads as f64 / self.wait.as_secs_f64()
     }
 
     /// Returns the length of the load at `rate`.
-    fn length(&self, rate: f64, article_wait: Duration) -> Duration {
+    pub(super) fn length(&self, rate: f64, article_wait: Duration) -> Duration {
         let enough = Duration::from_secs_f64((MIN_REQUESTS / rate).min(MAX_LENGTH.as_secs_f64()));
         let length = short_wait(article_wait).max(enough).max(self.wait * 10);
         length.min(MAX_LENGTH)
     }
 
-    /// Returns the expected duration of [`perform`].
-    pub(in crate::experiment) fn duration(&self, article_wait: Duration) -> Duration {
+    /// Returns the expected duration of its experiment.
+    pub(super) fn duration(&self, article_wait: Duration) -> Duration {
         let lengths = LOADS.map(|percent| {
             self.length(self.capacity() * percent / 100.0, article_wait) + self.wait
         });
@@ -68,7 +64,7 @@ impl CapacityPlan {
     }
 
     /// Describes the threads that the load needs.
-    fn advice(&self) -> String {
+    pub(super) fn advice(&self) -> String {
         let (rate, wait) = (self.rate, self.wait.as_secs_f64());
         let offered = rate * wait;
         let fewest = offered.floor() as usize + 1;
@@ -106,7 +102,7 @@ fn erlang_c(threads: usize, offered: f64) -> f64 {
 }
 
 /// Returns the latency in seconds at `quantile` in an M/D/c queue, as [`SOURCE`] says.
-fn latency(threads: usize, offered: f64, wait: Duration, quantile: f64) -> f64 {
+pub(super) fn latency(threads: usize, offered: f64, wait: Duration, quantile: f64) -> f64 {
     let wait = wait.as_secs_f64();
     let ratio = erlang_c(threads, offered) / (1.0 - quantile);
     let mean = wait / (2.0 * (threads as f64 - offered));
@@ -114,109 +110,13 @@ fn latency(threads: usize, offered: f64, wait: Duration, quantile: f64) -> f64 {
 }
 
 /// Returns the latency at `quantile` above capacity: the queue grows by `load - 1` seconds per second of `length`.
-fn overloaded(load: f64, wait: Duration, length: Duration, quantile: f64) -> f64 {
+pub(super) fn overloaded(load: f64, wait: Duration, length: Duration, quantile: f64) -> f64 {
     wait.as_secs_f64() + (load - 1.0) * length.as_secs_f64() * quantile
-}
-
-/// Runs the loads on the synchronous server, which must have the planned number of threads.
-pub(super) async fn perform(
-    plan: &CapacityPlan,
-    lab: &LabClient,
-    run: &mut Run,
-) -> Result<(), Error> {
-    run.notes.push(plan.advice());
-    let threads = lab.scrape().await?.threads(Flavor::Sync);
-    if threads != plan.threads {
-        return Err(Error::NotHere(format!(
-            "the synchronous server has {}; to measure the plan, start the lab with `threadlab --threads {}`",
-            plural(threads, "thread"),
-            plan.threads
-        )));
-    }
-    let mut table = DataTable {
-        title: format!(
-            "Latency by load: {}, each request holds one for {} s",
-            plural(plan.threads, "thread"),
-            plan.wait.as_secs_f64()
-        ),
-        source: SOURCE,
-        columns: columns(),
-        rows: Vec::new(),
-    };
-    for percent in LOADS {
-        lab.show_step(&format!("sync: {percent} % load"));
-        table.rows.push(measure(plan, percent, lab, run).await?);
-    }
-    run.tables.push(table);
-    Ok(())
-}
-
-fn columns() -> Vec<Column> {
-    let mut columns = vec![
-        Column::new("load, %", Unit::Count),
-        Column::new("rate", Unit::PerSecond),
-    ];
-    for quantile in ["p50", "p95", "p99"] {
-        columns.push(Column::new(format!("{quantile}, formula"), Unit::Seconds));
-        columns.push(Column::new(format!("{quantile}, measured"), Unit::Seconds));
-    }
-    columns
-}
-
-/// Runs one load and returns its row of the table.
-async fn measure(
-    plan: &CapacityPlan,
-    percent: f64,
-    lab: &LabClient,
-    run: &mut Run,
-) -> Result<Vec<f64>, Error> {
-    let share = percent / 100.0;
-    let rate = plan.capacity() * share;
-    let length = plan.length(rate, lab.wait);
-    let schedule = Schedule::poisson(rate, length);
-    let path = format!("/?seconds={}", plan.wait.as_secs_f64());
-    let result = load::run(lab, (Flavor::Sync, Via::Front), &path, &schedule, length).await;
-    lab.wait_until_quiet().await?;
-
-    let mut simulated = schedule.latencies(plan.threads, plan.wait);
-    simulated.sort_unstable();
-    let index = (simulated.len() as f64 * 0.99).ceil() as usize;
-    let p99 = simulated.get(index.saturating_sub(1)).copied();
-    let p99 = p99.unwrap_or_default().as_secs_f64();
-    let what = format!(
-        "{percent:.0} %: {rate:.1}/s for {:.1} s",
-        length.as_secs_f64()
-    );
-    let setting = lab.setting(Flavor::Sync, Via::Front, plan.threads, plan.wait, what);
-    run.judge(
-        &setting,
-        Prediction::between(
-            "p99",
-            Unit::Seconds,
-            p99 * 0.8,
-            p99 * 1.4 + 0.25,
-            "p99 of a simulated queue with the same send times; tolerance -20 %, +40 % and 0.25 s, because each request \
-             also costs CPU time",
-        ),
-        result.latency(0.99),
-    );
-    run.curves
-        .push(result.curve(Flavor::Sync, format!("{percent:.0} % load")));
-    let offered = plan.threads as f64 * share;
-    let mut row = vec![percent, rate];
-    for quantile in QUANTILES {
-        row.push(if share < 1.0 {
-            latency(plan.threads, offered, plan.wait, quantile)
-        } else {
-            overloaded(share, plan.wait, length, quantile)
-        });
-        row.push(result.latency(quantile));
-    }
-    Ok(row)
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::schedule::Schedule;
     use super::*;
 
     fn plan(target: f64) -> CapacityPlan {

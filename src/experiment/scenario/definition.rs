@@ -1,0 +1,55 @@
+//! Definition of an experiment.
+
+use std::time::Duration;
+
+use futures_util::future::LocalBoxFuture;
+
+use crate::experiment::error::Error;
+use crate::experiment::lab_client::LabClient;
+use crate::experiment::report::{Finding, Run};
+use crate::flavor::Flavor;
+
+/// An experiment of the course.
+#[derive(Debug)]
+pub struct Experiment {
+    /// Name on the command line. `docs/labs/NAME.md` is its page.
+    pub name: &'static str,
+    /// Question that it asks.
+    pub question: &'static str,
+    /// Model from which its predictions follow.
+    pub model: &'static str,
+    /// Questions whose answers a learner can guess before the run.
+    pub guesses: &'static [GuessQuestion],
+    /// Returns the expected duration for a given wait of the article's `/`.
+    pub(in crate::experiment) duration: fn(Duration) -> Duration,
+    /// Runs the experiment and adds its findings to the run.
+    pub(in crate::experiment) perform: Perform,
+}
+
+/// A question about a finding.
+#[derive(Debug)]
+pub struct GuessQuestion {
+    /// Server of the finding.
+    pub server: Flavor,
+    /// Quantity of the finding.
+    pub quantity: &'static str,
+    /// Part of the finding's load, or its route. Among several matching findings the last one counts.
+    pub conditions: &'static str,
+    /// Returns the question for a given wait of the article's `/`.
+    pub text: fn(wait: Duration) -> String,
+}
+
+impl GuessQuestion {
+    /// Returns the finding that answers the question.
+    #[must_use]
+    pub fn finding<'a>(&self, findings: &'a [Finding]) -> Option<&'a Finding> {
+        findings.iter().rfind(|finding| {
+            let setting = &finding.setting;
+            setting.server == self.server.as_str()
+                && finding.prediction.quantity == self.quantity
+                && (setting.load.contains(self.conditions) || setting.via == self.conditions)
+        })
+    }
+}
+
+type Perform = for<'a> fn(&'a LabClient, &'a mut Run) -> LocalBoxFuture<'a, Result<(), Error>>;
