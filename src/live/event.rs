@@ -28,7 +28,7 @@
 //! | `threads[].thread` | index of the thread |
 //! | `threads[].state` | present state; `null` once the thread has ended. `running` includes `runnable` |
 //! | `threads[].seconds` | seconds in each state since the thread started, as in `thread_state_seconds_total` |
-//! | `requests` | requests that started, first awaited or ended since the previous event of this viewer; in its first event, those of the last 60 s |
+//! | `requests` | of a server of this process, requests that started, first awaited or ended since the previous event of this viewer; in its first event, those of the last 60 s |
 //! | `requests[].number` | identifies the request within the server |
 //! | `requests[].route` | matched route |
 //! | `requests[].thread` | index of the thread that started it; absent if it is not known |
@@ -137,7 +137,7 @@ impl Viewer {
     ) -> StreamEvent<'a> {
         StreamEvent {
             now: Milliseconds::from(sample.now),
-            began: Milliseconds::from(self.server.registry.began()),
+            began: Milliseconds::from(self.server.readings().began()),
             states: &sample.states,
             requests: self.requests(sample.now),
             max_requests: ENTRIES,
@@ -147,15 +147,17 @@ impl Viewer {
     }
 
     fn requests(&mut self, now: Timestamp) -> Vec<LoggedRequest> {
-        let registry = &self.server.registry;
+        let Some((log, routes)) = self.server.readings().request_log() else {
+            return Vec::new();
+        };
         let recent = |request: &RequestRecord| {
             let end = request.end;
             end.is_none_or(|end| now.duration_since(end.at) < WINDOW)
         };
-        let changes = registry.request_log().changes(&mut self.seen);
+        let changes = log.changes(&mut self.seen);
         let changes = changes.into_iter().filter(recent);
         changes
-            .map(|request| LoggedRequest::new(&request, registry.routes()))
+            .map(|request| LoggedRequest::new(&request, routes))
             .collect()
     }
 }

@@ -4,12 +4,14 @@
 //! * `event`: the format of the events
 //! * `states`: the threads of a server as JSON
 //! * `sample`: one reading of a server, shared by its viewers
+//! * `readings`: where these come from: this process, or a watched one
 //! * `replicas`: the number of servers behind a name
 //! * `page`: the files of the live page; `page/` holds them
 
 mod event;
 mod link;
 mod page;
+mod readings;
 mod replicas;
 mod routes;
 mod sample;
@@ -18,5 +20,6 @@ mod watched_server;
 
 pub use link::{InvalidLink, Link};
 pub use page::{File, page};
-pub use routes::routes;
+pub use readings::{Readings, ThreadNow};
+pub use routes::{routes, routes_of};
 pub use watched_server::WatchedServer;

@@ -37,11 +37,20 @@ const MAX_VIEWERS: usize = 128;
 /// first server; `?server=NAME` selects one. Events have the `links`, and the number of addresses of
 /// `shared_name` (`HOST:PORT`), the name that replicas of the server share, if there is one.
 pub fn routes(servers: Vec<WatchedServer>, links: &[Link], shared_name: Option<&str>) -> Router {
+    routes_of(move || servers.clone(), links, shared_name)
+}
+
+/// Returns the same routes for servers that may become more: `servers` returns those of the moment.
+pub fn routes_of(
+    servers: impl Fn() -> Vec<WatchedServer> + Send + Sync + 'static,
+    links: &[Link],
+    shared_name: Option<&str>,
+) -> Router {
     Router::new()
         .route("/threads", get(threads))
         .route("/threads/stream", get(threads_stream))
         .with_state(StreamState {
-            servers: Arc::from(servers),
+            servers: Arc::new(servers),
             links: Arc::from(links),
             shared_name: shared_name.map(Arc::from),
             viewers: Arc::new(Semaphore::new(MAX_VIEWERS)),
@@ -50,9 +59,9 @@ pub fn routes(servers: Vec<WatchedServer>, links: &[Link], shared_name: Option<&
 }
 
 /// State of both routes.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 struct StreamState {
-    servers: Arc<[WatchedServer]>,
+    servers: Arc<dyn Fn() -> Vec<WatchedServer> + Send + Sync>,
     links: Arc<[Link]>,
     shared_name: Option<Arc<str>>,
     viewers: Arc<Semaphore>,
@@ -68,7 +77,7 @@ async fn threads(
     State(state): State<StreamState>,
     selection: Result<Query<Selection>, QueryRejection>,
 ) -> Response {
-    match select(&state.servers, selection) {
+    match select(&(state.servers)(), selection) {
         Ok(servers) => {
             let states: Vec<_> = servers.iter().map(ServerStates::of).collect();
             Json(states).into_response()
@@ -94,7 +103,7 @@ fn viewer(
     state: StreamState,
     selection: Result<Query<Selection>, QueryRejection>,
 ) -> Result<(Viewer, OwnedSemaphorePermit), Problem> {
-    let selected = select(&state.servers, selection)?.into_iter().next();
+    let selected = select(&(state.servers)(), selection)?.into_iter().next();
     let server = selected
         .ok_or_else(|| Problem::new(StatusCode::NOT_FOUND, "this process has no server"))?;
     let permit = state.viewers.try_acquire_owned().map_err(|_| {

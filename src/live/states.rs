@@ -1,10 +1,11 @@
 //! The threads of a server as JSON.
 
 use serde::{Serialize, Serializer};
-use thread_states::{State, ThreadReading, Times};
+use thread_states::{State, Times};
 
+use super::readings::ThreadNow;
 use super::watched_server::WatchedServer;
-use crate::metrics::{AcceptQueue, Probe};
+use crate::metrics::AcceptQueue;
 
 /// A server and its threads at one moment: an element of `/threads`, and a part of each event of
 /// `/threads/stream`.
@@ -32,17 +33,17 @@ struct ThreadStates {
 
 impl ServerStates {
     pub(super) fn of(server: &WatchedServer) -> Self {
-        let registry = &server.registry;
-        let thread = |thread: ThreadReading| ThreadStates {
-            thread: thread.index.to_string(),
+        let readings = server.readings();
+        let thread = |thread: ThreadNow| ThreadStates {
+            thread: thread.label,
             state: thread.state.map(State::as_str),
             seconds: thread.times,
         };
         Self {
-            server: registry.server().to_owned(),
-            active_requests: registry.requests_in_flight(),
-            accept_queue: server.accept_queue.as_ref().and_then(Probe::read),
-            threads: registry.read().threads.into_iter().map(thread).collect(),
+            server: readings.server().to_owned(),
+            active_requests: readings.requests_in_flight(),
+            accept_queue: readings.accept_queue(),
+            threads: readings.threads().into_iter().map(thread).collect(),
         }
     }
 }

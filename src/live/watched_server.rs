@@ -1,30 +1,39 @@
 //! A server that the live page can show.
 
+use std::sync::Arc;
+
 use thread_states::Registry;
 
+use super::readings::{OwnServer, Readings};
 use crate::metrics::Probe;
 
-/// A server of this process: its threads and requests, and its accept queue.
+/// A server: its threads and requests, and its accept queue. Clones share it.
 #[derive(Debug, Clone)]
-pub struct WatchedServer {
-    pub(super) registry: Registry,
-    /// `None` if the server has no queue that can be read.
-    pub(super) accept_queue: Option<Probe>,
-}
+pub struct WatchedServer(Arc<dyn Readings>);
 
 impl WatchedServer {
     /// Creates a server with the threads of `registry`.
     #[must_use]
     pub fn new(registry: Registry, accept_queue: Option<Probe>) -> Self {
-        Self {
+        Self::of(OwnServer {
             registry,
             accept_queue,
-        }
+        })
+    }
+
+    /// Creates a server that is read by `readings`.
+    #[must_use]
+    pub fn of(readings: impl Readings + 'static) -> Self {
+        Self(Arc::new(readings))
     }
 
     /// Returns the name of the server.
     #[must_use]
     pub fn name(&self) -> &str {
-        self.registry.server()
+        self.0.server()
+    }
+
+    pub(super) fn readings(&self) -> &dyn Readings {
+        &*self.0
     }
 }

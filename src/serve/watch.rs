@@ -6,12 +6,15 @@ use std::process::ExitCode;
 use anyhow::Context;
 use thread_states::metrics::exporter::{self, Readiness};
 use thread_states::metrics::registry;
+use thread_states::{RequestLog, Routes, Timestamp};
 
 use super::address::Address;
 use super::announce;
 use super::file_limit::raise_file_limit;
 use super::signals::Signals;
-use crate::watch::{Watch, WatchCollector, WatchSettings};
+use crate::live::{self, Readings, ThreadNow};
+use crate::metrics::AcceptQueue;
+use crate::watch::{Watch, WatchCollector, WatchHandle, WatchSettings};
 
 /// Watches servers until a signal ends it, and serves their metrics.
 ///
@@ -33,7 +36,9 @@ pub fn watch(settings: WatchSettings, metrics: &Address) -> anyhow::Result<ExitC
     let registry = registry([])?;
     registry.register(Box::new(WatchCollector::new(watch.clone())?))?;
     let readiness = Readiness::default();
-    let routes = exporter::routes(registry).merge(exporter::readiness_route(readiness.clone()));
+    let routes = exporter::routes(registry)
+        .merge(exporter::readiness_route(readiness.clone()))
+        .merge(live::routes_of(move || shown(&watch), &[], None));
     let metrics = exporter::spawn(listener, routes).context("cannot start the exporter")?;
     let names = match names[..] {
         [] => "every server that listens here".to_owned(),
@@ -43,4 +48,49 @@ pub fn watch(settings: WatchSettings, metrics: &Address) -> anyhow::Result<ExitC
     readiness.set(true);
     signals.wait()?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// The watched servers, for the live page.
+fn shown(watch: &Watch) -> Vec<live::WatchedServer> {
+    let servers = watch.servers().into_iter();
+    servers
+        .map(|handle| live::WatchedServer::of(WatchedFromOutside(handle)))
+        .collect()
+}
+
+/// A watched server as the live page reads it; `live` and `watch` do not know each other.
+#[derive(Debug)]
+struct WatchedFromOutside(WatchHandle);
+
+impl Readings for WatchedFromOutside {
+    fn server(&self) -> &str {
+        self.0.name()
+    }
+
+    fn began(&self) -> Timestamp {
+        self.0.read().began
+    }
+
+    fn threads(&self) -> Vec<ThreadNow> {
+        let threads = self.0.read().threads.into_iter();
+        let now = threads.map(|thread| ThreadNow {
+            label: thread.label(),
+            state: thread.state,
+            times: thread.settled.times,
+        });
+        now.collect()
+    }
+
+    fn requests_in_flight(&self) -> u64 {
+        self.0.read().requests_in_flight
+    }
+
+    fn accept_queue(&self) -> Option<AcceptQueue> {
+        let (length, limit) = self.0.read().accept_queue?;
+        Some(AcceptQueue { length, limit })
+    }
+
+    fn request_log(&self) -> Option<(&RequestLog, &Routes)> {
+        None
+    }
 }

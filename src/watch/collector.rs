@@ -127,9 +127,7 @@ impl Families {
 
     fn add_threads(&mut self, name: &str, reading: &WatchReading) {
         for thread in &reading.threads {
-            let index = thread
-                .index
-                .map_or("other".to_owned(), |index| index.to_string());
+            let index = thread.label();
             let settled = &thread.settled;
             self.add(
                 THREAD_WALL_SECONDS,

@@ -53,3 +53,12 @@ pub struct WatchThreadReading {
     /// When the state began.
     pub state_since: Timestamp,
 }
+
+impl WatchThreadReading {
+    /// Label `thread` of its metrics.
+    #[must_use]
+    pub fn label(&self) -> String {
+        self.index
+            .map_or("other".to_owned(), |index| index.to_string())
+    }
+}

@@ -1,0 +1,79 @@
+//! The source of what the live page shows: a server of this process, or a watched one of another process.
+
+use std::fmt::Debug;
+
+use thread_states::{Registry, RequestLog, Routes, State, Times, Timestamp};
+
+use crate::metrics::{AcceptQueue, Probe};
+
+/// A server whose threads can be read at any moment.
+pub trait Readings: Debug + Send + Sync {
+    /// Name of the server.
+    fn server(&self) -> &str;
+
+    /// Time at which the accounting started: another value means that all counters started again.
+    fn began(&self) -> Timestamp;
+
+    /// Its threads, in the order in which they are shown.
+    fn threads(&self) -> Vec<ThreadNow>;
+
+    /// Number of requests in flight.
+    fn requests_in_flight(&self) -> u64;
+
+    /// Connections that wait to be accepted; `None` if the kernel does not report it.
+    fn accept_queue(&self) -> Option<AcceptQueue>;
+
+    /// The latest requests and the names of their routes; `None` if single requests cannot be seen.
+    fn request_log(&self) -> Option<(&RequestLog, &Routes)>;
+}
+
+/// A thread at one moment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ThreadNow {
+    /// Label `thread` of its metrics.
+    pub label: String,
+    /// Present state; `None` once the thread has ended, or if the state is not known.
+    pub state: Option<State>,
+    /// Time in each state.
+    pub times: Times,
+}
+
+/// A server of this process.
+#[derive(Debug)]
+pub(super) struct OwnServer {
+    pub(super) registry: Registry,
+    /// `None` if the server has no queue that can be read.
+    pub(super) accept_queue: Option<Probe>,
+}
+
+impl Readings for OwnServer {
+    fn server(&self) -> &str {
+        self.registry.server()
+    }
+
+    fn began(&self) -> Timestamp {
+        self.registry.began()
+    }
+
+    fn threads(&self) -> Vec<ThreadNow> {
+        let threads = self.registry.read().threads.into_iter();
+        let now = threads.map(|thread| ThreadNow {
+            label: thread.index.to_string(),
+            state: thread.state,
+            times: thread.times,
+        });
+        now.collect()
+    }
+
+    fn requests_in_flight(&self) -> u64 {
+        self.registry.requests_in_flight()
+    }
+
+    fn accept_queue(&self) -> Option<AcceptQueue> {
+        self.accept_queue.as_ref().and_then(Probe::read)
+    }
+
+    fn request_log(&self) -> Option<(&RequestLog, &Routes)> {
+        Some((self.registry.request_log(), self.registry.routes()))
+    }
+}
