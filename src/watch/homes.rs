@@ -37,6 +37,8 @@ pub(super) struct Homes {
     of_thread: HashMap<Tid, HashSet<Site>>,
     /// Epoll sets and futex words that are homes, and of which threads.
     shared: HashMap<Site, HashSet<Tid>>,
+    /// Stack depths at which threads wait for work in `futex`, and which threads.
+    depths: HashMap<u64, HashSet<Tid>>,
     /// In Go, goroutines block, and the threads below them wait for work in `futex` and `nanosleep`.
     is_go: bool,
 }
@@ -93,13 +95,19 @@ impl Homes {
     /// An epoll set that is one thread's home is that of any other. A futex word is the home of all threads if
     /// it is that of another one (a pool's queue). A word that only this thread waits for can be both, at two
     /// places in the program, as that of Java's `Parker`.
+    ///
+    /// Workers of a runtime (tokio, Java) park on a word of their own, but in the same function: their stacks, which
+    /// begin at page boundaries, have the same depth there.
     fn is_shared(&self, tid: Tid, site: &Site) -> bool {
-        let Some(threads) = self.shared.get(&without_stack(site)) else {
-            return false;
+        let by_another = |threads: Option<&HashSet<Tid>>| {
+            threads.is_some_and(|threads| threads.iter().any(|other| *other != tid))
         };
         match site {
-            Site::Epoll(_) => true,
-            Site::Futex { .. } => threads.iter().any(|other| *other != tid),
+            Site::Epoll(_) => self.shared.contains_key(site),
+            Site::Futex { stack_pointer, .. } => {
+                by_another(self.shared.get(&without_stack(site)))
+                    || by_another(self.depths.get(&depth(*stack_pointer)))
+            }
             _ => false,
         }
     }
@@ -125,6 +133,10 @@ impl Homes {
     }
 
     fn add(&mut self, tid: Tid, site: &Site) {
+        if let Site::Futex { stack_pointer, .. } = site {
+            let threads = self.depths.entry(depth(*stack_pointer)).or_default();
+            threads.insert(tid);
+        }
         let sites = self.of_thread.entry(tid).or_default();
         if sites.insert(site.clone()) && matches!(site, Site::Epoll(_) | Site::Futex { .. }) {
             self.shared
@@ -138,6 +150,12 @@ impl Homes {
     pub(super) fn forget(&mut self, tid: Tid) {
         self.of_thread.remove(&tid);
     }
+}
+
+/// A stack pointer within its page.
+fn depth(stack_pointer: u64) -> u64 {
+    const PAGE: u64 = 4_096;
+    stack_pointer % PAGE
 }
 
 fn without_stack(site: &Site) -> Site {
@@ -254,6 +272,15 @@ mod tests {
         assert_eq!(homes.place(1, &futex(8, 200)), Place::Away);
         assert_eq!(homes.place(2, &futex(8, 300)), Place::Home);
         assert_eq!(homes.place(2, &futex(16, 300)), Place::Unknown);
+    }
+
+    #[test]
+    fn workers_that_park_on_words_of_their_own_park_at_one_stack_depth() {
+        let mut homes = Homes::default();
+        homes.learn(1, &epoll(5, true), quiet(0));
+        homes.learn(2, &futex(8, 0x7f00_0000_1230), quiet(400));
+        assert_eq!(homes.place(1, &futex(64, 0x7f00_0020_1230)), Place::Home);
+        assert_eq!(homes.place(1, &futex(64, 0x7f00_0020_1240)), Place::Away);
     }
 
     #[test]

@@ -43,6 +43,8 @@ impl SchedStat {
 pub(super) struct Stat {
     /// The command's name, at most 15 bytes.
     pub comm: String,
+    /// It has ended, and its parent has not been told yet.
+    pub has_ended: bool,
     /// The number of the parent process.
     pub parent: Pid,
     /// When it started, in clock ticks since the system booted.
@@ -55,19 +57,21 @@ impl Stat {
         let (before, after) = text.rsplit_once(')')?;
         let (_, comm) = before.split_once('(')?;
         // The fields after the name start with the third one of proc(5).
-        let mut fields = after.split_ascii_whitespace().skip(1);
+        let mut fields = after.split_ascii_whitespace();
+        let has_ended = matches!(fields.next()?, "Z" | "X");
         let parent = fields.next()?.parse().ok()?;
         let start_ticks = fields.nth(17)?.parse().ok()?;
         Some(Self {
             comm: comm.to_owned(),
+            has_ended,
             parent,
             start_ticks,
         })
     }
 
-    /// Reads the file of a process.
+    /// Reads the file of a process; `None` if it has ended.
     pub(super) fn of_process(pid: Pid) -> Option<Self> {
-        Self::parse(&read_lossy(&format!("/proc/{pid}/stat"))?)
+        Self::parse(&read_lossy(&format!("/proc/{pid}/stat"))?).filter(|stat| !stat.has_ended)
     }
 
     /// Reads the file of a thread.
@@ -194,6 +198,7 @@ mod tests {
                     987654 1000 10 18446744073709551615";
         let expected = Stat {
             comm: "a (b) c d".to_owned(),
+            has_ended: false,
             parent: 17,
             start_ticks: 987_654,
         };

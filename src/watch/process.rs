@@ -40,7 +40,6 @@ struct EpollSet {
     listens: bool,
     /// Thing waited for, if the set is no event loop's.
     on: On,
-    targets: HashSet<Inode>,
 }
 
 /// A process.
@@ -56,6 +55,8 @@ pub(super) struct ObservedProcess {
     pub homes: Homes,
     sockets: HashMap<Fd, Inode>,
     epolls: HashMap<Fd, EpollSet>,
+    /// The epoll set in which a client's connection was last seen; known also after it has left.
+    loops: HashMap<Inode, Fd>,
     /// When a thread of it was last seen to have run.
     pub last_ran: Timestamp,
     /// Since when no request has been in flight.
@@ -111,6 +112,7 @@ impl ObservedProcess {
             homes: Homes::new(is_go(pid)),
             sockets: HashMap::new(),
             epolls: HashMap::new(),
+            loops: HashMap::new(),
             last_ran: now,
             no_request_since: now,
             requests: Spans::default(),
@@ -164,13 +166,14 @@ impl ObservedProcess {
             .is_some_and(|(fd, _)| Descriptor::of(self.pid, *fd) != Some(Descriptor::Socket(inode)))
     }
 
-    /// The event loop whose epoll set has this socket.
+    /// The event loop that serves this connection: the one whose epoll set has or had it.
     pub(super) fn loop_of(&self, inode: Inode) -> Option<Fd> {
-        let mut sets = self
-            .epolls
-            .iter()
-            .filter(|(_, set)| set.targets.contains(&inode));
-        sets.next().map(|(fd, _)| *fd)
+        self.loops.get(&inode).copied()
+    }
+
+    /// Forgets connections other than these.
+    pub(super) fn keep_connections(&mut self, is_known: impl Fn(Inode) -> bool) {
+        self.loops.retain(|inode, _| is_known(*inode));
     }
 
     /// Reads the known epoll sets again, if they are older than [`EPOLL_AGAIN`].
@@ -201,14 +204,17 @@ impl ObservedProcess {
                 .map(|(fd, _)| self.kind(*fd, sockets));
             strongest(kinds)
         };
-        let targets = targets.into_iter().map(|(_, inode)| inode).collect();
+        let clients = targets
+            .iter()
+            .map(|(_, inode)| *inode)
+            .filter(|inode| sockets.clients.contains(inode));
+        self.loops.extend(clients.map(|inode| (inode, fd)));
         self.epolls.insert(
             fd,
             EpollSet {
                 read_at: now,
                 listens,
                 on,
-                targets,
             },
         );
     }

@@ -26,6 +26,8 @@ pub(super) const OTHER: usize = usize::MAX;
 pub(super) const MOST_THREADS: usize = 4_096;
 /// A thread that has done less than this since it is watched is a helper that waits, and has no series.
 const SHOWN_FROM: Nanos = Nanos::from_millis(10);
+/// Scans in a row without a process for a listening socket that say more than that one has just ended.
+const UNFOUND: u32 = 5;
 /// The most connections of a process that are looked at each tick for whether they are closed.
 const MOST_CLOSE_CHECKS: usize = 16;
 
@@ -91,6 +93,8 @@ pub(super) struct ObservedServer {
     permissions: Permissions,
     scans: u64,
     lost_threads: u64,
+    /// Scans in a row at which no process was found for a listening socket.
+    unfound: u32,
     accept_queue: Option<(u64, u64)>,
 }
 
@@ -118,6 +122,7 @@ impl ObservedServer {
             permissions: Permissions::default(),
             scans: 0,
             lost_threads: 0,
+            unfound: 0,
             accept_queue: None,
         }
     }
@@ -194,6 +199,12 @@ impl ObservedServer {
         if is_due {
             self.roots
                 .extend(tree::chosen(&self.named.target, listening));
+            // Somebody has these sockets. If nobody is found again and again, descriptors are hidden.
+            let is_hidden = !sockets.is_empty() && self.roots.is_empty();
+            self.unfound = if is_hidden { self.unfound + 1 } else { 0 };
+            if self.unfound > UNFOUND {
+                self.permissions.note_descriptors(false);
+            }
             self.root_sockets = sockets;
         }
     }
@@ -241,6 +252,8 @@ impl ObservedServer {
         if let Some(thread) = self.threads.remove(&key) {
             if let Some(process) = self.processes.get_mut(&key.0) {
                 process.homes.forget(key.1);
+                // It has run at least to its end.
+                process.last_ran = Timestamp::now();
             }
             self.ended.push(thread);
         }
@@ -403,8 +416,11 @@ impl ObservedServer {
         self.learn(now);
         self.settle(now);
         let (clients, connections) = (&self.clients, &self.connections);
-        self.owners
-            .retain(|inode, _| clients.contains(inode) || connections.is_client(*inode));
+        let is_known = |inode| clients.contains(&inode) || connections.is_client(inode);
+        self.owners.retain(|inode, _| is_known(*inode));
+        for process in self.processes.values_mut() {
+            process.keep_connections(is_known);
+        }
         self.last_look = now;
     }
 
@@ -565,7 +581,11 @@ impl ObservedServer {
 
     /// Keeps the time of a thread that has ended under its index.
     fn retire(&mut self, thread: &ObservedThread) {
-        let Some(slot) = thread.slot.and_then(|index| self.slots.get_mut(&index)) else {
+        let is_shown = thread.busy() >= SHOWN_FROM;
+        let index = thread
+            .slot
+            .or_else(|| is_shown.then(|| take_slot(&mut self.slots, thread)));
+        let Some(slot) = index.and_then(|index| self.slots.get_mut(&index)) else {
             return;
         };
         slot.ended.add(&thread.settled);
@@ -640,16 +660,7 @@ impl ObservedServer {
             if thread.slot.is_some() || !is_shown {
                 continue;
             }
-            let is_free = |index: &usize| {
-                self.slots
-                    .get(index)
-                    .is_none_or(|slot| slot.thread.is_none())
-            };
-            let index = (0..MOST_SLOTS).find(is_free).unwrap_or(OTHER);
-            let slot = self.slots.entry(index).or_default();
-            slot.thread = Some(*key);
-            (slot.pid, slot.tid) = *key;
-            slot.comm.clone_from(&thread.comm);
+            let index = take_slot(&mut self.slots, thread);
             thread.slot = Some(index);
         }
         self.permissions
@@ -714,6 +725,17 @@ impl ObservedServer {
             lost_threads: self.lost_threads,
         }
     }
+}
+
+/// Gives a thread the lowest index that no other has, and returns it.
+fn take_slot(slots: &mut BTreeMap<usize, Slot>, thread: &ObservedThread) -> usize {
+    let is_free = |index: &usize| slots.get(index).is_none_or(|slot| slot.thread.is_none());
+    let index = (0..MOST_SLOTS).find(is_free).unwrap_or(OTHER);
+    let slot = slots.entry(index).or_default();
+    let key = (thread.pid, thread.tid);
+    (slot.thread, slot.pid, slot.tid) = (Some(key), thread.pid, thread.tid);
+    slot.comm.clone_from(&thread.comm);
+    index
 }
 
 fn process_pid(owners: &HashMap<Inode, Pid>, inode: Inode) -> Pid {

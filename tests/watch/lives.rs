@@ -1,0 +1,92 @@
+//! Processes that end, restart, stop, have many children, or may not be read.
+
+use std::thread;
+use std::time::Duration;
+
+use thread_states::State;
+use threadlab::watch::Missing;
+
+use super::servers::{Kind, TestServer};
+use super::watching::Watching;
+
+#[test]
+fn counters_go_on_under_their_index_when_a_server_restarts() {
+    let server = TestServer::start(Kind::CurrentThread);
+    let address = server.address;
+    let watching = Watching::of(&format!("port:{}", address.port()));
+    let mut servers = vec![server];
+    // Reads all the time that nothing decreases.
+    let (spent, _) = watching.during(|| {
+        servers[0].get("/sleep/500");
+        servers.clear();
+        watching.wait_until("the server is gone", |reading| !reading.has_processes);
+        servers.push(TestServer::start_on(Kind::CurrentThread, address));
+        watching.wait_until("it is back", |reading| reading.has_processes);
+        // Until it is known where its threads wait for work.
+        thread::sleep(Duration::from_millis(1_000));
+        servers[0].get("/sleep/500");
+    });
+    assert!((spent.blocked - 1.0).abs() < 0.1, "{spent:?}");
+    let threads = watching.server.read().threads;
+    assert_eq!(
+        threads[0].pid,
+        servers[0].pid(),
+        "index 0 belongs to the new process: {threads:?}"
+    );
+}
+
+#[test]
+fn a_killed_server_has_no_state_and_keeps_its_counters() {
+    let server = TestServer::start(Kind::Pool);
+    let watching = Watching::of(&server.pid().to_string());
+    let before = watching.server.read().threads[0].settled.total();
+    server.signal("KILL");
+    watching.wait_until("no thread has a state", |reading| {
+        !reading.has_processes && reading.threads.iter().all(|thread| thread.state.is_none())
+    });
+    assert!(watching.server.read().threads[0].settled.total() >= before);
+}
+
+#[test]
+fn a_stopped_server_is_blocked_until_it_continues() {
+    let server = TestServer::start(Kind::CurrentThread);
+    let watching = Watching::of(&server.pid().to_string());
+    let (spent, on) = watching.during(|| {
+        server.signal("STOP");
+        watching.wait_until("it is blocked", |reading| {
+            reading.threads[0].state == Some(State::Blocked)
+        });
+        thread::sleep(Duration::from_secs(1));
+        server.signal("CONT");
+        watching.wait_until("it is idle again", |reading| {
+            reading.threads[0].state == Some(State::Idle)
+        });
+    });
+    assert!(spent.blocked > 0.9, "{spent:?}");
+    assert!(on["stopped"] > 0.9, "{on:?}");
+}
+
+#[test]
+fn thousands_of_short_lived_children_do_no_harm() {
+    let server = TestServer::start(Kind::WithChildren);
+    let watching = Watching::of(&server.pid().to_string());
+    let (_, on) = watching.during(|| server.get("/sleep/1000"));
+    assert!((0.9..1.1).contains(&on["sleep"]), "{on:?}");
+    assert!(watching.server.read().threads.len() <= 65);
+}
+
+#[test]
+fn a_server_that_does_not_exist_is_waited_for() {
+    // A port that nobody listens on: it was free a moment ago.
+    let free = std::net::TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap();
+    let watching = Watching::start(&format!("port:{}", free.port()));
+    thread::sleep(Duration::from_millis(500));
+    assert!(!watching.server.read().has_processes);
+    let server = TestServer::start_on(Kind::Pool, free);
+    watching.wait_until("it is found", |reading| !reading.threads.is_empty());
+    assert_eq!(watching.server.read().threads[0].pid, server.pid());
+    assert!(!watching.server.read().missing.contains(&Missing::Sites));
+}

@@ -1,0 +1,280 @@
+//! Small servers of several kinds, each in a process of its own: this test program, started again.
+//!
+//! A request's path says what the thread that serves it does: `/sleep/MS`, `/spin/MS`, `/lock/MS` (sleeps while it holds
+//! a lock that others want), and on event loops also `/await/MS` and `/offload/MS`.
+
+use std::collections::VecDeque;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, Condvar, Mutex};
+use std::thread;
+use std::time::{Duration, Instant};
+
+const KIND: &str = "THREADLAB_TEST_SERVER";
+const ADDRESS: &str = "THREADLAB_TEST_ADDRESS";
+
+/// The kinds of servers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    ThreadPerConnection,
+    /// Three threads and a queue with a condition variable.
+    Pool,
+    CurrentThread,
+    /// tokio with two workers.
+    MultiThread,
+    /// Two processes that accept from one socket.
+    Forking,
+    /// As `ThreadPerConnection`; it starts short-lived processes all the time.
+    WithChildren,
+}
+
+impl Kind {
+    const ALL: [Self; 6] = [
+        Self::ThreadPerConnection,
+        Self::Pool,
+        Self::CurrentThread,
+        Self::MultiThread,
+        Self::Forking,
+        Self::WithChildren,
+    ];
+}
+
+/// A server in a process of its own, ended when dropped.
+pub struct TestServer {
+    child: Child,
+    pub address: SocketAddr,
+}
+
+impl TestServer {
+    /// Starts a server on a free port.
+    pub fn start(kind: Kind) -> Self {
+        Self::start_on(kind, ([127, 0, 0, 1], 0).into())
+    }
+
+    /// Starts a server on an address.
+    pub fn start_on(kind: Kind, address: SocketAddr) -> Self {
+        let mut child = command(kind)
+            .env(ADDRESS, address.to_string())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        let address = lines
+            .find_map(|line| line.unwrap().strip_prefix("listens on ")?.parse().ok())
+            .expect("the server prints its address");
+        Self { child, address }
+    }
+
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Sends a request and waits for the end of the response.
+    pub fn get(&self, path: &str) {
+        self.request(path);
+    }
+
+    fn request(&self, path: &str) -> String {
+        let mut stream = TcpStream::connect(self.address).unwrap();
+        write!(
+            stream,
+            "GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
+        )
+        .unwrap();
+        let mut response = String::new();
+        stream.read_to_string(&mut response).unwrap();
+        assert!(response.starts_with("HTTP/1.1 200"), "{path}: {response:?}");
+        response
+    }
+
+    /// Sends requests at once and waits for all responses.
+    pub fn get_all(&self, paths: &[&str]) {
+        thread::scope(|scope| {
+            for path in paths {
+                scope.spawn(|| self.get(path));
+            }
+        });
+    }
+
+    pub fn signal(&self, name: &str) {
+        let pid = self.pid().to_string();
+        let sent = Command::new("kill")
+            .args([&format!("-{name}"), &pid])
+            .status();
+        assert!(sent.unwrap().success());
+    }
+}
+
+impl Drop for TestServer {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// This program, to run the test below, which is the server.
+fn command(kind: Kind) -> Command {
+    let mut command = Command::new(std::env::current_exe().unwrap());
+    command.args([
+        "--exact",
+        "--nocapture",
+        "servers::runs_a_server_when_it_is_asked_to",
+    ]);
+    command.env(KIND, format!("{kind:?}"));
+    command
+}
+
+#[test]
+fn runs_a_server_when_it_is_asked_to() {
+    let Ok(kind) = std::env::var(KIND) else {
+        return;
+    };
+    let kind = Kind::ALL
+        .into_iter()
+        .find(|known| format!("{known:?}") == kind)
+        .unwrap();
+    if let Ok(address) = std::env::var(ADDRESS) {
+        let listener = TcpListener::bind(address).unwrap();
+        println!("\nlistens on {}", listener.local_addr().unwrap());
+        run(kind, listener);
+    } else {
+        // A worker of `Forking`: the socket is its standard input.
+        use std::os::fd::AsFd;
+        // It ends with the server.
+        let kill = Some(rustix::process::Signal::KILL);
+        rustix::process::set_parent_process_death_signal(kill).unwrap();
+        let socket = std::io::stdin().as_fd().try_clone_to_owned().unwrap();
+        serve_one_by_one(&TcpListener::from(socket));
+    }
+}
+
+fn run(kind: Kind, listener: TcpListener) {
+    match kind {
+        Kind::ThreadPerConnection => thread_per_connection(&listener),
+        Kind::Pool => pool(&listener),
+        Kind::CurrentThread => {
+            tokio_server(tokio::runtime::Builder::new_current_thread(), listener)
+        }
+        Kind::MultiThread => {
+            let mut builder = tokio::runtime::Builder::new_multi_thread();
+            builder.worker_threads(2);
+            tokio_server(builder, listener);
+        }
+        Kind::Forking => fork(&listener),
+        Kind::WithChildren => {
+            thread::spawn(|| {
+                loop {
+                    let _ = Command::new("true").status();
+                }
+            });
+            thread_per_connection(&listener);
+        }
+    }
+}
+
+fn thread_per_connection(listener: &TcpListener) {
+    for stream in listener.incoming() {
+        thread::spawn(|| respond(stream.unwrap()));
+    }
+}
+
+fn serve_one_by_one(listener: &TcpListener) {
+    for stream in listener.incoming() {
+        respond(stream.unwrap());
+    }
+}
+
+fn pool(listener: &TcpListener) {
+    let queue = Arc::new((Mutex::new(VecDeque::new()), Condvar::new()));
+    for _ in 0..3 {
+        let queue = Arc::clone(&queue);
+        thread::spawn(move || {
+            loop {
+                let (jobs, wakes) = &*queue;
+                let mut jobs = wakes
+                    .wait_while(jobs.lock().unwrap(), |jobs| jobs.is_empty())
+                    .unwrap();
+                let stream = jobs.pop_front().unwrap();
+                drop(jobs);
+                respond(stream);
+            }
+        });
+    }
+    for stream in listener.incoming() {
+        let (jobs, wakes) = &*queue;
+        jobs.lock().unwrap().push_back(stream.unwrap());
+        wakes.notify_one();
+    }
+}
+
+fn fork(listener: &TcpListener) {
+    use std::os::fd::{AsFd, OwnedFd};
+    let workers: Vec<Child> = (0..2)
+        .map(|_| {
+            let socket: OwnedFd = listener.as_fd().try_clone_to_owned().unwrap();
+            command(Kind::Forking)
+                .env_remove(ADDRESS)
+                .stdin(Stdio::from(socket))
+                .stdout(Stdio::null())
+                .spawn()
+                .unwrap()
+        })
+        .collect();
+    for mut worker in workers {
+        worker.wait().unwrap();
+    }
+}
+
+fn tokio_server(mut builder: tokio::runtime::Builder, listener: TcpListener) {
+    use axum::extract::Path;
+    use axum::routing::get;
+    let waits = async |Path((what, ms)): Path<(String, u64)>| match what.as_str() {
+        "await" => tokio::time::sleep(Duration::from_millis(ms)).await,
+        "offload" => {
+            let call = move || thread::sleep(Duration::from_millis(ms));
+            tokio::task::spawn_blocking(call).await.unwrap();
+        }
+        _ => work(&what, ms),
+    };
+    builder.enable_all().build().unwrap().block_on(async {
+        listener.set_nonblocking(true).unwrap();
+        let listener = tokio::net::TcpListener::from_std(listener).unwrap();
+        let app = axum::Router::new().route("/{what}/{ms}", get(waits));
+        axum::serve(listener, app).await.unwrap();
+    });
+}
+
+/// Reads a request, works, and responds.
+fn respond(mut stream: TcpStream) {
+    let mut line = String::new();
+    if BufReader::new(&stream).read_line(&mut line).is_err() {
+        return;
+    }
+    let path = line.split(' ').nth(1).unwrap_or_default();
+    let mut parts = path.trim_start_matches('/').split('/');
+    let (what, ms) = (
+        parts.next().unwrap_or_default(),
+        parts.next().unwrap_or_default(),
+    );
+    work(what, ms.parse().unwrap_or(0));
+    // The client may be gone.
+    let _ = stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
+}
+
+fn work(what: &str, ms: u64) {
+    static LOCK: Mutex<()> = Mutex::new(());
+    let time = Duration::from_millis(ms);
+    match what {
+        "sleep" => thread::sleep(time),
+        "lock" => {
+            let _held = LOCK.lock().unwrap();
+            thread::sleep(time);
+        }
+        "spin" => {
+            let end = Instant::now() + time;
+            while Instant::now() < end {}
+        }
+        other => panic!("{other}"),
+    }
+}
