@@ -1,4 +1,4 @@
-//! The endpoints: five ways to spend time that look the same to the caller but treat the server's
+//! The endpoints: ways to spend time that look the same to the caller but treat the server's
 //! thread very differently.
 
 use std::thread;
@@ -33,7 +33,7 @@ pub(super) fn router() -> OpenApiRouter {
 #[openapi(
     info(
         title = "threadlab",
-        description = "Five ways to spend time. A synchronous and an asynchronous server serve the \
+        description = "Ways to spend time. A synchronous and an asynchronous server serve the \
             same application; they differ in what a request does to the thread that handles it."
     ),
     servers((url = "./", description = "the server of this document")),
