@@ -21,13 +21,14 @@ use tower::ServiceExt;
 /// Small limit, so that no test has to send a megabyte.
 const LIMIT: BodyLimit = BodyLimit(1000);
 
-struct Answer {
+/// A response with its whole body.
+struct Received {
     status: StatusCode,
     headers: HeaderMap,
     body: Bytes,
 }
 
-impl Answer {
+impl Received {
     fn json(&self) -> Value {
         serde_json::from_slice(&self.body).unwrap()
     }
@@ -45,26 +46,26 @@ impl Answer {
     }
 }
 
-async fn send(app: axum::Router, request: Request<Body>) -> Answer {
+async fn send(app: axum::Router, request: Request<Body>) -> Received {
     let (parts, body) = app.oneshot(request).await.unwrap().into_parts();
-    Answer {
+    Received {
         status: parts.status,
         headers: parts.headers,
         body: to_bytes(body, usize::MAX).await.unwrap(),
     }
 }
 
-async fn ask(method: Method, uri: &str, body: Body) -> Answer {
+async fn request(method: Method, uri: &str, body: Body) -> Received {
     let request = Request::builder().method(method).uri(uri).body(body);
     send(router(LIMIT), request.unwrap()).await
 }
 
-async fn fetch(uri: &str) -> Answer {
-    ask(Method::GET, uri, Body::empty()).await
+async fn fetch(uri: &str) -> Received {
+    request(Method::GET, uri, Body::empty()).await
 }
 
-async fn post(body: Body) -> Answer {
-    ask(Method::POST, "/dummy", body).await
+async fn post(body: Body) -> Received {
+    request(Method::POST, "/dummy", body).await
 }
 
 fn body_with_error(error: io::Error) -> Body {
@@ -81,19 +82,19 @@ async fn each_endpoint_returns_its_action_and_duration() {
     ];
     for (path, message) in endpoints {
         let start = Instant::now();
-        let answer = fetch(&format!("{path}?seconds=0.2")).await;
+        let response = fetch(&format!("{path}?seconds=0.2")).await;
         assert!(start.elapsed() >= Duration::from_millis(200), "{path}");
-        assert_eq!(answer.status, StatusCode::OK, "{path}");
-        assert_eq!(answer.headers[CONTENT_TYPE], "application/json");
-        assert_eq!(answer.json(), json!({"message": message, "seconds": 0.2}));
+        assert_eq!(response.status, StatusCode::OK, "{path}");
+        assert_eq!(response.headers[CONTENT_TYPE], "application/json");
+        assert_eq!(response.json(), json!({"message": message, "seconds": 0.2}));
     }
 }
 
 #[tokio::test]
 async fn dummy_responds_at_once() {
-    let answer = fetch("/dummy").now_or_never().unwrap();
-    assert_eq!(answer.status, StatusCode::OK);
-    assert_eq!(answer.json(), json!({"message": "nothing to wait for"}));
+    let response = fetch("/dummy").now_or_never().unwrap();
+    assert_eq!(response.status, StatusCode::OK);
+    assert_eq!(response.json(), json!({"message": "nothing to wait for"}));
 }
 
 /// Returns whether a request for `/dummy` gets its response before an earlier one for `path`, on one
@@ -137,8 +138,8 @@ async fn the_error_for_an_invalid_seconds_has_its_value_and_the_rule() {
             ("", ""),
             ("%C3%A4+b", "ä b"),
         ] {
-            let answer = fetch(&format!("{path}?seconds={sent}")).await;
-            let problem = answer.problem(StatusCode::UNPROCESSABLE_ENTITY);
+            let response = fetch(&format!("{path}?seconds={sent}")).await;
+            let problem = response.problem(StatusCode::UNPROCESSABLE_ENTITY);
             assert_eq!(
                 problem["parameter"],
                 json!({"name": "seconds", "value": value, "rule": "a number from 0 to 300"})
@@ -149,8 +150,8 @@ async fn the_error_for_an_invalid_seconds_has_its_value_and_the_rule() {
 
 #[tokio::test]
 async fn seconds_may_be_given_only_once() {
-    let answer = fetch("/?seconds=0&x=1&seconds=1").await;
-    let problem = answer.problem(StatusCode::UNPROCESSABLE_ENTITY);
+    let response = fetch("/?seconds=0&x=1&seconds=1").await;
+    let problem = response.problem(StatusCode::UNPROCESSABLE_ENTITY);
     assert_eq!(
         problem["parameter"],
         json!({"name": "seconds", "value": "0,1", "rule": "at most one value"})
@@ -159,15 +160,15 @@ async fn seconds_may_be_given_only_once() {
 
 #[tokio::test]
 async fn other_parameters_are_ignored() {
-    let answer = fetch("/?x=1&seconds=0&Seconds=900&%ff=%").await;
-    assert_eq!(answer.status, StatusCode::OK);
+    let response = fetch("/?x=1&seconds=0&Seconds=900&%ff=%").await;
+    assert_eq!(response.status, StatusCode::OK);
 }
 
 #[tokio::test]
 async fn head_works_like_get_without_the_body() {
     for path in ["/?seconds=0", "/dummy", "/docs/", "/openapi.json"] {
         let whole = fetch(path).await;
-        let head = ask(Method::HEAD, path, Body::empty()).await;
+        let head = request(Method::HEAD, path, Body::empty()).await;
         assert_eq!(head.status, whole.status);
         assert_eq!(head.headers, whole.headers);
         assert_eq!(head.headers[CONTENT_LENGTH], whole.body.len().to_string());
@@ -199,9 +200,9 @@ async fn a_path_that_is_not_utf_8_is_a_bad_request() {
 async fn wrong_methods_get_405_with_the_allowed_ones() {
     for path in ["/", "/dummy", "/docs", "/openapi.json"] {
         for method in [Method::POST, Method::DELETE, Method::OPTIONS] {
-            let answer = ask(method, path, Body::empty()).await;
-            answer.problem(StatusCode::METHOD_NOT_ALLOWED);
-            assert_eq!(answer.headers[ALLOW], "GET,HEAD");
+            let response = request(method, path, Body::empty()).await;
+            response.problem(StatusCode::METHOD_NOT_ALLOWED);
+            assert_eq!(response.headers[ALLOW], "GET,HEAD");
         }
     }
 }
@@ -209,8 +210,8 @@ async fn wrong_methods_get_405_with_the_allowed_ones() {
 #[tokio::test]
 async fn a_body_within_the_limit_is_read_and_ignored() {
     let request = Request::get("/dummy").body(Body::from(vec![0; 1000]));
-    let answer = send(router(LIMIT), request.unwrap()).await;
-    assert_eq!(answer.status, StatusCode::OK);
+    let response = send(router(LIMIT), request.unwrap()).await;
+    assert_eq!(response.status, StatusCode::OK);
 }
 
 #[tokio::test]
@@ -242,20 +243,20 @@ async fn a_body_of_known_length_over_the_limit_is_rejected_unread() {
 #[tokio::test]
 async fn a_body_of_unknown_length_is_rejected_when_it_exceeds_the_limit() {
     let chunks = [0; 3].map(|_| Ok::<_, io::Error>(Bytes::from_static(&[0; 400])));
-    let answer = post(Body::from_stream(stream::iter(chunks))).await;
-    answer.problem(StatusCode::PAYLOAD_TOO_LARGE);
+    let response = post(Body::from_stream(stream::iter(chunks))).await;
+    response.problem(StatusCode::PAYLOAD_TOO_LARGE);
 }
 
 #[tokio::test]
 async fn a_body_that_is_sent_too_slowly_gets_408() {
-    let answer = post(body_with_error(io::ErrorKind::TimedOut.into())).await;
-    answer.problem(StatusCode::REQUEST_TIMEOUT);
+    let response = post(body_with_error(io::ErrorKind::TimedOut.into())).await;
+    response.problem(StatusCode::REQUEST_TIMEOUT);
 }
 
 #[tokio::test]
 async fn an_incomplete_body_is_a_bad_request() {
-    let answer = post(body_with_error(io::ErrorKind::UnexpectedEof.into())).await;
-    answer.problem(StatusCode::BAD_REQUEST);
+    let response = post(body_with_error(io::ErrorKind::UnexpectedEof.into())).await;
+    response.problem(StatusCode::BAD_REQUEST);
 }
 
 /// Routes as a layer around the app sees them.
@@ -272,17 +273,17 @@ async fn the_list_of_routes_has_the_patterns_of_matched_paths() {
     for route in ROUTES {
         let path = route.replace("{*file}", "swagger-ui.css");
         let request = Request::get(path + "?seconds=0").body(Body::empty());
-        let answer = send(app.clone(), request.unwrap()).await;
-        assert!(!answer.status.is_client_error(), "{route}");
-        assert_eq!(answer.headers["x-route"], *route);
+        let response = send(app.clone(), request.unwrap()).await;
+        assert!(!response.status.is_client_error(), "{route}");
+        assert_eq!(response.headers["x-route"], *route);
     }
 }
 
 #[tokio::test]
 async fn docs_redirects_to_its_page_under_any_prefix() {
-    let answer = fetch("/docs").await;
-    assert_eq!(answer.status, StatusCode::PERMANENT_REDIRECT);
-    assert_eq!(answer.headers[LOCATION], "docs/");
+    let response = fetch("/docs").await;
+    assert_eq!(response.status, StatusCode::PERMANENT_REDIRECT);
+    assert_eq!(response.headers[LOCATION], "docs/");
     let page = fetch("/docs/").await;
     assert_eq!(page.headers[CONTENT_TYPE], "text/html");
     let settings = fetch("/docs/swagger-initializer.js").await;

@@ -155,8 +155,8 @@ fn named_files_exist() {
                 continue;
             }
             named += 1;
-            let beside = root().join(&path).with_file_name(name);
-            if !root().join(name).exists() && !beside.exists() {
+            let sibling = root().join(&path).with_file_name(name);
+            if !root().join(name).exists() && !sibling.exists() {
                 missing.push(format!("{}: {name}", path.display()));
             }
         }

@@ -49,12 +49,12 @@ fn survives(server: &RunningGateway) {
     assert!(share < 0.2, "{share} of a CPU while nothing can be done");
 
     setrlimit(Resource::Nofile, enough).unwrap();
-    assert_eq!(ask(second.into()), "hello");
+    assert_eq!(send(second.into()), "hello");
     server.shutdown();
     assert!(server.join(Duration::from_secs(10)));
 }
 
-fn ask(mut client: TcpStream) -> String {
+fn send(mut client: TcpStream) -> String {
     client
         .set_read_timeout(Some(Duration::from_secs(10)))
         .unwrap();

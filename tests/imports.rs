@@ -1,4 +1,4 @@
-//! Who may import whom, so that a newcomer can read each part alone.
+//! Rules for imports between modules, so that each part can be read alone.
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 

@@ -11,17 +11,8 @@ const MAX_QUESTIONS: f64 = 0.03;
 /// Words that make a sentence out of what should be a noun phrase or a verb ("Returns …").
 const QUESTION_WORDS: [&str; 6] = ["What", "Whether", "How", "Who", "Which", "Where"];
 
-/// Returns the source folder of each crate, by the crate's name.
-fn crates() -> Vec<(String, PathBuf)> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let mut crates = vec![("threadlab".to_owned(), root.join("src"))];
-    for entry in fs::read_dir(root.join("crates")).unwrap() {
-        let entry = entry.unwrap();
-        let name = entry.file_name().into_string().unwrap();
-        crates.push((name, entry.path().join("src")));
-    }
-    crates
-}
+/// Folders with Rust files.
+const FOLDERS: [&str; 4] = ["src", "crates", "tests", "benches"];
 
 /// Returns the Rust files of a folder and its subfolders, each with its text.
 fn rust_files(folder: &Path) -> Vec<(PathBuf, String)> {
@@ -63,9 +54,11 @@ fn is_question(comment: &str) -> bool {
 
 #[test]
 fn doc_comments_do_not_open_with_a_question_word() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let folders = FOLDERS.map(|folder| root.join(folder));
     let mut total = 0;
     let mut questions = Vec::new();
-    for (path, text) in crates().iter().flat_map(|(_, folder)| rust_files(folder)) {
+    for (path, text) in folders.iter().flat_map(|folder| rust_files(folder)) {
         for (number, comment) in doc_comments(&text) {
             total += 1;
             if is_question(comment) {

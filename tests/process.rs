@@ -64,11 +64,11 @@ fn after_a_signal_requests_finish_and_the_exit_status_is_0() {
         let mut lab = Lab::start(&[]);
         let (front, metrics) = (lab.front.clone(), lab.metrics.clone());
         thread::scope(|scope| {
-            let ask = |path: &'static str| {
+            let send = |path: &'static str| {
                 let front = &front;
                 scope.spawn(move || get(front, path))
             };
-            let waiting = [ask("/sync/?seconds=1.5"), ask("/async/?seconds=1.5")];
+            let waiting = [send("/sync/?seconds=1.5"), send("/async/?seconds=1.5")];
             wait_for_requests(&metrics, 2);
             assert_eq!(get(&metrics, "/readyz").status, 200);
             lab.process.signal(signal);
@@ -145,11 +145,11 @@ fn the_error_for_a_taken_port_names_address_and_flag() {
             .unwrap();
         arguments[at + 1] = &address;
         let output = threadlab(&arguments);
-        let said = stderr(&output);
-        assert_eq!(output.status.code(), Some(1), "{said}");
+        let message = stderr(&output);
+        assert_eq!(output.status.code(), Some(1), "{message}");
         assert!(
-            said.contains(&address) && said.contains(flag),
-            "{flag}: {said}"
+            message.contains(&address) && message.contains(flag),
+            "{flag}: {message}"
         );
     }
     for kind in ["sync", "async"] {
@@ -163,10 +163,10 @@ fn the_error_for_a_taken_port_names_address_and_flag() {
             "--threads",
             "2",
         ];
-        let said = stderr(&threadlab(&arguments));
+        let message = stderr(&threadlab(&arguments));
         assert!(
-            said.contains(&address) && said.contains("--listen"),
-            "{said}"
+            message.contains(&address) && message.contains("--listen"),
+            "{message}"
         );
     }
 }
@@ -181,9 +181,12 @@ fn too_few_file_descriptors_are_a_plain_error() {
             env!("CARGO_BIN_EXE_threadlab")
         );
         let output = Command::new("sh").args(["-c", &command]).output().unwrap();
-        let said = stderr(&output);
-        assert_eq!(output.status.code(), Some(1), "{limit}: {said}");
-        assert!(said.contains("Too many open files"), "{limit}: {said}");
+        let message = stderr(&output);
+        assert_eq!(output.status.code(), Some(1), "{limit}: {message}");
+        assert!(
+            message.contains("Too many open files"),
+            "{limit}: {message}"
+        );
     }
 }
 
@@ -238,11 +241,11 @@ fn a_reader_that_stops_early_is_not_an_error() {
 #[test]
 fn errors_for_invalid_flags_and_variables_say_what_is_allowed() {
     let output = threadlab(&["serve", "sync", "--threads", "0"]);
-    let said = stderr(&output);
+    let message = stderr(&output);
     assert_eq!(output.status.code(), Some(2));
     assert!(
-        said.contains("--threads") && said.contains("from 1 to 4096"),
-        "{said}"
+        message.contains("--threads") && message.contains("from 1 to 4096"),
+        "{message}"
     );
 
     let output = Command::new(env!("CARGO_BIN_EXE_threadlab"))
@@ -250,10 +253,10 @@ fn errors_for_invalid_flags_and_variables_say_what_is_allowed() {
         .env("THREADLAB_BACKLOG", "many")
         .output()
         .unwrap();
-    let said = stderr(&output);
+    let message = stderr(&output);
     assert!(
-        !output.status.success() && said.contains("many") && said.contains("--backlog"),
-        "{said}"
+        !output.status.success() && message.contains("many") && message.contains("--backlog"),
+        "{message}"
     );
 }
 
@@ -267,10 +270,10 @@ fn variables_set_the_flags_of_every_command() {
         .output()
         .unwrap();
     // The address belongs to no machine, so the error names the variable that was read.
-    let said = stderr(&output);
+    let message = stderr(&output);
     assert!(
-        said.contains("203.0.113.1:1") && said.contains("THREADLAB_LISTEN"),
-        "{said}"
+        message.contains("203.0.113.1:1") && message.contains("THREADLAB_LISTEN"),
+        "{message}"
     );
 }
 
@@ -286,9 +289,9 @@ fn health_returns_its_result_as_exit_status() {
         ("https://127.0.0.1/".to_owned(), "http://"),
     ] {
         let output = threadlab(&["health", &bad]);
-        let said = stderr(&output);
-        assert_eq!(output.status.code(), Some(1), "{said}");
-        assert!(said.contains(word), "{bad}: {said}");
+        let message = stderr(&output);
+        assert_eq!(output.status.code(), Some(1), "{message}");
+        assert!(message.contains(word), "{bad}: {message}");
     }
 }
 

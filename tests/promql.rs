@@ -24,11 +24,11 @@ use common::{
 fn expressions_use_what_is_exported() {
     let series = exported_and_recorded();
     let mut faults = Faults::default();
-    for asked in expressions() {
-        let place = format!("{}: {}", asked.source, asked.place);
-        match result_labels(&asked.expr, &series) {
+    for query in expressions() {
+        let place = format!("{}: {}", query.source, query.place);
+        match result_labels(&query.expr, &series) {
             Ok(labels) => {
-                for label in named(&asked.legend, "{{", "}}") {
+                for label in named(&query.legend, "{{", "}}") {
                     faults.unless(
                         labels.contains(label),
                         &place,
@@ -58,7 +58,7 @@ fn rules_to_take_along_need_no_others() {
 fn every_metric_is_used() {
     let mut words: String = expressions()
         .into_iter()
-        .map(|asked| asked.expr + "\n")
+        .map(|query| query.expr + "\n")
         .collect();
     for folder in ["", "docs", "docs/labs"]
         .map(|folder| root().join(folder))
@@ -142,7 +142,7 @@ fn named<'a>(template: &'a str, before: &'a str, after: &'a str) -> impl Iterato
         .map(|(name, _)| name.trim())
 }
 
-/// Whether `page#anchor` is a page of the project with a heading of that anchor.
+/// Returns whether `page#anchor` is a page of the project with a heading of that anchor.
 fn has_heading(link: &str) -> bool {
     let Some((page, anchor)) = link.split_once('#') else {
         return false;
@@ -152,7 +152,7 @@ fn has_heading(link: &str) -> bool {
     headings.any(|heading| heading.to_lowercase() == anchor)
 }
 
-/// The labels of what an expression yields, or what is wrong with it.
+/// Returns the labels of the result of an expression, or its error.
 fn result_labels(expr: &str, series: &Series) -> Result<Labels, String> {
     match expr.split_once('$') {
         Some((_, unknown)) => Err(format!("an unknown variable: ${unknown}")),
@@ -160,7 +160,7 @@ fn result_labels(expr: &str, series: &Series) -> Result<Labels, String> {
     }
 }
 
-/// What the code and others export, and what the recording rules make of it.
+/// Metrics that the code and others export, and the results of the recording rules.
 fn exported_and_recorded() -> Series {
     let mut series = exported();
     for (_, rule) in rules() {

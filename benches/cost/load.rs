@@ -17,7 +17,7 @@ const CONNECTIONS: usize = 32;
 /// Limit of the wait for a response.
 const TIMEOUT: Duration = Duration::from_secs(10);
 
-/// How requests use connections.
+/// Use of connections by requests.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Connections {
     /// One after another on the same connection.

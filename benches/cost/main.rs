@@ -1,4 +1,4 @@
-//! The cost of the accounting, and of the gateways beside other servers: `make bench`.
+//! Cost of the accounting, and of the gateways compared with other servers: `make bench`.
 //!
 //! The servers are threads of this process, pinned to one CPU; the load generator has another.
 //! They are measured in turns of some milliseconds each, so that other load on the machine affects all of them alike,
@@ -44,7 +44,7 @@ struct Arguments {
     bench: bool,
 }
 
-/// The brief run as a test: its name in the list that a test runner asks for.
+/// The brief run as a test: its name in the list for test runners.
 const BRIEF_RUN: &str = "brief_run";
 
 impl Arguments {

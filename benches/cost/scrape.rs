@@ -1,4 +1,4 @@
-//! The cost of a scrape: of many threads, and beside many viewers of the live page.
+//! Cost of a scrape: with many threads, and with many viewers of the live page.
 
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};

@@ -145,7 +145,7 @@ fn on_an_event_loop<F: Future<Output = ()>>(
     })
 }
 
-/// The least that a server can do: accept, read, write and close, without a look at the request.
+/// The minimal server: accept, read, write and close, without parsing the request.
 pub(crate) fn blocking_loop(cpus: &Cpus) -> anyhow::Result<Server> {
     on_a_thread("a loop of accept, read, write, close", cpus, |listener| {
         loop {

@@ -16,7 +16,7 @@ pub(super) struct Problem {
     /// The HTTP status code, 400 to 599.
     #[schema(minimum = 400, maximum = 599)]
     status: u16,
-    /// One sentence with the cause and what is allowed.
+    /// One sentence with the cause and the allowed values.
     detail: String,
     /// Extension member: the request parameter that was rejected, if there was one.
     #[schema(nullable = false)]

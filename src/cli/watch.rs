@@ -20,7 +20,7 @@ pub(super) struct WatchCommand {
     )]
     #[cfg(target_os = "linux")]
     targets: Vec<NamedTarget>,
-    /// Where the metrics are: /metrics, /healthz, /readyz, /threads, /threads/stream
+    /// Address of the metrics port: /metrics, /healthz, /readyz, /threads, /threads/stream
     #[arg(
         long,
         env = "THREADLAB_METRICS",

@@ -33,7 +33,7 @@ const QUIET_MARGIN: Duration = Duration::from_secs(5);
 const FRONT_DEADLINE: Duration = Duration::from_secs(5);
 /// Deadline after which a replica counts as dead.
 const REPLICA_DEADLINE: Duration = Duration::from_secs(1);
-/// Interval at which the servers are told which experiment runs. They consider it ended 3 s after the
+/// Interval at which the running experiment is announced to the servers. They consider it ended 3 s after the
 /// last announcement.
 const ANNOUNCE_INTERVAL: Duration = Duration::from_secs(1);
 
@@ -172,12 +172,12 @@ impl LabClient {
 
     /// Prints a request to the person or script that runs the experiment on stderr, terminal or not.
     pub(super) fn prompt(&self, text: &str) {
-        // If stderr is closed there is nobody to prompt.
+        // If stderr is closed, nobody can read a prompt.
         let print = || writeln!(io::stderr(), "{text}");
         let _ = self.progress.suspend(print);
     }
 
-    /// Tells every metrics port which experiment runs, for as long as the future is polled.
+    /// Announces the running experiment to every metrics port, for as long as the future is polled.
     pub(super) async fn announce(&self, experiment: &str) -> Infallible {
         let path = format!("/experiments/{experiment}");
         loop {
@@ -260,7 +260,7 @@ impl LabClient {
     }
 
     /// As [`LabClient::wait_until_quiet`], but waits longer for what an interrupted run left on the synchronous
-    /// server: its threads finish requests whose clients are gone.
+    /// server: its threads finish requests whose clients have disconnected.
     ///
     /// # Errors
     ///
@@ -272,11 +272,11 @@ impl LabClient {
     async fn quiet(&self, leftovers: bool) -> Result<Scrape, Error> {
         let start = Instant::now();
         let mut arrived = None;
-        let mut told = false;
+        let mut noticed = false;
         loop {
             let scrape = self.scrape().await?;
             let pending = |server| scrape.in_flight(server) + scrape.accept_queue(server);
-            // An event loop drops the requests of clients that are gone: these have a client.
+            // An event loop drops the requests whose clients have disconnected: these have a client.
             let busy = [Flavor::Async, Flavor::Sync].into_iter();
             let Some(server) = busy.into_iter().find(|server| pending(*server) > 0.0) else {
                 return Ok(scrape);
@@ -293,10 +293,10 @@ impl LabClient {
             if left_over && start.elapsed() > LEFTOVER_NOTICE {
                 let requests = plural(pending(server), "request");
                 let notice = format!(
-                    "waiting until the sync server has finished {requests} of an earlier run, whose clients are gone"
+                    "waiting until the sync server has finished {requests} of an earlier run, whose clients have disconnected"
                 );
                 self.show_step(&notice);
-                if !std::mem::replace(&mut told, true) && !self.progress.is_visible() {
+                if !std::mem::replace(&mut noticed, true) && !self.progress.is_visible() {
                     self.prompt(&notice);
                 }
             }
@@ -354,8 +354,8 @@ impl LabClient {
         let front = &self.addresses.front;
         let response = timeout(FRONT_DEADLINE, client::get(self.front, front, "/")).await;
         let response = response.unwrap_or_else(|late| Err(io::Error::from(late).into()));
-        let gone = |error| Error::unreachable("the front", "--url", front, error);
-        response.map(drop).map_err(gone)
+        let unreachable = |error| Error::unreachable("the front", "--url", front, error);
+        response.map(drop).map_err(unreachable)
     }
 
     /// Resets the count of sent requests. [`LabClient::generator`] counts from here.

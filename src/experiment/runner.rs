@@ -144,11 +144,11 @@ async fn run_one(
     };
     run.verdict = run.verdict_of_findings();
     if run.verdict == Verdict::Contradicted
-        && let Err(gone) = lab.check_front().await
+        && let Err(unreachable) = lab.check_front().await
     {
         // The front disappeared during the run, which would explain any contradiction.
         run.verdict = Verdict::Interrupted;
-        return Err(gone);
+        return Err(unreachable);
     }
     let fault = run.generator.fault();
     let fault = fault.or_else(|| shared(lab, run, &before, &after));

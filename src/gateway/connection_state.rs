@@ -123,7 +123,7 @@ impl ConnectionState {
         self.request_body.load(Relaxed) == TIMED_OUT
     }
 
-    /// Returns whether the client may still be sending a body that nobody has read.
+    /// Returns whether the client may still be sending a body that has not been read.
     pub(super) fn is_body_unread(&self) -> bool {
         self.request_body.load(Relaxed) != READ
     }

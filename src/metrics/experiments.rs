@@ -19,7 +19,7 @@ use super::list::EXPERIMENT_RUNNING;
 use thread_states::problem::Problem;
 
 /// Time that an announcement is valid. A runner that was killed cannot announce the end of its
-/// experiment, so it is not asked to.
+/// experiment, so announcements expire instead.
 const VALIDITY: Duration = Duration::from_secs(3);
 
 /// Collector and route for running experiments. Clones share the state.

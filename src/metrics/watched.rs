@@ -1,4 +1,4 @@
-//! The list of metrics of watched servers, beside those that they share with the lab's own servers.
+//! List of metrics of watched servers, besides those that they share with the lab's own servers.
 
 use thread_states::metrics::list::{Metric, MetricKind};
 
@@ -53,7 +53,7 @@ pub const WATCH_UP: Metric = Metric {
     labels: &["server"],
 };
 
-/// What a watcher cannot read.
+/// Data that a watcher cannot read.
 pub const WATCH_MISSING: Metric = Metric {
     name: "threadlab_watch_missing",
     help: "1 for each source that the watcher may not read: syscall, fd or mem of the processes, or sock_diag. States \

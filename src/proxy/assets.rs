@@ -62,7 +62,7 @@ fn uncompressed(asset: &Asset, request: &HeaderMap) -> Response<Full<bytes::Byte
         *response.status_mut() = StatusCode::NOT_MODIFIED;
     }
     let headers = response.headers_mut();
-    // `no-cache` lets a client keep the file but makes it ask again each time: the page changes with
+    // `no-cache` lets a client keep the file but makes it revalidate the file each time: the page changes with
     // the program.
     let fixed: [(HeaderName, &'static str); 4] = [
         (CACHE_CONTROL, "no-cache"),

@@ -40,7 +40,7 @@ pub struct Upstream {
     pub name: &'static str,
     /// Address of the server.
     pub server: SocketAddr,
-    /// Whether a connection to the server is used for more than one request. Off for a server whose
+    /// True if a connection to the server is used for more than one request. Off for a server whose
     /// threads serve one connection until it closes: an idle connection would hold a thread.
     pub keep_alive: bool,
     /// Source of the server's thread states as server-sent events.

@@ -68,7 +68,7 @@ impl ConnectionHandler {
             tracing::debug!(%client, %error, "a client's connection ended early");
         }
         let parts = connection.into_parts();
-        // Whether a body was read to its end is not known here; to linger needlessly does no harm.
+        // Whether a body was read to its end is not known here; lingering without need is harmless.
         let unread = has_body.load(Relaxed) || !parts.read_buf.is_empty();
         let (socket, error_status) = parts.io.into_inner().into_parts();
         let reply = wire::parse_status(error_status, &result, &parts.read_buf)

@@ -48,8 +48,8 @@ impl Upstreams {
     }
 
     /// Sends a request to the server of this name and waits for the head of its response. If the
-    /// future is dropped before that, the connection closes, which is how the server learns that the
-    /// client has gone.
+    /// future is dropped before that, the connection closes, which tells the server that the
+    /// client has disconnected.
     pub(super) async fn send(
         &self,
         name: &'static str,

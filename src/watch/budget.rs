@@ -4,7 +4,7 @@ use rustix::time::{ClockId, clock_gettime};
 
 use thread_states::Nanos;
 
-/// What the watcher spends CPU time on.
+/// Uses of the watcher's CPU time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Task {
     /// Reading counters and sites of every thread.

@@ -28,11 +28,11 @@ pub(super) struct TcpSocket {
     pub receive_queue: u32,
     /// Of a listening socket: the most connections to accept. Else bytes not acknowledged by the peer.
     pub send_queue: u32,
-    /// What the socket does.
+    /// State of the socket.
     pub kind: SocketKind,
 }
 
-/// What a socket does.
+/// State of a socket.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum SocketKind {
     /// Listens for connections.
@@ -41,12 +41,12 @@ pub(super) enum SocketKind {
     Connected(Traffic),
 }
 
-/// What has passed on a connection: part of `struct tcp_info`.
+/// Traffic of a connection: part of `struct tcp_info`.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Traffic {
-    /// How long ago data was last sent. In steps of one kernel tick, as all ages.
+    /// Time since data was last sent, in steps of one kernel tick, as all ages.
     pub since_sent: Nanos,
-    /// How long ago data was last received.
+    /// Time since data was last received.
     pub since_received: Nanos,
     /// Bytes received.
     pub received: u64,
@@ -60,7 +60,7 @@ pub(super) struct Traffic {
     pub data_segments_out: u32,
 }
 
-/// Which sockets to report.
+/// Sockets to report.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Query {
     /// Listening sockets: about 20 µs.

@@ -11,7 +11,7 @@ use thread_states::{Nanos, Timestamp};
 use super::proc_files::Tid;
 use super::site::{On, Site, Wait};
 
-/// How long a thread waits at one site, in a process without requests, until that is a home.
+/// Time that a thread waits at one site, in a process without requests, until that is a home.
 const LEARN: Nanos = Nanos::from_millis(300);
 /// The same for a timer, at which a program may also wait between two steps of its work.
 const LEARN_SLEEP: Nanos = Nanos::from_millis(2_000);
@@ -43,7 +43,7 @@ pub(super) struct Homes {
     is_go: bool,
 }
 
-/// What is known of a wait when it may become a home.
+/// Data about a wait that may become a home.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Quiet {
     /// When the wait began.

@@ -27,7 +27,7 @@ impl Missing {
         }
     }
 
-    /// What is not known without it.
+    /// Data that is missing without it.
     #[must_use]
     pub const fn consequence(self) -> &'static str {
         match self {
@@ -44,7 +44,7 @@ impl Missing {
         }
     }
 
-    /// What makes it readable.
+    /// Permission that makes it readable.
     #[must_use]
     pub const fn remedy(self) -> &'static str {
         match self {
@@ -72,7 +72,7 @@ impl fmt::Display for Missing {
     }
 }
 
-/// What could be read so far of one server. Nothing is missing until it was tried.
+/// Data that could be read so far of one server. Nothing is missing until it was tried.
 #[derive(Debug, Default)]
 pub(super) struct Permissions {
     sites: bool,
@@ -101,7 +101,7 @@ impl Permissions {
         !self.descriptors
     }
 
-    /// What cannot be read.
+    /// Data that cannot be read.
     pub(super) fn missing(&self) -> Vec<Missing> {
         let all = [
             (self.sites, Missing::Sites),

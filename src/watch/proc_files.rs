@@ -21,7 +21,7 @@ pub(super) struct SchedStat {
     pub cpu: Nanos,
     /// Time in a run queue. The kernel adds a wait when it ends, not while it lasts.
     pub delay: Nanos,
-    /// How many times the thread was given a CPU.
+    /// Number of times the thread was given a CPU.
     pub arrivals: u64,
 }
 
@@ -38,7 +38,7 @@ impl SchedStat {
     }
 }
 
-/// What this program uses of `/proc/PID/stat` and `/proc/PID/task/TID/stat`.
+/// Fields that this program uses of `/proc/PID/stat` and `/proc/PID/task/TID/stat`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Stat {
     /// The command's name, at most 15 bytes.
@@ -80,7 +80,7 @@ impl Stat {
     }
 }
 
-/// What a descriptor of a process refers to.
+/// Object that a descriptor of a process refers to.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) enum Descriptor {
     /// A socket, by its inode.

@@ -25,7 +25,7 @@ pub struct WatchReading {
     pub oldest_queued: Nanos,
     /// Connections in the accept queues and the most that may be there; `None` if nothing listens.
     pub accept_queue: Option<(u64, u64)>,
-    /// What cannot be read.
+    /// Data that cannot be read.
     pub missing: Vec<Missing>,
     /// At least one process of the server lives.
     pub has_processes: bool,

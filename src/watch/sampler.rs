@@ -17,7 +17,7 @@ use super::server::{Listeners, ObservedServer};
 use super::target::{NamedTarget, Target};
 use super::tree;
 
-/// How to watch.
+/// Settings of a watcher.
 #[derive(Debug, Clone)]
 pub struct WatchSettings {
     /// Servers to watch. Without any: every process of the network namespace that listens on a TCP port.
@@ -42,7 +42,7 @@ struct Shared {
     sockets_missing: AtomicBool,
 }
 
-/// What the watcher itself has cost.
+/// Cost of the watcher itself.
 #[derive(Debug, Default)]
 struct Cost {
     cpu: AtomicU64,
@@ -53,7 +53,7 @@ struct Cost {
     look_period: AtomicU64,
 }
 
-/// What the watcher itself has cost so far.
+/// CPU time that the watcher has used so far.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct WatchCost {
     /// CPU time of its thread.
@@ -138,7 +138,7 @@ impl Watch {
         self.0.servers()
     }
 
-    /// What watching has cost.
+    /// Cost of watching.
     #[must_use]
     pub fn cost(&self) -> WatchCost {
         let cost = &self.0.cost;
@@ -176,7 +176,7 @@ fn add(shared: &Arc<Shared>, named: NamedTarget) {
         .push(handle);
 }
 
-/// What the thread knows between two steps.
+/// State of the thread between two steps.
 struct Sampler {
     budget: Budget,
     discovers: bool,

@@ -3,7 +3,7 @@
 use super::calls::Call;
 use super::proc_files::Fd;
 
-/// What a thread does at the moment of a look.
+/// Activity of a thread at the moment of a look.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Activity {
     /// On a CPU or in a run queue.

@@ -24,7 +24,7 @@ pub(super) struct Request {
     pub open: bool,
 }
 
-/// What one look at the connections of a server shows.
+/// Result of one look at the connections of a server.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Requests {
     /// Requests in flight at some time since the look before.

@@ -25,7 +25,7 @@ const DISCARD_BUFFER: usize = 4 * 1024;
 
 /// Returns whether an immediate close of `socket` could lose the last response: when there is a
 /// `reply` to a request that was not read to its end, when other request bytes were left `unread`, or
-/// when the kernel has received bytes that nobody has read.
+/// when the kernel has received bytes that have not been read.
 pub(crate) fn must_linger(socket: impl AsFd, reply: Option<&Bytes>, unread: bool) -> bool {
     let has_bytes = || {
         let mut byte = [0];

@@ -1,4 +1,4 @@
-//! What the gateways and the embedded front share below HTTP.
+//! Code below HTTP that the gateways and the embedded front share.
 //!
 //! * `accept`: delay after a failed `accept`
 //! * `bind_error`: error of a listener that cannot be bound

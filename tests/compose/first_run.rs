@@ -1,4 +1,4 @@
-//! Conditions that a first `docker compose up` meets elsewhere: IPv6, a second build, servers that are busy or gone.
+//! Conditions that a first `docker compose up` meets on other machines: IPv6, a second build, busy or stopped servers.
 
 use std::thread;
 use std::time::Duration;

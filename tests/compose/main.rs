@@ -67,7 +67,7 @@ fn main() -> ExitCode {
     conclusion.exit_code()
 }
 
-/// A test that runs only when ignored tests are asked for, as not every machine has Docker.
+/// A test that runs only with `--ignored`, because not every machine has Docker.
 fn trial(name: &str, test: impl FnOnce() + Send + 'static) -> Trial {
     let run = move || {
         test();

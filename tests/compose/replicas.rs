@@ -56,7 +56,7 @@ pub fn restarted_servers_are_found_at_their_new_addresses(stack: &Stack) {
     for container in stack.containers(&SERVERS) {
         assert_eq!(container["State"]["ExitCode"], 0, "{}", container["Name"]);
     }
-    eventually("nginx responds that the server is gone", || {
+    eventually("nginx responds that the server is unavailable", || {
         let response = get(&format!("{front}/sync/dummy"));
         response.status == 502 && response.content_type == "application/problem+json"
     });

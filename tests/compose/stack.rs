@@ -43,7 +43,7 @@ impl Drop for ShowOnPanic<'_> {
     }
 }
 
-/// Whether Grafana's image is present. Prints if it is not.
+/// Returns whether Grafana's image is present. Prints if it is not.
 static GRAFANA_IS_HERE: LazyLock<bool> = LazyLock::new(|| {
     let image = "grafana/grafana:13.2.3";
     let found = output("docker", &["image", "inspect", image])
@@ -100,7 +100,7 @@ impl Stack {
         stack
     }
 
-    /// Returns to all services healthy and one replica each, whatever the test before has left.
+    /// Restores the initial state after any other test: all services healthy, one replica each.
     fn reset(&mut self) {
         self.start(&["--scale", "sync=1", "--scale", "async=1"]);
         let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
@@ -220,7 +220,7 @@ impl Stack {
         command.env("COMPOSE_FILE", &self.files);
         command.env("OPEN_FILES", OPEN_FILES.to_string());
         command.current_dir(Path::new(env!("CARGO_MANIFEST_DIR")));
-        // Free ports, and one thread each, whatever .env says.
+        // Free ports, and one thread each, independent of .env.
         command.envs(["NGINX_PORT", "PROMETHEUS_PORT", "GRAFANA_PORT"].map(|port| (port, "0")));
         command.envs(["SYNC_THREADS", "ASYNC_THREADS"].map(|threads| (threads, "1")));
         command

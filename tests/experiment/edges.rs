@@ -386,7 +386,7 @@ fn error_names_the_directory_that_cannot_be_written() {
     });
 }
 
-/// Runs a command whose reader is gone before it starts to write.
+/// Runs a command whose reader has closed the pipe before the first write.
 fn exit_code_with_closed_stdout(mut command: Command) -> (Option<i32>, String) {
     let (reader, writer) = io::pipe().unwrap();
     drop(reader);
@@ -400,7 +400,7 @@ fn closed_stdout_is_not_an_error() {
         let mut list = Command::new(env!("CARGO_BIN_EXE_threadlab"));
         list.args(["experiment", "list"]);
         assert_eq!(exit_code_with_closed_stdout(list), (Some(0), String::new()));
-        // The exit status still tells the verdict.
+        // The exit status still depends on the verdict.
         let lab = Lab::start(&["--threads", "4"]);
         let article = command(&lab, &lab.front, &["article", "--seconds", "1"]);
         assert_eq!(exit_code_with_closed_stdout(article).0, Some(1));

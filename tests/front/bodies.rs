@@ -116,13 +116,13 @@ pub fn an_upload_is_streamed(front: Front) {
 
 pub fn a_response_is_streamed(front: Front) {
     for path in ["/sync/", "/async/", "/live/sync", "/live/async"] {
-        let (next, asked) = mpsc::channel();
-        let asked = Mutex::new(asked);
+        let (next, requested) = mpsc::channel();
+        let requested = Mutex::new(requested);
         let script = move || {
             Backend::start(move |mut connection| {
                 connection.request().unwrap();
                 connection.send("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n");
-                for text in asked.lock().unwrap().iter() {
+                for text in requested.lock().unwrap().iter() {
                     let text: &str = text;
                     connection.send(format!("{:x}\r\n{text}\r\n", text.len()));
                 }

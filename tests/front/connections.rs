@@ -72,11 +72,11 @@ fn reporting(
     let sender = Mutex::new(sender);
     let backend = Backend::start(move |mut connection| {
         connection.request().unwrap();
-        let tell = sender.lock().unwrap().clone();
-        tell.send("request").unwrap();
+        let events = sender.lock().unwrap().clone();
+        events.send("request").unwrap();
         before(&mut connection);
         if connection.is_closed() {
-            tell.send("closed").unwrap();
+            events.send("closed").unwrap();
         }
     });
     (backend, events)

@@ -98,8 +98,8 @@ pub fn a_valid_request_id_is_forwarded(front: Front) {
             ids(&lab, &format!("GET /async/\nX-Request-ID: {sane}")),
             (sent.clone(), sent)
         );
-        let refused = lab.response_to(&format!("GET /nowhere\nX-Request-ID: {sane}"));
-        assert_eq!(refused.header("x-request-id"), Some(sane));
+        let rejected = lab.response_to(&format!("GET /nowhere\nX-Request-ID: {sane}"));
+        assert_eq!(rejected.header("x-request-id"), Some(sane));
     }
 }
 

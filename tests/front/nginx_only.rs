@@ -57,10 +57,10 @@ fn each_request_is_logged_as_one_line_of_json() {
         assert_eq!(line["method"], "GET");
     }
     let of = |uri: &str| lines.iter().find(|line| line["uri"] == uri).unwrap();
-    let answered = of("/sync/dummy?a=%22b");
-    assert_eq!(answered["request_id"], "mine");
-    assert_eq!(answered["status"], 200);
-    let time = answered["upstream_header_time"].as_str().unwrap();
+    let forwarded = of("/sync/dummy?a=%22b");
+    assert_eq!(forwarded["request_id"], "mine");
+    assert_eq!(forwarded["status"], 200);
+    let time = forwarded["upstream_header_time"].as_str().unwrap();
     assert!(time.parse::<f64>().is_ok(), "{time}");
     assert_eq!(of("/async/")["status"], 502);
     assert_eq!(of("/async/")["upstream_header_time"], "-");

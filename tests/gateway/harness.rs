@@ -411,7 +411,7 @@ async fn offload(Query(Amount { ms, .. }): Query<Amount>) -> String {
 }
 
 async fn panic() -> String {
-    panic!("as the test asked for")
+    panic!("intended by the test")
 }
 
 async fn many_bytes(
@@ -428,6 +428,6 @@ async fn many_bytes(
 
 /// Responds with a body that fails before its end.
 async fn broken() -> Body {
-    let chunks = [Ok("half"), Err(io::Error::other("as the test asked for"))];
+    let chunks = [Ok("half"), Err(io::Error::other("intended by the test"))];
     Body::from_stream(stream::iter(chunks))
 }

@@ -104,10 +104,7 @@ fn an_unwanted_body_gets_no_100_continue(gateway: Gateway) {
     let start = Instant::now();
     assert_eq!(client.receive().status, 413);
     client.assert_closed();
-    assert!(
-        start.elapsed() < SOON / 2,
-        "waited for a body that nobody wants"
-    );
+    assert!(start.elapsed() < SOON / 2, "waited for an unused body");
 }
 
 fn bodies_stream_in_both_directions(gateway: Gateway) {
@@ -139,8 +136,8 @@ fn a_failed_response_body_is_not_completed(gateway: Gateway) {
     assert_eq!(server.get("/").status, 200);
 }
 
-/// A client that closed its sending side may still read, or may have gone. The asynchronous gateway
-/// assumes that it has gone.
+/// A client that closed its sending side may still read, or may have disconnected. The asynchronous
+/// gateway assumes that it has disconnected.
 fn a_half_closed_connection_gets_a_response_or_closes(gateway: Gateway) {
     let server = Server::start(gateway);
     let mut client = server.connect();
@@ -195,10 +192,7 @@ fn a_response_does_not_wait_for_an_unwanted_body(gateway: Gateway) {
     let start = Instant::now();
     client.send("POST /drip HTTP/1.1\r\nhost: test\r\ncontent-length: 9\r\n\r\n");
     assert_eq!(client.receive().text(), "drip drip drip ");
-    assert!(
-        start.elapsed() < SOON / 2,
-        "waited for a body that nobody wants"
-    );
+    assert!(start.elapsed() < SOON / 2, "waited for an unused body");
 }
 
 fn http_2_gets_505(gateway: Gateway) {

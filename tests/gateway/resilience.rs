@@ -113,18 +113,18 @@ fn arbitrary_bytes_do_not_stop_the_server(gateway: Gateway) {
 
 fn concurrent_clients_all_get_responses(gateway: Gateway) {
     let server = Server::with(gateway, |config| config.threads = threads(4));
-    let answered = AtomicUsize::new(0);
+    let responses = AtomicUsize::new(0);
     thread::scope(|scope| {
         for _ in 0..200 {
             scope.spawn(|| {
                 for target in ["/", "/sleep?ms=5"] {
                     assert_eq!(server.get(target).status, 200);
-                    answered.fetch_add(1, Ordering::SeqCst);
+                    responses.fetch_add(1, Ordering::SeqCst);
                 }
             });
         }
     });
-    assert_eq!(answered.into_inner(), 400);
+    assert_eq!(responses.into_inner(), 400);
 }
 
 /// Counts the descriptors of this process that are sockets with this local port.

@@ -108,7 +108,7 @@ fn idle_connections_are_closed_at_once() {
     }
 }
 
-/// A call that still blocks a pool thread after its client has gone belongs to no request.
+/// A call that still blocks a pool thread after its client has disconnected belongs to no request.
 #[test]
 fn abandoned_blocking_calls_do_not_delay_the_shutdown() {
     let server = Server::start(Gateway::Asynchronous);

@@ -16,10 +16,10 @@ async fn pointing_at_a_bar_shows_its_request() {
         .await;
     assert_eq!(browser.text(".detail").await, "");
     browser.hover(".bars button").await;
-    let told = browser.text(".detail").await;
-    assert!(told.starts_with("/ 3"), "{told}");
-    assert!(told.contains("on sync-0: queued"), "{told}");
-    assert!(told.ends_with("status 200"), "{told}");
+    let detail = browser.text(".detail").await;
+    assert!(detail.starts_with("/ 3"), "{detail}");
+    assert!(detail.contains("on sync-0: queued"), "{detail}");
+    assert!(detail.ends_with("status 200"), "{detail}");
     browser.close().await;
 }
 

@@ -86,9 +86,9 @@ async fn a_hidden_tab_closes_its_connections_and_catches_up() {
     let shares = "return [...document.querySelectorAll('.threads')[0].querySelectorAll('[data-share]')].map((cell) => Number(cell.dataset.share))";
 
     let front = lab.front.clone();
-    let asked = std::thread::spawn(move || crate::lab::get(&front, "/sync/?seconds=2"));
+    let request = std::thread::spawn(move || crate::lab::get(&front, "/sync/?seconds=2"));
     tokio::time::sleep(Duration::from_secs(3)).await;
-    assert_eq!(asked.join().unwrap().status, 200);
+    assert_eq!(request.join().unwrap().status, 200);
     assert_eq!(
         browser
             .run("return document.querySelectorAll('.bars li').length")

@@ -98,7 +98,7 @@ fn judge_sync(
             "thread blocked",
             seconds,
             0.15,
-            "the whole wait, although the client is gone; same tolerance",
+            "the whole wait, although the client has disconnected; same tolerance",
         ),
         spent.blocked,
         spent,

@@ -40,7 +40,7 @@ pub struct GuessQuestion {
 }
 
 impl GuessQuestion {
-    /// Returns the finding that answers the question.
+    /// Returns the finding that the question is about.
     #[must_use]
     pub fn finding<'a>(&self, findings: &'a [Finding]) -> Option<&'a Finding> {
         findings.iter().rfind(|finding| {

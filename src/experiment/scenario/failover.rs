@@ -51,7 +51,7 @@ const SERVER: Flavor = Flavor::Async;
 const RATE: f64 = 40.0;
 /// Interval at which the replicas are scraped.
 const POLL_INTERVAL: Duration = Duration::from_millis(200);
-/// Deadline for whoever kills and restarts the replicas, for each step.
+/// Deadline for each step of the person or script that kills and restarts the replicas.
 const STEP_DEADLINE: Duration = Duration::from_secs(60);
 /// Time for which the load continues when all replicas are back. The front learns of them within 2 s.
 const SETTLE_TIME: Duration = Duration::from_secs(3);

@@ -36,9 +36,9 @@ pub(super) struct AsyncStream {
     read_deadline: Option<Instant>,
     /// Deadline for the client to read of a response; set when a write has to wait.
     write_deadline: Option<Instant>,
-    /// Whether a response was sent. The next request may then be long in coming.
+    /// True once a response was sent: the next request may then arrive much later.
     served: bool,
-    /// Whether the last read had to wait.
+    /// True if the last read had to wait.
     read_waits: bool,
     timer: Timer,
 }

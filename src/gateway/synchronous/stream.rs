@@ -46,7 +46,7 @@ pub(super) struct BlockingStream {
     /// Time left for the client: first for its head, then for its body. Only reads use it up.
     time_left: Duration,
     due: Due,
-    /// Whether the app had a turn since the last bytes of the body, so that a read may block.
+    /// True if the app was polled since the last bytes of the body, so that a read may block.
     yielded: bool,
 }
 

@@ -8,7 +8,7 @@ import { STATES } from "./states.js";
 /** Length of the time that is shown, in milliseconds. */
 export const WINDOW = 60_000;
 
-/** Delay of what is shown behind what is known, in milliseconds, so that it slides evenly. */
+/** Delay of the display behind the latest data, in milliseconds, so that it moves evenly. */
 const DELAY = 150;
 
 /** Maximum number of requests kept: there is no room to show more. */
@@ -102,7 +102,7 @@ export class History {
     return this.#last === null ? null : at - Math.min(...this.#offsets);
   }
 
-  /** Returns the time at the right edge of what is shown at `at`. */
+  /** Returns the time at the right edge of the display at `at`. */
   edge(at) {
     const now = this.serverTime(at);
     return now === null ? null : now - DELAY;

@@ -30,7 +30,7 @@ export class Lane {
   #canvas;
   #pen;
   #epoch = null;
-  /** Right edge of what is drawn, and the canvas size at that time. */
+  /** Right edge of the drawing, and the canvas size at that time. */
   #drawn = { right: -Infinity, width: 0, height: 0 };
   /** Start of the last stretch that has a label. */
   #labelled = -Infinity;

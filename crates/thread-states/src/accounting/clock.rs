@@ -44,7 +44,7 @@ pub(super) fn replace(clock: Option<Clock>) -> Option<Clock> {
     CURRENT.try_with(|current| current.replace(clock)).ok()?
 }
 
-/// How a hold begins.
+/// Beginning of a hold.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum HoldStart {
     /// With new work.
@@ -54,7 +54,7 @@ pub enum HoldStart {
     AfterAwait,
 }
 
-/// How a hold ends.
+/// End of a hold.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum HoldEnd {
     /// The work is done.

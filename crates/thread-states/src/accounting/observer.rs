@@ -29,7 +29,7 @@ pub(super) struct Observer {
     last: ThreadTimes,
 }
 
-/// What was settled when another thread replaced this one.
+/// Times that were settled when another thread replaced this one.
 #[derive(Debug)]
 struct Replaced {
     /// The hold that was open, up to then.
@@ -52,10 +52,10 @@ pub(super) struct ThreadTimes {
     open: Option<(usize, Held)>,
 }
 
-/// What a reader of many threads has in common for all of them.
+/// Data of a reader that is the same for all threads.
 #[derive(Debug)]
 pub(super) struct Reader {
-    /// Number of routes to read: slots have room for many that no request has asked for yet.
+    /// Number of routes to read: slots have room for routes without a request so far.
     known_routes: usize,
     /// Words of the slot that was read last, kept for its memory.
     words: Vec<u64>,
@@ -159,7 +159,7 @@ impl Observer {
         } else if let Ok(counters) = self.shared.source.read_other(&self.counters) {
             counters
         } else {
-            // The thread is gone without the drop of its registration: the last times remain.
+            // The thread ended without dropping its registration: the last times remain.
             self.last.state = None;
             return;
         };

@@ -134,5 +134,5 @@ pub const ALL: &[Metric] = &[
     ROUTE_AWAIT_SECONDS,
 ];
 
-/// Route of all requests that match no route: one series, whatever paths clients request.
+/// Route of all requests that match no route: one series for all such paths.
 pub const UNMATCHED: &str = "unmatched";

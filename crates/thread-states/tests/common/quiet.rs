@@ -20,9 +20,9 @@ use std::time::{Duration, Instant};
 const QUIET: f64 = 0.1;
 /// Attempts of a test that fails on a busy machine.
 const ATTEMPTS: usize = 3;
-/// How long a test waits for a quiet machine.
+/// Time for which a test waits for a quiet machine.
 const LONGEST_WAIT: Duration = Duration::from_secs(30);
-/// How long the next tests do not wait again after one has waited in vain: on a machine that stays busy the waits of
+/// Time for which no other test waits after one has waited without success: on a machine that stays busy the waits of
 /// all tests together would take longer than the tests.
 const WAITED_IN_VAIN: Duration = Duration::from_secs(1_800);
 

@@ -29,7 +29,7 @@ words!(Counters {
 pub(in super::super) struct Status {
     /// Number of voluntary context switches.
     pub(in super::super) switches: u64,
-    /// Whether it sleeps.
+    /// True if it sleeps.
     pub(in super::super) activity: Activity,
 }
 

@@ -1,4 +1,4 @@
-//! Where Linux keeps a thread's counters.
+//! Sources of a thread's counters on Linux.
 //!
 //! | source | what it is | cost (2-vCPU guest, Linux 6.18) |
 //! |---|---|---|

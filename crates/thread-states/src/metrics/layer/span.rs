@@ -32,7 +32,7 @@ enum Phase {
     Awaiting { since: Timestamp, begun: Await },
 }
 
-/// How an await began.
+/// Beginning of an await.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Await {
     /// On a registered thread, which marked it.
