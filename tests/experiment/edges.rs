@@ -1,20 +1,18 @@
 //! Errors, other users of the lab, a late load generator, Ctrl-C, and output formats.
 
-use std::io::{self, Write};
+use std::io;
 use std::net::{Shutdown, TcpListener, TcpStream};
-use std::process::{Command, Output, Stdio};
+use std::process::{Command, Output};
 use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Resource, Rlimit, prlimit};
 
-use threadlab::experiment::ALL;
-
 use crate::lab::{Lab, get, try_get};
 use crate::runner::{Found, command, measured, perform, spawn};
 
-fn stderr(output: &Output) -> String {
+pub(crate) fn stderr(output: &Output) -> String {
     String::from_utf8_lossy(&output.stderr).into_owned()
 }
 
@@ -467,24 +465,6 @@ fn a_run_waits_for_the_leftovers_of_an_interrupted_one() {
 }
 
 #[test]
-fn directory_of_the_report_is_checked_before_the_run() {
-    let lab = Lab::start(&[]);
-    let started = Instant::now();
-    let output = command(&lab, &lab.front, &["article", "--seconds", "20"])
-        .args(["--out", "/dev/null/x"])
-        .output();
-    let output = output.unwrap();
-    assert!(started.elapsed() < Duration::from_secs(10));
-    assert_eq!(output.status.code(), Some(1));
-    assert!(output.stdout.is_empty());
-    assert!(
-        stderr(&output).contains("/dev/null/x (--out)"),
-        "{}",
-        stderr(&output)
-    );
-}
-
-#[test]
 fn load_states_the_real_delay_of_dummy() {
     measured(|| {
         let lab = Lab::start(&[]);
@@ -501,71 +481,5 @@ fn load_states_the_real_delay_of_dummy() {
                     .contains("half a second")
             );
         }
-    });
-}
-
-#[test]
-fn guesses_are_asked_for_and_scored() {
-    measured(|| {
-        let lab = Lab::start(&[]);
-        let mut guessed = command(&lab, &lab.front, &["article", "--seconds", "2", "--guess"]);
-        guessed.stdin(Stdio::piped());
-        let mut runner = spawn(guessed);
-        // Right for the synchronous server, wrong for the asynchronous one.
-        let mut stdin = runner.stdin.take().unwrap();
-        stdin.write_all(b"1.5\n1.5\n").unwrap();
-        let output = runner.wait_with_output().unwrap();
-        let said = stderr(&output);
-        for words in [
-            "/ waits 2.0 s",
-            "article, sync, latency of /dummy: you guessed 1.5 s, observed 1.5",
-            ": right",
-            ": wrong",
-            "1 of 2 right",
-        ] {
-            assert!(said.contains(words), "{words}: {said}");
-        }
-        assert_eq!(Found::of(&output).run["name"], "article");
-    });
-}
-
-#[test]
-fn every_experiment_has_questions_to_guess() {
-    for experiment in ALL {
-        assert_eq!(experiment.guesses.len(), 2, "{}", experiment.name);
-    }
-}
-
-#[test]
-fn capacity_plans_with_the_readers_own_numbers() {
-    measured(|| {
-        let lab = Lab::start(&["--threads", "20"]);
-        let plan = |threads| {
-            let mut command = command(&lab, &lab.front, &["capacity", "--seconds", "4"]);
-            command.args(["--rate", "200", "--wait", "0.08", "--target-p99", "0.3"]);
-            command.args(["--threads", threads]).output().unwrap()
-        };
-        let found = Found::of(&plan("20"));
-        assert!(
-            ["confirmed", "void"].contains(&found.verdict()),
-            "{:#}",
-            found.run
-        );
-        let advice = found.run["notes"][0].as_str().unwrap();
-        assert!(advice.contains("17 threads by the formula"), "{advice}");
-        let table = &found.run["tables"][0];
-        let loads = table["rows"]
-            .as_array()
-            .unwrap()
-            .iter()
-            .map(|row| row[0].as_f64());
-        let loads: Vec<f64> = loads.map(Option::unwrap).collect();
-        assert_eq!(loads, [50.0, 70.0, 80.0, 90.0, 95.0, 110.0]);
-        assert!(table["source"].as_str().unwrap().contains("Erlang"));
-        // The synchronous server does not have this number of threads.
-        let other = Found::of(&plan("8"));
-        assert_eq!((other.verdict(), other.code), ("not-here", Some(4)));
-        let reason = other.run["reason"].as_str().unwrap();
-        assert!(reason.contains("`threadlab --threads 8`"), "{reason}");
     });
 }

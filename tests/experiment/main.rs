@@ -13,5 +13,6 @@ mod confirmed;
 mod contradicted;
 mod crossed;
 mod edges;
+mod options;
 mod pages;
 mod runner;
