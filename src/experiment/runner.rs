@@ -176,7 +176,9 @@ const STARVED: f64 = 0.05;
 
 /// Returns the time for which the threads of a server waited for a CPU between two scrapes.
 fn runnable(server: Flavor, before: &Scrape, after: &Scrape) -> f64 {
-    after.states(server).since(&before.states(server)).runnable
+    let waited = after.states(server).since(&before.states(server)).runnable;
+    // The counters of a replica that was restarted in between begin at 0 again.
+    waited.max(0.0)
 }
 
 /// Returns a reason to void a contradicted run if a server's threads were short of CPU time during it.

@@ -1,5 +1,7 @@
 //! Each experiment is confirmed on an unchanged lab.
 
+use serde_json::Value;
+
 use crate::lab::Lab;
 use crate::runner::{Found, measured, perform, report_repeat};
 
@@ -43,7 +45,20 @@ fn matrix() {
             let pool = &setting["pool_threads"];
             assert_eq!(pool.as_u64(), offloads.then_some(512), "{finding:#}");
         }
+        cpu_has_upper_bounds(found, 4);
     });
+}
+
+/// Asserts that every prediction about `/cpu` has an upper bound.
+fn cpu_has_upper_bounds(found: &Found, count: usize) {
+    let findings = found.run["findings"].as_array().unwrap().iter();
+    let about_cpu = findings.filter(|finding| {
+        let load = finding["setting"]["load"].as_str().unwrap();
+        load.contains("cpu")
+    });
+    let bounds: Vec<_> = about_cpu.map(|finding| finding["high"].as_f64()).collect();
+    assert_eq!(bounds.len(), count);
+    assert!(bounds.iter().all(Option::is_some), "{:#}", found.run);
 }
 
 #[test]
@@ -63,17 +78,33 @@ fn slow_client() {
 
 #[test]
 fn waiting() {
-    is_confirmed("waiting", "1");
+    is_confirmed_with("waiting", "1", |found| {
+        let findings = found.run["findings"].as_array().unwrap();
+        let observed = |quantity: &str| {
+            let matches = |finding: &&Value| {
+                finding["setting"]["server"] == "sync" && finding["quantity"] == quantity
+            };
+            findings.iter().find(matches).unwrap()["observed"].clone()
+        };
+        // One thread holds one request, and the other one waits in the accept queue.
+        assert_eq!(observed("requests in flight"), 1.0);
+        assert_eq!(observed("accept queue"), 1.0);
+    });
 }
 
 #[test]
 fn capacity() {
-    is_confirmed("capacity", "6");
+    is_confirmed_with("capacity", "6", |found| {
+        let notes = found.run["notes"].to_string();
+        assert!(notes.contains("rows 1 to 6: ") && notes.contains("CPU time per request"));
+        // In one process it cannot be attributed, and earlier experiments may have allocated it.
+        assert!(!notes.contains("memory"), "{notes}");
+    });
 }
 
 #[test]
 fn noisy() {
-    is_confirmed("noisy", "5");
+    is_confirmed_with("noisy", "5", |found| cpu_has_upper_bounds(found, 3));
 }
 
 #[test]
