@@ -23,7 +23,7 @@ const STYLE: &str = "\
     .server{padding:0 .4rem;border:2px solid currentColor;white-space:nowrap}.async{border-style:dashed;border-radius:1rem}\
     .legend{list-style:none;padding:0;display:flex;flex-wrap:wrap;gap:.2rem 1.2rem;font-size:14px}\
     .legend i{display:inline-block;width:1rem;height:1rem;vertical-align:-.15rem;margin-right:.4rem}\
-    svg{max-width:100%;height:auto}svg text{fill:var(--text)}svg [stroke='#000000']{stroke:var(--text)}";
+    svg{max-width:100%;min-width:44rem;height:auto}svg text{fill:var(--text)}svg [stroke='#000000']{stroke:var(--text)}";
 
 /// Writes the page.
 ///
@@ -68,15 +68,23 @@ fn write_run(run: &Run, to: &mut dyn Write) -> io::Result<()> {
     }
     for timeline in &run.timelines {
         let server = badge(timeline.server);
-        writeln!(to, "<h3>{server}</h3>\n{}", plot::timeline(timeline)?)?;
+        writeln!(
+            to,
+            "<h3>{server}</h3>\n<div class=\"wide\">{}</div>",
+            plot::timeline(timeline)?
+        )?;
     }
     if !run.curves.is_empty() {
-        writeln!(to, "<h3>Latencies</h3>\n{}", plot::curves(&run.curves)?)?;
+        writeln!(
+            to,
+            "<h3>Latencies</h3>\n<div class=\"wide\">{}</div>",
+            plot::curves(&run.curves)?
+        )?;
     }
     if !run.findings.is_empty() {
         writeln!(
             to,
-            "<h3>Predictions</h3>\n{}",
+            "<h3>Predictions</h3>\n<div class=\"wide\">{}</div>",
             plot::findings(&run.findings)?
         )?;
         write_table(&run.findings, to)?;
