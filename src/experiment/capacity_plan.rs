@@ -55,12 +55,11 @@ impl CapacityPlan {
 
     /// Returns the smallest number of threads for which the formula meets the target.
     fn threads_needed(&self) -> Option<usize> {
-        let target = self.target_p99?.as_secs_f64();
+        let target = self.target_p99.filter(|target| *target >= self.wait)?;
+        let target = target.as_secs_f64();
         let offered = self.rate * self.wait.as_secs_f64();
         let fewest = offered.floor() as usize + 1;
-        (fewest..=MAX_THREADS)
-            .find(|threads| latency(*threads, offered, self.wait, 0.99) <= target)
-            .filter(|_| self.wait.as_secs_f64() <= target)
+        (fewest..=MAX_THREADS).find(|threads| latency(*threads, offered, self.wait, 0.99) <= target)
     }
 
     /// Describes the threads that the load needs.

@@ -98,7 +98,9 @@ fn directory_of_the_report_is_checked_before_the_run() {
 #[test]
 fn ports_moves_a_whole_lab_and_its_experiments() {
     measured(|| {
-        let _lab = Process::start(&["--ports", "41234"], 6);
+        // Below the ports that the kernel gives to clients (ip_local_port_range).
+        let offset = 15_000 + std::process::id() % 8000;
+        let _lab = Process::start(&["--ports", &offset.to_string()], 6);
         let output = Command::new(env!("CARGO_BIN_EXE_threadlab"))
             .args([
                 "experiment",
@@ -108,7 +110,7 @@ fn ports_moves_a_whole_lab_and_its_experiments() {
                 "--format",
                 "json",
             ])
-            .args(["--ports", "41234"])
+            .args(["--ports", &offset.to_string()])
             .output()
             .unwrap();
         assert_ne!(
@@ -118,7 +120,7 @@ fn ports_moves_a_whole_lab_and_its_experiments() {
             stderr(&output)
         );
         let report: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
-        assert_eq!(report["front"], "127.0.0.1:49314");
+        assert_eq!(report["front"], format!("127.0.0.1:{}", 8080 + offset));
     });
 }
 
