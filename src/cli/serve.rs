@@ -50,6 +50,15 @@ pub(super) struct ServerArgs {
         value_parser = host_and_port
     )]
     metrics: String,
+    /// Names with a dot by which clients may address the metrics port, besides IP addresses and names
+    /// without a dot; separated by commas
+    #[arg(
+        long,
+        env = "THREADLAB_METRICS_NAMES",
+        value_name = "NAME",
+        value_delimiter = ','
+    )]
+    metrics_names: Vec<String>,
     /// Number of threads of each server
     #[arg(
         long,
@@ -175,6 +184,7 @@ impl ServerArgs {
                 idle_timeout: self.idle_timeout.0,
             },
             body_limit: BodyLimit(self.max_body_bytes),
+            metrics_names: self.metrics_names.clone(),
             links: self.links.clone(),
             grace: self.grace.0,
         }

@@ -29,6 +29,15 @@ pub(super) struct WatchCommand {
         value_parser = super::value::host_and_port
     )]
     metrics: String,
+    /// Names with a dot by which clients may address the metrics port, besides IP addresses and names
+    /// without a dot; separated by commas
+    #[arg(
+        long,
+        env = "THREADLAB_METRICS_NAMES",
+        value_name = "NAME",
+        value_delimiter = ','
+    )]
+    metrics_names: Vec<String>,
     /// Reads of each thread's counters per second, at most
     #[arg(long, env = "THREADLAB_HZ", default_value = "50", value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_000))]
     hz: u32,
@@ -63,7 +72,7 @@ pub(super) fn run(command: WatchCommand) -> anyhow::Result<ExitCode> {
         all_threads: command.all_threads,
     };
     let metrics = super::serve::address(command.metrics, "--metrics", "THREADLAB_METRICS");
-    crate::serve::watch(settings, &metrics)
+    crate::serve::watch(settings, &metrics, command.metrics_names)
 }
 
 /// Watching needs Linux.

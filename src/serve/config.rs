@@ -24,6 +24,8 @@ pub struct ServerConfig {
     pub limits: gateway::ClientLimits,
     /// Maximum size of a request body.
     pub body_limit: app::BodyLimit,
+    /// Names with a dot by which clients may address the metrics port. Default: none.
+    pub metrics_names: Vec<String>,
     /// Links from the live page to other pages. Default: none.
     pub links: Vec<live::Link>,
     /// Time that requests in flight have to finish after the first signal. Default: 30 s.
@@ -41,6 +43,7 @@ impl Default for ServerConfig {
             max_in_flight: 20_000,
             limits: gateway.limits,
             body_limit: app::BodyLimit::default(),
+            metrics_names: Vec::new(),
             links: Vec::new(),
             grace: Duration::from_secs(30),
         }

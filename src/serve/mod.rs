@@ -50,7 +50,7 @@ pub fn serve(
     let mut process = Process::new(metrics)?;
     let bound = process::bind_server(flavor, listen, config)?;
     let server = process.start_server(flavor, bound, config)?;
-    let metrics = process.start_exporter(&config.links, Some(&listen.text))?;
+    let metrics = process.start_exporter(config, Some(&listen.text))?;
     announce::server(flavor, server, metrics);
     process.run(signals, config.grace)
 }
@@ -71,7 +71,7 @@ pub fn up(addresses: &Addresses, config: &ServerConfig) -> anyhow::Result<ExitCo
 
     let sync = process.start_server(Flavor::Sync, sync, config)?;
     let r#async = process.start_server(Flavor::Async, r#async, config)?;
-    let metrics = process.start_exporter(&config.links, None)?;
+    let metrics = process.start_exporter(config, None)?;
     let upstreams = [(Flavor::Sync, sync), (Flavor::Async, r#async)];
     let front = process.start_front(front, upstreams, metrics)?;
     announce::lab(&Endpoints {

@@ -87,7 +87,7 @@ impl Process {
     /// the server may share with replicas.
     pub(super) fn start_exporter(
         &self,
-        links: &[live::Link],
+        config: &ServerConfig,
         shared_name: Option<&str>,
     ) -> anyhow::Result<SocketAddr> {
         let registry = metrics::registry(self.metrics.clone())?;
@@ -98,8 +98,13 @@ impl Process {
         let routes = exporter::routes(registry)
             .merge(exporter::readiness_route(self.readiness.clone()))
             .merge(experiments.routes())
-            .merge(live::routes(self.watched.clone(), links, shared_name));
-        exporter::spawn(self.metrics_listener.try_clone()?, routes)
+            .merge(live::routes(
+                self.watched.clone(),
+                &config.links,
+                shared_name,
+            ));
+        let names = config.metrics_names.clone();
+        exporter::spawn_for_names(self.metrics_listener.try_clone()?, routes, names)
             .context("cannot start the exporter")
     }
 

@@ -21,7 +21,11 @@ use crate::watch::{Watch, WatchCollector, WatchHandle, WatchSettings};
 /// # Errors
 ///
 /// When the address of the metrics is taken or a thread cannot be started.
-pub fn watch(settings: WatchSettings, metrics: &Address) -> anyhow::Result<ExitCode> {
+pub fn watch(
+    settings: WatchSettings,
+    metrics: &Address,
+    metrics_names: Vec<String>,
+) -> anyhow::Result<ExitCode> {
     let signals = Signals::catch()?;
     // Each watched thread has its files in /proc open.
     raise_file_limit();
@@ -39,7 +43,8 @@ pub fn watch(settings: WatchSettings, metrics: &Address) -> anyhow::Result<ExitC
     let routes = exporter::routes(registry)
         .merge(exporter::readiness_route(readiness.clone()))
         .merge(live::routes_of(move || shown(&watch), &[], None));
-    let metrics = exporter::spawn(listener, routes).context("cannot start the exporter")?;
+    let metrics = exporter::spawn_for_names(listener, routes, metrics_names)
+        .context("cannot start the exporter")?;
     let names = match names[..] {
         [] => "every server that listens here".to_owned(),
         _ => names.join(", "),

@@ -16,12 +16,20 @@
 //!
 //! * `routes`: `/metrics` and `/healthz`
 //! * `readiness`: `/readyz`
-//! * `server`: the thread, its limits, error responses
+//! * `server`: the thread that accepts connections
+//! * `connections`: the open connections and their limits
+//! * `client_stream`: a client's socket below hyper
+//! * `request_rules`: requests that are rejected before any route sees them
+//! * `spare`: file descriptors for a scrape when the process has no others left
 
+mod client_stream;
+mod connections;
 mod readiness;
+mod request_rules;
 mod routes;
 mod server;
+mod spare;
 
 pub use readiness::{Readiness, readiness_route};
 pub use routes::routes;
-pub use server::spawn;
+pub use server::{spawn, spawn_for_names};

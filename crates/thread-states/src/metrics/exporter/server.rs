@@ -1,8 +1,9 @@
 //! The HTTP server of the metrics port.
 //!
-//! It has its own accept loop because `axum::serve` has neither a header timeout nor a limit of
-//! connections, and both protect the file descriptors of the process whose health is in question.
+//! It has its own accept loop because `axum::serve` has neither timeouts nor a limit of connections,
+//! and both protect the file descriptors of the process whose health is in question.
 
+use std::convert::Infallible;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
@@ -10,55 +11,75 @@ use std::thread;
 use std::time::Duration;
 
 use axum::Router;
-use http::StatusCode;
+use http::{Request, StatusCode};
+use hyper::body::Incoming;
 use hyper::server::conn::http1;
+use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use hyper_util::service::TowerToHyperService;
-use tokio::net::TcpStream;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use rustix::net::sockopt::set_socket_send_buffer_size;
+use tokio::task::JoinHandle;
+use tokio::time::timeout;
+use tower::Service;
 
+use super::client_stream::{ClientStream, WaitsSince};
+use super::connections::{ConnectionLimits, Connections};
+use super::request_rules::RequestRules;
+use super::spare::Spare;
 use crate::problem::Problem;
 
 /// Pause after an `accept` that failed for lack of a resource, such as file descriptors.
 const ACCEPT_BACKOFF: Duration = Duration::from_millis(100);
 
-/// Limits on connections: each one takes a file descriptor that the measured servers cannot use.
-#[derive(Debug, Clone, Copy)]
-struct ConnectionLimits {
-    /// Time that a client may take before and between requests.
-    idle: Duration,
-    /// Number of connections served at once; others wait in the kernel's accept queue.
-    connections: usize,
-}
-
-impl Default for ConnectionLimits {
-    /// 10 s and 256 connections: far more than scrapes, health checks and viewers need.
-    fn default() -> Self {
-        Self {
-            idle: Duration::from_secs(10),
-            connections: 256,
-        }
-    }
-}
+/// Bytes that hyper buffers in each direction, and that the kernel buffers for a client. By default the
+/// kernel buffers megabytes: clients that pipeline requests and read no response would keep the thread
+/// busy until then.
+const BUFFER: usize = 48 * 1024;
 
 /// Serves `routes` on an OS thread named `exporter` until the process ends. Returns the address that
 /// it listens on.
+///
+/// Requests that a browser sends for a page of another origin get a 403.
 ///
 /// # Errors
 ///
 /// Returns an error if the listener cannot be made non-blocking, or the runtime or its thread cannot
 /// be started.
 pub fn spawn(listener: TcpListener, routes: Router) -> io::Result<SocketAddr> {
-    spawn_within(ConnectionLimits::default(), listener, routes)
+    spawn_within(
+        ConnectionLimits::default(),
+        RequestRules::default(),
+        listener,
+        routes,
+    )
+}
+
+/// Like [`spawn`], and rejects requests to a name with a dot that is not among `names` with a 421. So a
+/// page cannot read the metrics by a name of its own that resolves to this server (DNS rebinding).
+///
+/// Without the check, any name is allowed, because a library does not know the names of its host.
+///
+/// # Errors
+///
+/// As [`spawn`].
+pub fn spawn_for_names(
+    listener: TcpListener,
+    routes: Router,
+    names: impl IntoIterator<Item = String>,
+) -> io::Result<SocketAddr> {
+    let (limits, rules) = (ConnectionLimits::default(), RequestRules::of_names(names));
+    spawn_within(limits, rules, listener, routes)
 }
 
 fn spawn_within(
     limits: ConnectionLimits,
+    rules: RequestRules,
     listener: TcpListener,
     routes: Router,
 ) -> io::Result<SocketAddr> {
     let address = listener.local_addr()?;
     listener.set_nonblocking(true)?;
+    // On Linux, accepted connections inherit it.
+    set_socket_send_buffer_size(&listener, BUFFER)?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
@@ -72,31 +93,75 @@ fn spawn_within(
     });
     thread::Builder::new()
         .name("exporter".into())
-        .spawn(move || runtime.block_on(serve(listener, routes, limits)))?;
+        .spawn(move || runtime.block_on(serve(listener, routes, rules, limits)))?;
     Ok(address)
 }
 
-async fn serve(listener: tokio::net::TcpListener, routes: Router, limits: ConnectionLimits) {
-    let permits = Arc::new(Semaphore::new(limits.connections));
-    // Acquiring fails only if the semaphore is closed, which nothing does.
-    while let Ok(permit) = Arc::clone(&permits).acquire_owned().await {
+async fn serve(
+    listener: tokio::net::TcpListener,
+    routes: Router,
+    rules: RequestRules,
+    limits: ConnectionLimits,
+) {
+    let connections = Arc::new(Connections::new(limits));
+    let mut spare = Spare::new();
+    loop {
         match listener.accept().await {
             Ok((stream, _)) => {
-                tokio::spawn(serve_connection(
-                    stream,
-                    routes.clone(),
-                    limits.idle,
-                    permit,
-                ));
+                let serve = |waits_since| {
+                    let stream = ClientStream::new(stream, limits.write, waits_since);
+                    serve_connection(stream, routes.clone(), rules.clone(), limits.idle)
+                };
+                let connection = start(&connections, serve).await;
+                if spare.is_released() {
+                    finish_within(limits.patience, connection).await;
+                    spare.refill();
+                }
             }
             // The client went away between its SYN and `accept`: the listener is fine.
             Err(error) if is_connection_error(&error) => {}
+            Err(error) if is_used_up(&error) && connections.close_longest_waiting() => {
+                tokio::task::yield_now().await;
+            }
+            Err(error) if is_used_up(&error) && spare.release() => {
+                tracing::warn!(%error, "the metrics port uses its spare file descriptors");
+            }
             Err(error) => {
                 tracing::warn!(%error, "accepting a connection to the metrics port failed");
                 tokio::time::sleep(ACCEPT_BACKOFF).await;
+                spare.refill();
             }
         }
     }
+}
+
+/// Starts a connection once there is a place for it.
+async fn start<C: Future<Output = ()> + Send + 'static>(
+    connections: &Arc<Connections>,
+    serve: impl FnOnce(WaitsSince) -> C,
+) -> JoinHandle<()> {
+    let place = connections.place().await;
+    let waits_since = WaitsSince::now();
+    let connection = serve(waits_since.clone());
+    let task = tokio::spawn(async move {
+        let _place = place;
+        connection.await;
+    });
+    connections.add(task.abort_handle(), waits_since);
+    task
+}
+
+/// Waits for the end of a connection on a spare file descriptor, but not for long.
+async fn finish_within(time: Duration, mut connection: JoinHandle<()>) {
+    if timeout(time, &mut connection).await.is_err() {
+        connection.abort();
+        let _ = connection.await;
+    }
+}
+
+/// Returns whether an `accept` failed because the process or the system has no file descriptor left.
+fn is_used_up(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE))
 }
 
 /// Returns whether an `accept` error concerns one connection and not the listener. The same rule as
@@ -111,18 +176,34 @@ fn is_connection_error(error: &io::Error) -> bool {
 }
 
 async fn serve_connection(
-    stream: TcpStream,
+    stream: ClientStream,
     routes: Router,
+    rules: RequestRules,
     idle: Duration,
-    _permit: OwnedSemaphorePermit,
 ) {
-    let connection = http1::Builder::new()
+    let waits_since = stream.waits_since();
+    let respond = |request: Request<Incoming>| {
+        waits_since.set(None);
+        let checked = rules.check(&request);
+        let mut routes = routes.clone();
+        async move {
+            // Other connections go first, so that a client that pipelines requests does not delay them.
+            tokio::task::yield_now().await;
+            match checked {
+                Ok(()) => routes.call(request).await,
+                Err(problem) => Ok::<_, Infallible>(problem.into_response()),
+            }
+        }
+    };
+    let mut connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(idle)
-        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(routes));
-    if let Err(error) = connection.await {
+        .max_buf_size(BUFFER)
+        .serve_connection(TokioIo::new(stream), service_fn(respond));
+    if let Err(error) = (&mut connection).await {
         tracing::debug!(%error, "connection to the metrics port failed");
     }
+    connection.into_parts().io.into_inner().close().await;
 }
 
 #[cfg(test)]
@@ -145,7 +226,8 @@ mod tests {
             ..ConnectionLimits::default()
         };
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let address = spawn_within(limits, listener, Router::new()).unwrap();
+        let rules = RequestRules::default();
+        let address = spawn_within(limits, rules, listener, Router::new()).unwrap();
         let started = Instant::now();
         let mut silent = TcpStream::connect(address).unwrap();
         silent.set_read_timeout(Some(PLENTY)).unwrap();
@@ -162,7 +244,7 @@ mod tests {
             connections: 2,
             ..ConnectionLimits::default()
         };
-        tokio::spawn(serve(listener, routes, limits));
+        tokio::spawn(serve(listener, routes, RequestRules::default(), limits));
         tokio::task::spawn_blocking(move || {
             let request = || {
                 let mut stream = TcpStream::connect(address).unwrap();
@@ -184,5 +266,77 @@ mod tests {
         })
         .await
         .unwrap();
+    }
+
+    fn start(limits: ConnectionLimits) -> SocketAddr {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let large = "x".repeat(20_000_000);
+        let routes = Router::new()
+            .route("/", get(async || "here"))
+            .route("/large", get(async move || large.clone()));
+        spawn_within(limits, RequestRules::default(), listener, routes).unwrap()
+    }
+
+    fn send(address: SocketAddr, request: &str) -> TcpStream {
+        let mut stream = TcpStream::connect(address).unwrap();
+        stream.set_read_timeout(Some(PLENTY)).unwrap();
+        stream.write_all(request.as_bytes()).unwrap();
+        stream
+    }
+
+    fn response(mut stream: TcpStream) -> String {
+        let mut bytes = Vec::new();
+        stream.read_to_end(&mut bytes).unwrap();
+        String::from_utf8(bytes).unwrap()
+    }
+
+    #[test]
+    fn malformed_heads_get_problems() {
+        let address = start(ConnectionLimits::default());
+        for (request, status) in [
+            ("GET /\r\n\r\n", "400"),
+            ("GET / HTTP/1.1\r\nhost: a\r\nno colon\r\n\r\n", "400"),
+            ("GET / HTTP/1.1\r\nconnection: close\r\n\r\n", "400"),
+        ] {
+            let response = response(send(address, request));
+            assert_eq!(&response[9..12], status, "{response}");
+            assert!(
+                response.contains("content-type: application/problem+json\r\n"),
+                "{response}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_client_that_does_not_read_is_disconnected() {
+        let limits = ConnectionLimits {
+            write: Duration::from_millis(300),
+            ..ConnectionLimits::default()
+        };
+        let address = start(limits);
+        let mut client = send(address, "GET /large HTTP/1.1\r\nhost: a\r\n\r\n");
+        thread::sleep(Duration::from_secs(1));
+        let mut bytes = Vec::new();
+        // The kernel's buffers hold a part of the response.
+        let _ = client.read_to_end(&mut bytes);
+        assert!((1..20_000_000).contains(&bytes.len()), "{}", bytes.len());
+    }
+
+    #[test]
+    fn clients_that_wait_give_way_to_others() {
+        let limits = ConnectionLimits {
+            patience: Duration::from_millis(200),
+            connections: 4,
+            ..ConnectionLimits::default()
+        };
+        let address = start(limits);
+        let silent: Vec<_> = (0..2).map(|_| send(address, "GET / HT")).collect();
+        let large = "GET /large HTTP/1.1\r\nhost: a\r\n\r\n";
+        let unread: Vec<_> = (0..6).map(|_| send(address, large)).collect();
+        let started = Instant::now();
+        let request = "GET / HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n";
+        assert!(response(send(address, request)).ends_with("here"));
+        assert!(started.elapsed() < PLENTY / 2, "{:?}", started.elapsed());
+        drop((silent, unread));
     }
 }
