@@ -106,7 +106,7 @@ impl Default for Timeouts {
     }
 }
 
-/// Limits for requests, in bytes.
+/// Limits for requests, in bytes, and for connections.
 #[derive(Debug, Clone, Copy)]
 pub struct RequestLimits {
     /// Size of a request's head: the request line and the header fields. Default: 32 KiB.
@@ -115,6 +115,10 @@ pub struct RequestLimits {
     pub target: usize,
     /// Size of a request's body. Default: 1 MiB, as for the servers.
     pub body: usize,
+    /// Connections at once; more get a 503. Never more than a third of the file descriptors of the
+    /// process: a request has one connection here, and in the lab in one process two more between the
+    /// front and a server. Default: 32,768, as for a worker of nginx.
+    pub connections: usize,
 }
 
 impl Default for RequestLimits {
@@ -123,6 +127,7 @@ impl Default for RequestLimits {
             head: 32 * 1024,
             target: 8 * 1024,
             body: 1024 * 1024,
+            connections: 32_768,
         }
     }
 }

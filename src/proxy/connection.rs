@@ -5,7 +5,8 @@ use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 use bytes::Bytes;
-use http::{Request, StatusCode};
+use http::header::RETRY_AFTER;
+use http::{HeaderValue, Request, StatusCode};
 use hyper::body::{Body as _, Incoming};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -76,6 +77,18 @@ impl ConnectionHandler {
         if wire::must_linger(&socket, reply.as_ref(), unread) {
             wire::close(socket, reply).await;
         }
+    }
+
+    /// Responds with 503 on a connection beyond the limit of `max`, whatever the client sends.
+    pub(super) async fn reject(&self, socket: TcpStream, max: usize) {
+        let detail =
+            format!("{max} connections are open, the maximum of the front; try again later");
+        let problem = Problem::new(StatusCode::SERVICE_UNAVAILABLE, detail);
+        let fields = [
+            (RETRY_AFTER, HeaderValue::from_static("1")),
+            (headers::REQUEST_ID, headers::new_request_id()),
+        ];
+        wire::close(socket, Some(wire::error_reply(&problem, &fields))).await;
     }
 
     fn error_reply(&self, status: StatusCode) -> Bytes {

@@ -8,6 +8,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::thread;
 use std::time::Duration;
 
+use rustix::process::{Resource, getrlimit};
 use socket2::{Domain, Socket, Type};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -125,8 +126,18 @@ pub fn spawn(bound: BoundProxy, config: ProxyConfig) -> io::Result<RunningProxy>
     })
 }
 
+/// Connections beyond the limit that get a 503 at the same time; yet more are closed without one.
+const MAX_REJECTED: usize = 64;
+
+/// Returns the number of connections to serve at once.
+fn max_connections(configured: usize) -> usize {
+    let descriptors = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
+    configured.min(usize::try_from(descriptors / 3).unwrap_or(usize::MAX))
+}
+
 /// Accepts connections until the shutdown, then waits until they have ended.
 async fn serve(listener: TcpListener, config: ProxyConfig, shutdown: CancellationToken) {
+    let configured = config.limits.connections;
     let connections = Arc::new(ConnectionHandler::new(config, shutdown.clone()));
     let open = TaskTracker::new();
     loop {
@@ -136,8 +147,17 @@ async fn serve(listener: TcpListener, config: ProxyConfig, shutdown: Cancellatio
         };
         match accepted {
             Ok((socket, client)) => {
+                let is_last = wire::is_last(&socket);
                 let connections = Arc::clone(&connections);
-                open.spawn(async move { connections.serve(socket, client.ip()).await });
+                let max = max_connections(configured);
+                if open.len() < max {
+                    open.spawn(async move { connections.serve(socket, client.ip()).await });
+                } else if open.len() < max + MAX_REJECTED {
+                    open.spawn(async move { connections.reject(socket, max).await });
+                }
+                if is_last {
+                    wait_for_descriptors(&listener, &shutdown).await;
+                }
             }
             Err(error) => tokio::time::sleep(wire::backoff(&error)).await,
         }
@@ -145,4 +165,13 @@ async fn serve(listener: TcpListener, config: ProxyConfig, shutdown: Cancellatio
     drop(listener);
     open.close();
     open.wait().await;
+}
+
+/// Waits until file descriptors are no longer scarce, or for a shutdown.
+async fn wait_for_descriptors(listener: &TcpListener, shutdown: &CancellationToken) {
+    while !shutdown.is_cancelled()
+        && let Some(delay) = wire::scarcity(listener)
+    {
+        tokio::time::sleep(delay).await;
+    }
 }

@@ -1,6 +1,6 @@
 //! Code below HTTP that the gateways and the embedded front share.
 //!
-//! * `accept`: delay after a failed `accept`
+//! * `accept`: delays between two calls of `accept`
 //! * `bind_error`: error of a listener that cannot be bound
 //! * `close`: lingering close of a client's connection
 //! * `error_chain`: search in the sources of an error
@@ -16,7 +16,7 @@ mod error_chain;
 mod error_reply;
 mod head;
 
-pub(crate) use accept::backoff;
+pub(crate) use accept::{backoff, is_last, scarcity};
 pub use bind_error::BindError;
 pub(crate) use close::{close, must_linger};
 pub(crate) use error_chain::find_cause;

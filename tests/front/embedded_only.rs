@@ -43,6 +43,35 @@ fn clients_can_connect_before_the_start() {
 }
 
 #[test]
+fn connections_beyond_the_limit_get_503() {
+    let behind = Behind::echo();
+    let mut config = embedded::config(&behind);
+    config.limits.connections = 2;
+    let bound = proxy::bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let running = proxy::spawn(bound, config).unwrap();
+    let mut held: Vec<Client> = (0..2)
+        .map(|_| {
+            let mut client = Client::connect(running.local_addr());
+            client.send(request("GET /"));
+            assert_eq!(client.response().status(), 200);
+            client
+        })
+        .collect();
+    let rejected = crate::client::response_to(running.local_addr(), "GET /");
+    rejected.assert_problem(503);
+    assert_eq!(rejected.header("connection"), Some("close"));
+    assert_eq!(rejected.header("retry-after"), Some("1"));
+    held.pop();
+    let start = Instant::now();
+    while crate::client::response_to(running.local_addr(), "GET /").status() != 200 {
+        assert!(start.elapsed() < TIMEOUT);
+        thread::sleep(Duration::from_millis(50));
+    }
+    running.shutdown();
+    assert!(running.join(TIMEOUT));
+}
+
+#[test]
 fn idle_connections_close_at_once() {
     let behind = Behind::echo();
     let running = start(&behind);

@@ -75,15 +75,28 @@ fn serve<A: App>(worker: Worker, runtime: Runtime, listener: &TcpListener, app: 
     runtime.block_on(async {
         let connections = TaskTracker::new();
         while let Some(stream) = accept(&worker, listener).await {
+            let is_last = wire::is_last(&stream);
             let connection =
                 serve_connection(http.clone(), stream, app.clone(), Arc::clone(&worker));
             connections.spawn(connection);
+            if is_last {
+                wait_for_descriptors(&worker).await;
+            }
         }
         connections.close();
         connections.wait().await;
     });
     // Calls that still run on blocking threads belong to requests that have ended.
     runtime.shutdown_background();
+}
+
+/// Waits until file descriptors are no longer scarce, or for a shutdown.
+async fn wait_for_descriptors(worker: &Worker) {
+    while !worker.shutdown.is_cancelled()
+        && let Some(delay) = wire::scarcity(&worker.listener)
+    {
+        tokio::time::sleep(delay).await;
+    }
 }
 
 /// Returns the next connection, or `None` after a shutdown.

@@ -68,14 +68,28 @@ fn serve<A: App>(worker: &Worker, runtime: Runtime, app: &A) {
     // would block the app.
     http.half_close(true).keep_alive(false);
     while let Some(stream) = accept(worker) {
-        let _in_flight = worker.in_flight.as_ref().map(InFlight::enter);
+        let is_last = wire::is_last(&stream);
+        let in_flight = worker.in_flight.as_ref().map(InFlight::enter);
         let connection = serve_connection(&http, stream, app.clone(), worker);
         if catch_unwind(AssertUnwindSafe(|| runtime.block_on(connection))).is_err() {
             tracing::error!("a panic ended a connection");
         }
+        drop(in_flight);
+        if is_last {
+            wait_for_descriptors(worker);
+        }
     }
     // Calls that still run on blocking threads belong to requests that have ended.
     runtime.shutdown_background();
+}
+
+/// Waits until file descriptors are no longer scarce, or for a shutdown.
+fn wait_for_descriptors(worker: &Worker) {
+    while !worker.shutdown.is_cancelled()
+        && let Some(delay) = wire::scarcity(&worker.listener)
+    {
+        thread::sleep(delay);
+    }
 }
 
 /// Returns the next connection, or `None` after a shutdown. A thread is idle only here.
