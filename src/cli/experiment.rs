@@ -10,9 +10,10 @@ use std::time::Duration;
 use anyhow::{Context, bail};
 use clap::{Args, ValueEnum, builder::PossibleValuesParser};
 
+use super::defaults::{METRICS, shifted};
 use super::guess;
 use super::output::{self, print};
-use super::up::{Servers, shifted};
+use super::up::Servers;
 use super::value::{self, SecondsArg, host_and_port};
 use crate::experiment::report::{Report, Verdict};
 use crate::experiment::{self, ALL, CapacityPlan, LabAddresses, RunConfig, reporter};
@@ -31,7 +32,7 @@ pub(super) struct ExperimentArgs {
     #[arg(
         long,
         env = "THREADLAB_METRICS",
-        default_value = "127.0.0.1:9100",
+        default_value = METRICS,
         value_delimiter = ',',
         value_name = "HOST:PORT",
         value_parser = host_and_port

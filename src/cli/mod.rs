@@ -2,6 +2,7 @@
 //!
 //! Defaults come from the configuration types that the commands fill in.
 
+mod defaults;
 mod experiment;
 mod guess;
 mod health;

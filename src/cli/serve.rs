@@ -5,6 +5,7 @@ use std::process::ExitCode;
 
 use clap::Args;
 
+use super::defaults::METRICS;
 use super::value::{SecondsArg, grace, host_and_port, threads, timeout};
 use crate::app::BodyLimit;
 use crate::flavor::Flavor;
@@ -45,7 +46,7 @@ pub(super) struct ServerArgs {
     #[arg(
         long,
         env = "THREADLAB_METRICS",
-        default_value = "127.0.0.1:9100",
+        default_value = METRICS,
         value_name = "HOST:PORT",
         value_parser = host_and_port
     )]

@@ -48,7 +48,7 @@ fn values_out_of_range_are_rejected() {
 
 #[test]
 fn ports_shifts_default_addresses_only() {
-    let shifted = |text: &str| up::shifted(text.to_owned(), 1000);
+    let shifted = |text: &str| defaults::shifted(text.to_owned(), 1000);
     assert_eq!(shifted("127.0.0.1:8080"), "127.0.0.1:9080");
     assert_eq!(shifted("127.0.0.1:9100"), "127.0.0.1:10100");
     assert_eq!(shifted("127.0.0.1:8081"), "127.0.0.1:8081");
@@ -65,7 +65,11 @@ fn default_addresses_can_all_be_shifted() {
         for flag in flags {
             let default = default_of(cli.find_subcommand(command).unwrap(), flag);
             let default = default.trim_start_matches("http://").to_owned();
-            assert_ne!(up::shifted(default.clone(), 1), default, "{command} {flag}");
+            assert_ne!(
+                defaults::shifted(default.clone(), 1),
+                default,
+                "{command} {flag}"
+            );
         }
     }
 }

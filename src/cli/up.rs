@@ -4,6 +4,7 @@ use std::process::ExitCode;
 
 use clap::Args;
 
+use super::defaults::{ASYNC, FRONT, SYNC, shifted};
 use super::serve::{ServerArgs, address};
 use super::value::host_and_port;
 use crate::serve::{self, Addresses};
@@ -14,7 +15,7 @@ pub(super) struct Up {
     #[arg(
         long,
         env = "THREADLAB_FRONT",
-        default_value = "127.0.0.1:8080",
+        default_value = FRONT,
         value_name = "HOST:PORT",
         value_parser = host_and_port
     )]
@@ -32,7 +33,7 @@ pub(super) struct Servers {
     #[arg(
         long,
         env = "THREADLAB_SYNC",
-        default_value = "127.0.0.1:8001",
+        default_value = SYNC,
         value_name = "HOST:PORT",
         value_parser = host_and_port
     )]
@@ -41,7 +42,7 @@ pub(super) struct Servers {
     #[arg(
         long,
         env = "THREADLAB_ASYNC",
-        default_value = "127.0.0.1:8002",
+        default_value = ASYNC,
         value_name = "HOST:PORT",
         value_parser = host_and_port
     )]
@@ -55,25 +56,6 @@ pub(super) struct Servers {
         value_parser = clap::value_parser!(u16).range(..=50_000)
     )]
     pub(super) ports: u16,
-}
-
-/// Default addresses of a lab: front, synchronous server, asynchronous server, metrics.
-const DEFAULTS: [&str; 4] = [
-    "127.0.0.1:8080",
-    "127.0.0.1:8001",
-    "127.0.0.1:8002",
-    "127.0.0.1:9100",
-];
-
-/// Adds `offset` to the port of an address if it is one of the [`DEFAULTS`].
-pub(super) fn shifted(text: String, offset: u16) -> String {
-    let port = text
-        .rsplit_once(':')
-        .and_then(|(host, port)| Some((host, port.parse::<u16>().ok()?.checked_add(offset)?)));
-    match port {
-        Some((host, port)) if DEFAULTS.contains(&text.as_str()) => format!("{host}:{port}"),
-        _ => text,
-    }
 }
 
 impl Up {

@@ -24,7 +24,7 @@ pub(super) struct WatchCommand {
     #[arg(
         long,
         env = "THREADLAB_METRICS",
-        default_value = "127.0.0.1:9100",
+        default_value = super::defaults::METRICS,
         value_name = "HOST:PORT",
         value_parser = super::value::host_and_port
     )]

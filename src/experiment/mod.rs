@@ -9,8 +9,8 @@
 //! * `config`: the lab and the wait; `capacity_plan`: the reader's own load; `waits`: durations derived from the wait
 //! * `runner`: runs experiments and decides the verdict
 //! * `schedule`, `load`: open-loop load; the send times are fixed before the run
-//! * `client`: one HTTP request on its own connection; `lab_client`: requests and scrapes of one lab;
-//!   `attempt`: a request and its outcome
+//! * `client`: one HTTP request on its own connection; `attempt`: a request and its outcome
+//! * `lab_client`: requests and scrapes of one lab; `lab_checks`: checks before and after; `sent`: requests sent
 //! * `scrape`: the metrics of the lab; `histogram`: latencies
 //! * `report`: results as data; `reporter`: writes them as a table, JSON, Markdown or HTML
 
@@ -20,6 +20,7 @@ pub(crate) mod client;
 mod config;
 mod error;
 mod histogram;
+mod lab_checks;
 mod lab_client;
 mod load;
 mod plural;
@@ -31,6 +32,7 @@ mod runner;
 mod scenario;
 mod schedule;
 mod scrape;
+mod sent;
 mod waits;
 
 pub use capacity_plan::CapacityPlan;
