@@ -68,8 +68,7 @@ impl From<axum::Error> for DiscardError {
 /// Returns whether the error was caused by an I/O error of the kind `TimedOut`, which a gateway
 /// returns when its read deadline has passed.
 fn is_timeout(error: &(dyn Error + 'static)) -> bool {
-    let mut causes = std::iter::successors(Some(error), |&cause| cause.source());
-    causes.any(|cause| {
+    anyhow::Chain::new(error).any(|cause| {
         cause
             .downcast_ref()
             .is_some_and(|cause: &io::Error| cause.kind() == io::ErrorKind::TimedOut)

@@ -9,7 +9,7 @@ use super::defaults::METRICS;
 use super::value::{SecondsArg, grace, host_and_port, threads, timeout};
 use crate::app::BodyLimit;
 use crate::flavor::Flavor;
-use crate::gateway::ClientLimits;
+use crate::gateway::{ClientLimits, GatewayConfig};
 use crate::live::Link;
 use crate::serve::{self, Address, ServerConfig};
 
@@ -21,7 +21,7 @@ pub(super) struct Serve {
     #[arg(
         long,
         env = "THREADLAB_LISTEN",
-        default_value = "127.0.0.1:8000",
+        default_value_t = GatewayConfig::default().listen.to_string(),
         value_name = "HOST:PORT",
         value_parser = host_and_port
     )]

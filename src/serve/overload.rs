@@ -57,7 +57,7 @@ where
 
 fn rejection(max: u64) -> Response<Body> {
     let detail =
-        format!("{max} requests are in flight, the maximum of this server; try again later");
+        format!("this server is at its limit of requests in flight ({max}); try again later");
     let mut response: Response<Body> =
         Problem::new(StatusCode::SERVICE_UNAVAILABLE, detail).into_response();
     response

@@ -20,7 +20,7 @@ pub(super) struct ConnectionLimits {
     /// Time that a client may take to read what was written for it.
     pub(super) write: Duration,
     /// Time that a client may take when others wait for its place or its file descriptor.
-    pub(super) patience: Duration,
+    pub(super) idle_under_pressure: Duration,
     /// Number of connections served at once; others wait in the kernel's accept queue.
     pub(super) connections: usize,
 }
@@ -32,7 +32,7 @@ impl Default for ConnectionLimits {
         Self {
             idle: Duration::from_secs(10),
             write: Duration::from_secs(10),
-            patience: Duration::from_millis(500),
+            idle_under_pressure: Duration::from_millis(500),
             connections: 256,
         }
     }
@@ -44,7 +44,7 @@ impl Default for ConnectionLimits {
 #[derive(Debug)]
 pub(super) struct Connections {
     places: Arc<Semaphore>,
-    patience: Duration,
+    idle_under_pressure: Duration,
     open: Mutex<Vec<(AbortHandle, WaitsSince)>>,
 }
 
@@ -52,7 +52,7 @@ impl Connections {
     pub(super) fn new(limits: ConnectionLimits) -> Self {
         Self {
             places: Arc::new(Semaphore::new(limits.connections)),
-            patience: limits.patience,
+            idle_under_pressure: limits.idle_under_pressure,
             open: Mutex::default(),
         }
     }
@@ -89,7 +89,7 @@ impl Connections {
             .min_by_key(|(since, _)| *since);
         let waited = |since| Instant::now().duration_since(since);
         match longest {
-            Some((since, task)) if waited(since) >= self.patience => {
+            Some((since, task)) if waited(since) >= self.idle_under_pressure => {
                 task.abort();
                 true
             }

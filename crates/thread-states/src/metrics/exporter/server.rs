@@ -114,7 +114,7 @@ async fn serve(
                 };
                 let connection = start(&connections, serve).await;
                 if spare.is_released() {
-                    finish_within(limits.patience, connection).await;
+                    finish_within(limits.idle_under_pressure, connection).await;
                     spare.refill();
                 }
             }
@@ -325,7 +325,7 @@ mod tests {
     #[test]
     fn clients_that_wait_give_way_to_others() {
         let limits = ConnectionLimits {
-            patience: Duration::from_millis(200),
+            idle_under_pressure: Duration::from_millis(200),
             connections: 4,
             ..ConnectionLimits::default()
         };
