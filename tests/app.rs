@@ -282,7 +282,7 @@ async fn the_list_of_routes_has_the_patterns_of_matched_paths() {
 #[tokio::test]
 async fn docs_redirects_to_its_page_under_any_prefix() {
     let response = fetch("/docs").await;
-    assert_eq!(response.status, StatusCode::PERMANENT_REDIRECT);
+    assert_eq!(response.status, StatusCode::TEMPORARY_REDIRECT);
     assert_eq!(response.headers[LOCATION], "docs/");
     let page = fetch("/docs/").await;
     assert_eq!(page.headers[CONTENT_TYPE], "text/html");

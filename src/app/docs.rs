@@ -46,7 +46,8 @@ fn config() -> Config<'static> {
 }
 
 async fn to_page() -> impl IntoResponse {
-    (StatusCode::PERMANENT_REDIRECT, [(LOCATION, "docs/")])
+    // Browsers cache a permanent redirect, and the next program on the port has other paths.
+    (StatusCode::TEMPORARY_REDIRECT, [(LOCATION, "docs/")])
 }
 
 async fn page(State(config): State<Arc<Config<'static>>>) -> Response {
