@@ -408,3 +408,21 @@ fn threads_have_the_names_used_in_metrics() {
         thread::sleep(Duration::from_millis(10));
     }
 }
+
+#[test]
+fn the_limits_of_the_servers_are_those_of_the_front() {
+    let lab = Lab::start(&["--max-body-bytes", "2000000"]);
+    let send = |path: &str, length: usize| {
+        let agent: ureq::Agent = ureq::Agent::config_builder()
+            .http_status_as_error(false)
+            .build()
+            .into();
+        let url = format!("http://{}{path}", lab.front);
+        let body = "x".repeat(length);
+        agent.post(url).send(body).unwrap().status().as_u16()
+    };
+    for path in ["/sync/dummy", "/async/dummy"] {
+        assert_ne!(send(path, 1_900_000), 413, "{path}");
+        assert_eq!(send(path, 2_000_001), 413, "{path}");
+    }
+}

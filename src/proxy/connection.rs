@@ -36,7 +36,8 @@ impl ConnectionHandler {
         let mut http = http1::Builder::new();
         http.timer(TokioTimer::new())
             .header_read_timeout(config.timeouts.client)
-            .max_header_size(config.limits.head);
+            .max_header_size(config.limits.head)
+            .max_headers(config.limits.fields);
         Self {
             http,
             timeouts: config.timeouts,
@@ -95,6 +96,7 @@ impl ConnectionHandler {
         let limits = HeadLimits {
             bytes: self.limits.head,
             target: self.limits.target,
+            fields: self.limits.fields,
         };
         let problem = Problem::new(status, wire::detail(status, limits));
         wire::error_reply(

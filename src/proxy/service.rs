@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use futures_util::StreamExt;
-use http::header::{CONNECTION, CONTENT_LENGTH, HeaderValue, LOCATION, TRANSFER_ENCODING};
+use http::header::{CONNECTION, CONTENT_LENGTH, HOST, HeaderValue, LOCATION, TRANSFER_ENCODING};
 use http::uri::PathAndQuery;
 use http::{Method, Request, Response, StatusCode, Version};
 use http_body_util::{BodyExt, BodyStream, Limited, StreamBody};
@@ -47,10 +47,16 @@ impl ProxyService {
         let has_body = !request.body().is_end_stream();
         // Before any field is removed.
         let checked = self.check(&request);
+        // The host of an absolute target replaces that of the Host field (RFC 9112, section 3.2.2).
+        let target_host = request.uri().authority();
+        let target_host = target_host.and_then(|host| HeaderValue::try_from(host.as_str()).ok());
         let fields = request.headers_mut();
         // Before any field is added, so that the client's Connection field cannot remove it.
         headers::remove_hop_by_hop(fields);
         fields.insert(headers::REQUEST_ID, id.clone());
+        if let Some(host) = target_host {
+            fields.insert(HOST, host);
+        }
         let result = match checked {
             Ok(()) => self.dispatch(client, request).await,
             Err(rejection) => Err(rejection),

@@ -73,7 +73,7 @@ pub fn up(addresses: &Addresses, config: &ServerConfig) -> anyhow::Result<ExitCo
     let r#async = process.start_server(Flavor::Async, r#async, config)?;
     let metrics = process.start_exporter(config, None)?;
     let upstreams = [(Flavor::Sync, sync), (Flavor::Async, r#async)];
-    let front = process.start_front(front, upstreams, metrics)?;
+    let front = process.start_front(front, upstreams, metrics, config)?;
     announce::lab(&Endpoints {
         front,
         sync,

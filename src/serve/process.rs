@@ -114,7 +114,11 @@ impl Process {
         bound: proxy::BoundProxy,
         servers: [(Flavor, SocketAddr); 2],
         metrics: SocketAddr,
+        servers_config: &ServerConfig,
     ) -> anyhow::Result<SocketAddr> {
+        /// Room in a head for the fields that the front adds.
+        const ADDED_BYTES: usize = 1024;
+
         let upstream = |(flavor, server)| proxy::Upstream {
             name: Flavor::as_str(flavor),
             server: reachable(server),
@@ -129,6 +133,9 @@ impl Process {
         };
         let mut config = proxy::ProxyConfig::new(servers.map(upstream).into());
         config.assets = live::page().map(asset).collect();
+        // The front rejects what the servers would reject, and nothing else.
+        config.limits.head = servers_config.limits.max_head_bytes - ADDED_BYTES;
+        config.limits.body = usize::try_from(servers_config.body_limit.0).unwrap_or(usize::MAX);
         let front = proxy::spawn(bound, config).context("cannot start the front")?;
         let address = front.local_addr();
         self.front = Some(front);

@@ -19,6 +19,8 @@ pub(crate) struct HeadLimits {
     pub(crate) bytes: usize,
     /// Bytes of the request's target.
     pub(crate) target: usize,
+    /// Number of header fields.
+    pub(crate) fields: usize,
 }
 
 /// Returns the status of an error response as hyper writes it: one buffer that holds a head with a
@@ -67,10 +69,14 @@ fn has_version(bytes: &[u8]) -> bool {
 
 /// Returns the sentence that explains why a head was rejected with `status`.
 pub(crate) fn detail(status: StatusCode, limits: HeadLimits) -> String {
-    let HeadLimits { bytes, target } = limits;
+    let HeadLimits {
+        bytes,
+        target,
+        fields,
+    } = limits;
     match status {
         StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE => format!(
-            "The head of the request is too large: at most {bytes} bytes and 100 header fields are allowed."
+            "The head of the request is too large: at most {bytes} bytes and {fields} header fields are allowed."
         ),
         StatusCode::URI_TOO_LONG => {
             format!("The request's target is too long: at most {target} bytes are allowed.")

@@ -6,8 +6,10 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
+use axum::Router;
 use serde_json::json;
 use socket2::{Domain, Socket, Type};
+use threadlab::gateway::{GatewayConfig, RunningGateway, asynchronous, synchronous};
 
 use crate::TIMEOUT;
 use crate::message::Message;
@@ -52,6 +54,23 @@ pub struct Backend {
     pub address: SocketAddr,
     /// Sockets that keep the port of a server without a script.
     _sockets: Vec<Socket>,
+    gateway: Option<RunningGateway>,
+}
+
+impl Drop for Backend {
+    fn drop(&mut self) {
+        if let Some(gateway) = &self.gateway {
+            gateway.shutdown();
+        }
+    }
+}
+
+fn gateway_config() -> GatewayConfig {
+    GatewayConfig::new(([127, 0, 0, 1], 0).into())
+}
+
+fn app() -> Router {
+    Router::new().fallback(async || "ok")
 }
 
 impl Backend {
@@ -76,6 +95,27 @@ impl Backend {
         Self {
             address,
             _sockets: Vec::new(),
+            gateway: None,
+        }
+    }
+
+    /// The synchronous gateway.
+    pub fn synchronous() -> Self {
+        let bound = synchronous::bind(&gateway_config()).unwrap();
+        Self::gateway(synchronous::spawn(bound, app(), None, "sync").unwrap())
+    }
+
+    /// The asynchronous gateway.
+    pub fn asynchronous() -> Self {
+        let bound = asynchronous::bind(&gateway_config()).unwrap();
+        Self::gateway(asynchronous::spawn(bound, app(), None, "async").unwrap())
+    }
+
+    fn gateway(running: RunningGateway) -> Self {
+        Self {
+            address: running.local_addr(),
+            _sockets: Vec::new(),
+            gateway: Some(running),
         }
     }
 
@@ -109,6 +149,7 @@ impl Backend {
         Self {
             address,
             _sockets: vec![socket],
+            gateway: None,
         }
     }
 
@@ -128,6 +169,7 @@ impl Backend {
         Self {
             address,
             _sockets: sockets,
+            gateway: None,
         }
     }
 }

@@ -42,6 +42,15 @@ impl Behind {
         }
     }
 
+    /// The lab's own gateways, which respond to every request with 200.
+    pub fn gateways() -> Self {
+        Self {
+            sync: vec![Backend::synchronous()],
+            asynchronous: Backend::asynchronous(),
+            ..Self::echo()
+        }
+    }
+
     /// The same server, started twice, as both servers.
     pub fn both(start: impl Fn() -> Backend) -> Self {
         Self {

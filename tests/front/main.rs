@@ -135,7 +135,9 @@ both_fronts! {
         a_client_that_still_sends_gets_the_413
         a_close_after_an_unread_body_is_announced
         a_large_head_gets_431
-        more_than_100_fields_get_431
+        more_than_90_fields_get_431
+        what_the_front_accepts_is_accepted_by_the_servers
+        invalid_field_names_get_400_and_others_are_forwarded
         a_long_target_gets_414
         a_malformed_head_gets_400
         a_malformed_body_gets_400

@@ -209,3 +209,28 @@ fn the_timeouts_are_long_enough_for_the_longest_wait() {
         assert!(seconds.parse::<u32>().unwrap() >= 300, "{name} {seconds}");
     }
 }
+
+/// A thread of the synchronous server has to be free for the next request although this client does not
+/// read. The response is larger than the kernel's buffers.
+#[test]
+#[ignore = "needs nginx 1.30: run make test"]
+fn a_client_that_does_not_read_does_not_hold_the_synchronous_server() {
+    let (sender, sent) = mpsc::channel();
+    let sender = Mutex::new(sender);
+    let server = Backend::start(move |mut connection| {
+        connection.request().unwrap();
+        connection.respond(&"x".repeat(40_000_000));
+        sender.lock().unwrap().send(()).unwrap();
+    });
+    let lab = Lab::start(
+        Front::Nginx,
+        Behind {
+            sync: vec![server],
+            ..Behind::echo()
+        },
+    );
+    let mut client = lab.connect();
+    client.send(request("GET /sync/"));
+    sent.recv_timeout(TIMEOUT).unwrap();
+    assert_eq!(client.response().body.len(), 40_000_000);
+}
