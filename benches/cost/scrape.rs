@@ -7,7 +7,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, ensure};
-use thread_states::metrics::{self, exporter};
+use thread_states::metrics::{Exposition, exporter};
 use thread_states::{InFlight, Metrics, Registry, hold, parked};
 use threadlab::{app, live};
 
@@ -96,7 +96,7 @@ impl Scrape {
             thread::Builder::new().stack_size(STACK).spawn(wait)?;
         }
         all_wait.wait();
-        let metrics = metrics::registry([Metrics::of(registry.clone())?])?;
+        let metrics = Exposition::new([Metrics::of(registry.clone())?])?;
         let routes = exporter::routes(metrics).merge(live::routes(
             vec![live::WatchedServer::new(registry, None)],
             &[],

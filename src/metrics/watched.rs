@@ -20,14 +20,6 @@ pub const THREAD_STATE_SINCE: Metric = Metric {
     labels: &["server", "thread", "state"],
 };
 
-/// A thread's number and name.
-pub const THREAD_INFO: Metric = Metric {
-    name: "thread_info",
-    help: "1 for each server thread, with its process number, thread number and name as labels.",
-    kind: MetricKind::Gauge,
-    labels: &["server", "thread", "pid", "tid", "comm"],
-};
-
 /// Requests that no thread has taken yet.
 pub const QUEUED_REQUESTS: Metric = Metric {
     name: "http_server_queued_requests",
@@ -108,7 +100,6 @@ pub const WATCH_PERIOD: Metric = Metric {
 pub const ALL: &[Metric] = &[
     THREAD_BLOCKED_SECONDS,
     THREAD_STATE_SINCE,
-    THREAD_INFO,
     QUEUED_REQUESTS,
     OLDEST_QUEUED,
     WATCH_UP,

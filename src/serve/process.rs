@@ -6,9 +6,10 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use prometheus::{IntGaugeVec, Opts};
+use thread_states::metrics::Exposition;
 use thread_states::metrics::exporter::{self, Readiness};
 use thread_states::metrics::list::{Metric, UNMATCHED};
-use thread_states::{Metrics, Registry, metrics};
+use thread_states::{Metrics, Registry};
 
 use super::address::{Address, reachable};
 use super::config::ServerConfig;
@@ -19,6 +20,13 @@ use crate::gateway::{self, asynchronous, synchronous};
 use crate::metrics::list::BLOCKING_POOL_LIMIT;
 use crate::metrics::{AcceptQueues, Experiments, Probe};
 use crate::{app, experiment, live, proxy};
+
+/// Upper bounds of the buckets for the requests in seconds. The bucket from 19 to 20.5 s is narrow so that
+/// interpolated quantiles of a 20 s response are close to 20 s.
+const REQUEST_BUCKETS: [f64; 19] = [
+    0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 19.0,
+    20.5, 30.0, 100.0, 300.0,
+];
 
 /// Everything that runs in this process.
 pub(super) struct Process {
@@ -60,7 +68,11 @@ impl Process {
             .chain([UNMATCHED])
             .map(str::to_owned);
         let registry = Registry::new(flavor.as_str(), routes);
-        let metrics = Metrics::of(registry.clone())?;
+        let metrics = Metrics::with_buckets(registry.clone(), &REQUEST_BUCKETS)?;
+        if flavor == Flavor::Sync {
+            // A thread is held by each of its requests, by design.
+            registry.warn_of_holds(None);
+        }
         let requests = request_layer(flavor, &metrics);
         let app = stack(flavor, Some(requests), &registry, config);
         let spawn = match flavor {
@@ -90,7 +102,7 @@ impl Process {
         config: &ServerConfig,
         shared_name: Option<&str>,
     ) -> anyhow::Result<SocketAddr> {
-        let registry = metrics::registry(self.metrics.clone())?;
+        let registry = Exposition::new(self.metrics.clone())?;
         let experiments = Experiments::new(experiment::ALL.iter().map(|one| one.name))?;
         registry.register(Box::new(experiments.clone()))?;
         registry.register(Box::new(self.pools.clone()))?;

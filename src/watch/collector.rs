@@ -4,7 +4,7 @@ use prometheus::core::{Collector, Desc};
 use prometheus::proto::{self, LabelPair, MetricFamily, MetricType};
 use thread_states::State;
 use thread_states::metrics::list::{
-    ACTIVE_REQUESTS, Metric, MetricKind, THREAD_STATE_SECONDS, THREAD_WALL_SECONDS,
+    ACTIVE_REQUESTS, Metric, MetricKind, THREAD_INFO, THREAD_STATE_SECONDS, THREAD_WALL_SECONDS,
 };
 
 use super::reading::WatchReading;
@@ -12,8 +12,8 @@ use super::sampler::{Watch, WatchHandle};
 use super::site::On;
 use crate::metrics::list::{ACCEPT_QUEUE_LENGTH, ACCEPT_QUEUE_LIMIT};
 use crate::metrics::watched::{
-    OLDEST_QUEUED, QUEUED_REQUESTS, THREAD_BLOCKED_SECONDS, THREAD_INFO, THREAD_STATE_SINCE,
-    WATCH_CPU_SECONDS, WATCH_LOST, WATCH_MISSING, WATCH_PERIOD, WATCH_READS, WATCH_TIES, WATCH_UP,
+    OLDEST_QUEUED, QUEUED_REQUESTS, THREAD_BLOCKED_SECONDS, THREAD_STATE_SINCE, WATCH_CPU_SECONDS,
+    WATCH_LOST, WATCH_MISSING, WATCH_PERIOD, WATCH_READS, WATCH_TIES, WATCH_UP,
 };
 
 const COLLECTED: [Metric; 17] = [

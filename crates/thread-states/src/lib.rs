@@ -30,9 +30,10 @@ pub mod problem;
 
 pub use accounting::{
     Cursor, ENTRIES, Held, HoldEnd, HoldGuard, HoldStart, InFlight, InFlightGuard, MOST_NEW_ROUTES,
-    Nanos, NewRequest, OTHER, OpenEntry, Parked, Reading, Registration, Registry, RequestEnd,
-    RequestLog, RequestRecord, RouteReading, Routes, State, ThreadReading, Times, Timestamp,
-    Unsupported, Workers, held, hold, hold_at, index, park, parked, release_at, supported, unpark,
+    Nanos, NewRequest, OTHER, OpenEntry, OsThread, Parked, Reading, Registration, Registry,
+    RequestEnd, RequestLog, RequestRecord, RouteReading, Routes, State, ThreadReading, Times,
+    Timestamp, Unsupported, Workers, held, hold, hold_at, index, park, parked, release_at,
+    supported, unpark,
 };
 pub use metrics::Metrics;
 

@@ -208,3 +208,100 @@ fn responses_have_server_timing_if_enabled_and_the_thread_is_registered() {
         assert!(milliseconds.is_some_and(|waited| waited > 40.0), "{header}");
     }
 }
+
+const READY: &str = "http_route_ready_seconds_total";
+const BLOCKED: Duration = Duration::from_millis(200);
+
+fn instrumented(metrics: &Metrics) -> Runtime {
+    let mut builder = Builder::new_current_thread();
+    metrics.instrument(builder.enable_all()).build().unwrap()
+}
+
+/// Lets a runtime register its thread, which it does when it first parks.
+async fn park() {
+    sleep(Duration::from_millis(1)).await;
+}
+
+/// Milliseconds of this name in a `Server-Timing` header.
+fn timing(response: &Response<Body>, name: &str) -> Option<f64> {
+    let header = response.headers().get("server-timing")?.to_str().ok()?;
+    let mut parts = header
+        .split(", ")
+        .filter_map(|part| part.split_once(";dur="));
+    parts.find(|(part, _)| *part == name)?.1.parse().ok()
+}
+
+#[test]
+fn a_request_whose_event_came_while_another_route_blocked_waited_for_a_thread() {
+    let metrics = Metrics::new("shop").unwrap();
+    let block = get(async || thread::sleep(BLOCKED));
+    let app = app().route("/block", block);
+    let app = app.layer(metrics.layer().server_timing(true));
+    let response = instrumented(&metrics).block_on(async {
+        park().await;
+        let (mut waits, mut blocks) = (app.clone(), app);
+        let victim = tokio::spawn(async move { send(&mut waits, "/wait").await });
+        sleep(Duration::from_millis(20)).await;
+        send(&mut blocks, "/block").await;
+        victim.await.unwrap()
+    });
+    // It awaits 50 ms, and is blocked from 20 ms to 220 ms.
+    let value = |name| value(&metrics, name, &["/wait"]).unwrap();
+    let (ready, awaited) = (value(READY), value(AWAITED));
+    assert!(
+        (0.17..0.3).contains(&ready),
+        "{ready} ready, {awaited} awaited"
+    );
+    assert!(
+        (0.01..0.1).contains(&awaited),
+        "{ready} ready, {awaited} awaited"
+    );
+    let in_header = timing(&response, "ready").unwrap() / 1e3;
+    assert!((in_header - ready).abs() < 0.001, "{in_header} of {ready}");
+}
+
+#[test]
+fn a_request_that_was_woken_while_another_route_blocks_waits_for_a_thread_meanwhile() {
+    let metrics = Metrics::new("shop").unwrap();
+    let (send_event, event) = tokio::sync::watch::channel(false);
+    let listen = get(async move || {
+        event.clone().wait_for(|happened| *happened).await.unwrap();
+    });
+    let block = get(async move || {
+        // It wakes the other request, and does not let it run.
+        send_event.send_replace(true);
+        thread::sleep(BLOCKED);
+    });
+    let app = app().route("/listen", listen).route("/block", block);
+    let app = app.layer(metrics.layer());
+    thread::scope(|scope| {
+        let server = scope.spawn(|| {
+            instrumented(&metrics).block_on(async {
+                park().await;
+                let (mut listens, mut blocks) = (app.clone(), app.clone());
+                let victim = tokio::spawn(async move { send(&mut listens, "/listen").await });
+                sleep(Duration::from_millis(20)).await;
+                send(&mut blocks, "/block").await;
+                victim.await.unwrap();
+            });
+        });
+        let ready = || value(&metrics, READY, &["/listen"]).unwrap_or(0.0);
+        while ready() < 0.1 {
+            assert!(!server.is_finished(), "{} at the end", ready());
+            thread::sleep(Duration::from_millis(1));
+        }
+    });
+}
+
+#[test]
+fn a_request_that_is_polled_at_once_has_waited_for_no_thread() {
+    let metrics = Metrics::new("shop").unwrap();
+    let mut app = app().layer(metrics.layer());
+    instrumented(&metrics).block_on(async {
+        park().await;
+        send(&mut app, "/wait").await
+    });
+    let value = |name| value(&metrics, name, &["/wait"]).unwrap();
+    assert!(value(AWAITED) > 0.045);
+    assert!(value(READY) < 0.02, "{}", value(READY));
+}

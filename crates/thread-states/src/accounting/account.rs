@@ -79,8 +79,10 @@ impl Account {
         reader: &mut Reader,
         routes: &mut RouteSums<'_>,
     ) -> ThreadReading {
-        let (mut times, mut wall, mut state) = (Times::default(), Nanos::ZERO, None);
+        let (mut times, mut wall) = (Times::default(), Nanos::ZERO);
+        let (mut state, mut os_thread) = (None, None);
         self.observers.retain_mut(|observer| {
+            let own = observer.thread();
             let thread = observer.read(reader);
             if thread.ended {
                 self.ended.add(thread, routes.ended);
@@ -90,6 +92,7 @@ impl Account {
             times += thread.times;
             wall += thread.wall;
             state = state.or(thread.state);
+            os_thread = os_thread.or(own);
             true
         });
         times += self.ended.times;
@@ -99,6 +102,7 @@ impl Account {
         self.published_wall = self.published_wall.max(wall);
         ThreadReading {
             index,
+            os_thread,
             state,
             wall: self.published_wall,
             times: self.published.advance(times),

@@ -63,10 +63,10 @@ impl Accounts {
             .find_map(|(index, account)| account.replace(worker, reader).then_some(*index))
     }
 
-    /// Ends an await of `route` on a thread that is not registered.
-    pub(super) fn end_await(&mut self, time: Timestamp, route: usize) {
+    /// Changes the waits of `route` on a thread that is not registered.
+    pub(super) fn wait(&mut self, route: usize, change: impl FnOnce(&mut RouteTimes)) {
         if let Some(times) = self.ended_routes.get_mut(route) {
-            times.end_await(time);
+            change(times);
         }
     }
 

@@ -10,6 +10,7 @@ use super::evidence::Evidence;
 use super::hold::{Held, Hold, OpenHold};
 use super::in_flight::InFlight;
 use super::kernel::{Counters, Source, Unsupported};
+use super::long_holds::LongHolds;
 use super::route_times::RouteTimes;
 use super::slot::Slot;
 use super::snapshot::{Settled, Snapshot};
@@ -26,6 +27,11 @@ const READS_AT_ONCE: u64 = 32;
 /// Work that took longer than this, for a route or for none, pays for a read: 2 µs are 2 % of it. What
 /// is shorter counts as running, and is too short to matter if it was not.
 const LONG_WORK: Nanos = Nanos::from_micros(100);
+/// Events that the event loop finds within this time after it parks were there before: it would
+/// otherwise have slept. Its own work for one event takes some microseconds.
+const FOUND_AT_ONCE: Nanos = Nanos::from_micros(200);
+/// A hold longer than this delays the events that it keeps the thread from noticing.
+const STALL: Nanos = Nanos::from_millis(1);
 
 thread_local! {
     static CURRENT: RefCell<Option<Clock>> = const { RefCell::new(None) };
@@ -52,6 +58,9 @@ pub enum HoldStart {
     /// With work that was awaiting: it ends an await that [`HoldEnd::Awaits`] began, perhaps on
     /// another thread.
     AfterAwait,
+    /// With work that was awaiting and has been woken: the wake-up ended the await, and
+    /// this ends the wait for a thread that began then.
+    AfterWake,
 }
 
 /// End of a hold.
@@ -94,6 +103,9 @@ pub(super) struct Clock {
     budget_full_at: Timestamp,
     /// The task in which the thread found that another had replaced it.
     replaced_in: Option<task::Id>,
+    /// Start of the first hold longer than [`STALL`] since the thread was last parked.
+    stalled_since: Option<Timestamp>,
+    long_holds: Arc<LongHolds>,
     ended: bool,
 }
 
@@ -140,9 +152,10 @@ impl Clock {
     pub(super) fn start(
         index: usize,
         in_flight: Arc<InFlight>,
-        routes: usize,
+        long_holds: Arc<LongHolds>,
         thread_started: Option<Timestamp>,
     ) -> Result<Self, Unsupported> {
+        let routes = long_holds.routes().capacity();
         let source = Source::of_this_thread()?;
         let base = match thread_started {
             // All counters of a thread were 0 at its start.
@@ -150,7 +163,9 @@ impl Clock {
                 wall,
                 ..Counters::default()
             },
-            None => source.read_own(Timestamp::now()),
+            None => source
+                .read_own(Timestamp::now(), &Counters::default())
+                .ok_or(Unsupported)?,
         };
         let slot = Slot::new(Snapshot::slot_words(routes));
         let mut clock = Self {
@@ -171,6 +186,8 @@ impl Clock {
             was_read: true,
             budget_full_at: Timestamp::default(),
             replaced_in: None,
+            stalled_since: None,
+            long_holds,
             ended: false,
         };
         clock.publish(None);
@@ -187,6 +204,11 @@ impl Clock {
 
     pub(super) fn in_flight(&self) -> &Arc<InFlight> {
         &self.shared.in_flight
+    }
+
+    /// Long holds of the server to which the thread belongs.
+    pub(super) fn long_holds(&self) -> &Arc<LongHolds> {
+        &self.long_holds
     }
 
     /// Returns whether this thread still owns its worker. After another thread has replaced it, its
@@ -224,14 +246,17 @@ impl Clock {
             self.read(wall);
         }
         self.unheld = wall;
+        self.stalled_since = None;
         self.publish(None);
     }
 
     /// Marks that the thread works for `route` from `wall` on, until [`Self::release`]. A hold within
     /// another counts as part of the outer one, so that no time counts twice.
     pub(super) fn hold(&mut self, wall: Timestamp, route: usize, start: HoldStart) -> HoldMark {
-        if start == HoldStart::AfterAwait {
-            self.route(route, |times| times.end_await(wall));
+        match start {
+            HoldStart::New => {}
+            HoldStart::AfterAwait => self.route(route, |times| times.awaits.end(wall)),
+            HoldStart::AfterWake => self.route(route, |times| times.readies.end(wall)),
         }
         if let Some(hold) = &mut self.hold {
             hold.inner += 1;
@@ -297,16 +322,27 @@ impl Clock {
             }
         };
         if end == HoldEnd::Awaits {
-            self.route(route, |times| times.begin_await(wall));
+            self.route(route, |times| times.awaits.begin(wall));
         }
         self.publish(Some(route));
         held
     }
 
-    /// Ends an await of `route` whose work does not go on.
-    pub(super) fn end_await(&mut self, wall: Timestamp, route: usize) {
-        self.route(route, |times| times.end_await(wall));
+    /// Marks a change of the waits of `route` that neither begins nor ends a hold.
+    pub(super) fn wait(&mut self, route: usize, change: impl FnOnce(&mut RouteTimes)) {
+        self.route(route, change);
         self.publish(Some(route));
+    }
+
+    /// Returns the time from which on the event that the thread has found `now` waited for a thread.
+    ///
+    /// An event loop that found it at once when it parked, after a route had held the thread for long, did
+    /// not look before. The event may have come at any moment of that hold; the start is the bound.
+    pub(super) fn time_of_event(&self, now: Timestamp) -> Timestamp {
+        match (self.window.park, self.stalled_since) {
+            (Some(park), Some(stalled)) if now.duration_since(park.wall) < FOUND_AT_ONCE => stalled,
+            _ => now,
+        }
     }
 
     /// Settles everything; the exporter reads no counter of this thread afterwards.
@@ -332,6 +368,9 @@ impl Clock {
             // The registry has accounted the time up to then.
             self.await_since(replaced, wall);
         } else if length > LONG_WORK {
+            if length > STALL {
+                self.stalled_since.get_or_insert(hold.open.since);
+            }
             self.read(wall);
         } else {
             self.add_to_hold(wall, Held::running(length));
@@ -345,8 +384,8 @@ impl Clock {
         let since = std::mem::replace(&mut hold.open.since, wall).max(replaced);
         let route = hold.open.route;
         self.route(route, |times| {
-            times.begin_await(since);
-            times.end_await(wall);
+            times.awaits.begin(since);
+            times.awaits.end(wall);
         });
     }
 
@@ -364,9 +403,12 @@ impl Clock {
         }
     }
 
-    /// Reads the counters and closes the window with them, and the part of it that was a hold.
+    /// Reads the counters and closes the window with them, and the part of it that was a hold. Where the
+    /// counters cannot be read, the window stays open.
     fn read(&mut self, wall: Timestamp) {
-        let now = self.shared.source.read_own(wall);
+        let Some(now) = self.shared.source.read_own(wall, &self.window.base) else {
+            return;
+        };
         let in_flight = self.shared.in_flight.clock(wall);
         let times = self
             .window

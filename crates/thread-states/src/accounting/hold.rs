@@ -24,6 +24,12 @@ words!(Held {
 });
 
 impl Held {
+    /// Time in all three states.
+    #[must_use]
+    pub fn total(&self) -> Nanos {
+        self.running + self.runnable + self.blocked
+    }
+
     /// A hold too short to pay for reading the CPU clock, which counts as running.
     pub(super) fn running(length: Nanos) -> Self {
         Self {

@@ -17,7 +17,10 @@ use linux as system;
 #[cfg(not(target_os = "linux"))]
 use unsupported as system;
 
+pub use counters::OsThread;
 pub(super) use counters::{Activity, Counters, Status};
+#[cfg(target_os = "linux")]
+pub(crate) use linux::process_cpu_seconds;
 pub use support::{Unsupported, supported};
 pub(super) use system::Source;
 

@@ -1,9 +1,12 @@
 //! Marks: what a thread says about itself.
 
 use std::marker::PhantomData;
+use std::sync::Arc;
 
 use super::clock::{self, Clock, HoldEnd, HoldMark, HoldStart};
 use super::hold::Held;
+use super::long_holds::LONG_HOLD;
+use super::registry::Registry;
 use super::units::Timestamp;
 use super::workers;
 
@@ -145,7 +148,42 @@ pub fn hold_at(now: Timestamp, route: usize, start: HoldStart) {
 /// Ends a hold at a time that was just read. Returns the times of the hold, which are zero if it was
 /// within another; `None` on a thread that is not registered.
 pub fn release_at(now: Timestamp, route: usize, end: HoldEnd) -> Option<Held> {
-    clock::with(|clock| clock.release(now, route, end))
+    let held = clock::with(|clock| clock.release(now, route, end))?;
+    if held.total() > LONG_HOLD {
+        count_long_hold(route, &held);
+    }
+    Some(held)
+}
+
+/// Counts a long hold of the calling thread. Outside of the clock, because a subscriber of the event may
+/// do anything.
+#[cold]
+fn count_long_hold(route: usize, held: &Held) {
+    let clock = |clock: &mut Clock| (clock.index(), Arc::clone(clock.long_holds()));
+    if let Some((thread, long_holds)) = clock::with(clock) {
+        long_holds.add(route, thread, held);
+    }
+}
+
+/// Marks, from the wake-up of a request that awaits, that it now waits for a thread. `take` gets the time
+/// of the event and returns whether this wake-up is the first. Returns whether the calling thread can
+/// mark it: it has to be a thread of `registry`.
+pub(crate) fn woken_at(
+    now: Timestamp,
+    registry: &Registry,
+    route: usize,
+    take: impl FnOnce(Timestamp) -> Option<Timestamp>,
+) -> bool {
+    let mark = |clock: &mut Clock| {
+        let ours = Arc::ptr_eq(clock.long_holds(), registry.long_holds());
+        if ours {
+            if let Some(woken) = take(clock.time_of_event(now)) {
+                clock.wait(route, |times| times.wake(woken));
+            }
+        }
+        ours
+    };
+    clock::with(mark).unwrap_or(false)
 }
 
 /// Returns the times of the present hold so far; `None` on a thread that is not registered.

@@ -20,8 +20,8 @@
 //! * `registry` is where threads register ([`Registry::register`]); the `workers` of a tokio runtime
 //!   do so themselves ([`Registry::instrument`]); `reading` is the result
 //!
-//! `in_flight` counts requests, `routes` names them, `hold` and `route_times` are their times, and
-//! `request_log` has the latest of them for people who watch.
+//! `in_flight` counts requests, `routes` names them, `hold` and `route_times` are their times,
+//! `long_holds` counts and reports the holds that delay others, and `request_log` has the latest of them for people who watch.
 //!
 //! A thread that is not registered may call everything here; its marks have no effect.
 //!
@@ -35,6 +35,7 @@ mod evidence;
 mod hold;
 mod in_flight;
 mod kernel;
+mod long_holds;
 mod marks;
 mod observer;
 mod published;
@@ -55,9 +56,12 @@ mod workers;
 pub use clock::{HoldEnd, HoldStart};
 pub use hold::Held;
 pub use in_flight::{InFlight, InFlightGuard};
-pub use kernel::{Unsupported, supported};
-pub(crate) use marks::held_at;
+#[cfg(target_os = "linux")]
+pub(crate) use kernel::process_cpu_seconds;
+pub use kernel::{OsThread, Unsupported, supported};
+pub(crate) use long_holds::{HoldCounts, LONG_HOLD_BOUNDS};
 pub use marks::{HoldGuard, Parked, held, hold, hold_at, index, park, parked, release_at, unpark};
+pub(crate) use marks::{held_at, woken_at};
 pub use reading::{Reading, RouteReading, ThreadReading};
 pub use registry::{Registration, Registry};
 pub use request_log::{

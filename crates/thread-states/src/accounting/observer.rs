@@ -4,7 +4,7 @@ use std::sync::{Arc, PoisonError};
 
 use super::clock::Shared;
 use super::hold::{Held, OpenHold};
-use super::kernel::{Activity, Counters};
+use super::kernel::{Activity, Counters, OsThread};
 use super::route_times::RouteTimes;
 use super::snapshot::{Settled, Snapshot};
 use super::state::{State, Times};
@@ -79,6 +79,12 @@ impl Observer {
             counters: Counters::default(),
             last: ThreadTimes::default(),
         }
+    }
+
+    /// The thread as the kernel names it; `None` if another has replaced it.
+    pub(super) fn thread(&self) -> Option<OsThread> {
+        let thread = || self.shared.source.thread();
+        self.replaced.is_none().then(thread)
     }
 
     /// Returns whether the thread lives and no other has replaced it.

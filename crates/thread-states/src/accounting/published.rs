@@ -48,17 +48,21 @@ impl Published {
 pub(super) struct PublishedRoute {
     held: Published,
     awaited: Nanos,
+    ready: Nanos,
 }
 
 impl PublishedRoute {
     /// Moves towards what was measured up to `now`, and returns what to publish.
     pub(super) fn advance(&mut self, measured: &RouteTimes, now: Timestamp) -> RouteReading {
-        let awaited = u64::try_from(measured.awaited(now)).unwrap_or(0);
-        self.awaited = self.awaited.max(Nanos::from_nanos(awaited));
+        let nanos = |time| Nanos::from_nanos(u64::try_from(time).unwrap_or(0));
+        // An await whose wake-up turns out to have been earlier ends before what was published.
+        self.awaited = self.awaited.max(nanos(measured.awaits.until(now)));
+        self.ready = self.ready.max(nanos(measured.readies.until(now)));
         let times = self.held.advance(measured.held.into());
         RouteReading {
             held: Held::from(times),
             awaited: self.awaited,
+            ready: self.ready,
         }
     }
 }
@@ -85,13 +89,15 @@ mod tests {
     #[test]
     fn the_counters_of_a_route_never_exceed_its_holds() {
         let held = |runnable, blocked| {
-            let mut times = RouteTimes::default();
-            times.held = Held {
+            let held = Held {
                 running: Nanos::ZERO,
                 runnable: Nanos::from_nanos(runnable),
                 blocked: Nanos::from_nanos(blocked),
             };
-            times
+            RouteTimes {
+                held,
+                ..RouteTimes::default()
+            }
         };
         let mut published = PublishedRoute::default();
         let mut advance = |times| {

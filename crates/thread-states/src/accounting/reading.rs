@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::hold::Held;
+use super::kernel::OsThread;
 use super::state::{State, Times};
 use super::units::Nanos;
 
@@ -33,6 +34,8 @@ impl Reading {
 pub struct ThreadReading {
     /// Index among the server's threads.
     pub index: usize,
+    /// The living thread that has this index, if there is one.
+    pub os_thread: Option<OsThread>,
     /// Present state, from the same moment as the times; `None` if no living thread has this index.
     ///
     /// [`State::Running`] also stands for waiting for a CPU: at one moment, the kernel does not tell
@@ -50,6 +53,9 @@ pub struct ThreadReading {
 pub struct RouteReading {
     /// Time during which its code occupied a thread.
     pub held: Held,
-    /// Time during which its requests waited without a thread, summed up over the requests.
+    /// Time during which its requests waited for something else than a thread, summed up over the
+    /// requests.
     pub awaited: Nanos,
+    /// Time during which its requests waited for a thread after a wake-up, summed up over the requests.
+    pub ready: Nanos,
 }

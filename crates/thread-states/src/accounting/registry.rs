@@ -2,13 +2,16 @@
 
 use std::marker::PhantomData;
 use std::sync::{Arc, Mutex, MutexGuard, Once, PoisonError, RwLock};
+use std::time::Duration;
 
 use super::accounts::Accounts;
 use super::clock::{self, Clock};
 use super::in_flight::InFlight;
 use super::kernel::Unsupported;
+use super::long_holds::LongHolds;
 use super::reading::Reading;
 use super::request_log::RequestLog;
+use super::route_times::RouteTimes;
 use super::routes::Routes;
 use super::units::Timestamp;
 use super::worker_id::WorkerId;
@@ -32,7 +35,8 @@ pub struct Registry(Arc<Inner>);
 struct Inner {
     server: String,
     began: Timestamp,
-    routes: Routes,
+    routes: Arc<Routes>,
+    long_holds: Arc<LongHolds>,
     request_log: RequestLog,
     in_flight: Arc<InFlight>,
     all_in_flight: RwLock<Vec<Arc<InFlight>>>,
@@ -43,9 +47,11 @@ impl Registry {
     /// Creates a registry for the threads of `server`. Routes that are given here have series from the
     /// first scrape on; others are added at their first request, see [`Routes`].
     pub fn new(server: impl Into<String>, routes: impl IntoIterator<Item = String>) -> Self {
-        let (routes, in_flight) = (Routes::new(routes), InFlight::new());
+        let (routes, in_flight) = (Arc::new(Routes::new(routes)), InFlight::new());
+        let server = server.into();
         Self(Arc::new(Inner {
-            server: server.into(),
+            long_holds: Arc::new(LongHolds::new(&server, Arc::clone(&routes))),
+            server,
             began: Timestamp::now(),
             accounts: Mutex::new(Accounts::new(routes.capacity())),
             routes,
@@ -141,7 +147,7 @@ impl Registry {
         let clock = Clock::start(
             index,
             Arc::clone(&in_flight),
-            routes.capacity(),
+            Arc::clone(&self.0.long_holds),
             thread_started,
         )
         .inspect_err(warn_once)
@@ -181,9 +187,44 @@ impl Registry {
     /// registered. The calling thread need not be registered either: a runtime drops its requests in
     /// flight on whichever thread it is dropped.
     pub fn end_await(&self, time: Timestamp, route: usize) {
-        if clock::with(|clock| clock.end_await(time, route)).is_none() {
-            self.accounts().end_await(time, route);
+        self.wait(route, |times| times.awaits.end(time));
+    }
+
+    /// Ends a wait for a thread, as [`Self::end_await`] ends an await.
+    pub(crate) fn end_ready(&self, time: Timestamp, route: usize) {
+        self.wait(route, |times| times.readies.end(time));
+    }
+
+    /// Divides the wait of a request at the time of its wake-up.
+    pub(crate) fn wake(&self, woken: Timestamp, route: usize) {
+        self.wait(route, |times| times.wake(woken));
+    }
+
+    /// Changes the waits of a route, on whichever thread.
+    fn wait(&self, route: usize, change: impl Fn(&mut RouteTimes)) {
+        let marked = clock::with(|clock| {
+            let ours = Arc::ptr_eq(clock.long_holds(), &self.0.long_holds);
+            if ours {
+                clock.wait(route, &change);
+            }
+            ours
+        });
+        if !marked.unwrap_or(false) {
+            self.accounts().wait(route, change);
         }
+    }
+
+    /// Long holds of the server's threads.
+    pub(crate) fn long_holds(&self) -> &Arc<LongHolds> {
+        &self.0.long_holds
+    }
+
+    /// Sets from which time on a hold of a thread by a route is reported as a `tracing` event: a warning
+    /// with the route, the thread, and how long it ran, was runnable and blocked. There is at most one
+    /// event per second; its field `suppressed` counts those left out before it. Default: 100 ms. `None`
+    /// turns them off, e.g. for servers with one thread per request, whose holds are requests.
+    pub fn warn_of_holds(&self, longer_than: Option<Duration>) {
+        self.0.long_holds.warn_from(longer_than);
     }
 
     /// Reads the present state of every thread, and the times of every thread and route up to now. No
@@ -223,7 +264,6 @@ impl Drop for Registration {
 mod tests {
     use std::sync::Barrier;
     use std::thread;
-    use std::time::Duration;
 
     use super::super::clock::HoldStart;
     use super::super::reading::RouteReading;

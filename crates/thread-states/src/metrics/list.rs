@@ -72,6 +72,14 @@ pub const THREAD_WALL_SECONDS: Metric = Metric {
     labels: &[SERVER, THREAD],
 };
 
+/// Numbers and name of each server thread.
+pub const THREAD_INFO: Metric = Metric {
+    name: "thread_info",
+    help: "1 for each server thread, with its process number, thread number and name as labels.",
+    kind: MetricKind::Gauge,
+    labels: &[SERVER, THREAD, "pid", "tid", "comm"],
+};
+
 /// Duration of requests.
 pub const REQUEST_DURATION: Metric = Metric {
     name: "http_server_request_duration_seconds",
@@ -114,11 +122,31 @@ pub const ROUTE_POLL_SECONDS: Metric = Metric {
     labels: &[SERVER, HTTP_ROUTE, STATE],
 };
 
-/// Time that the requests of each route waited without occupying a thread.
+/// Long holds of threads by each route.
+pub const ROUTE_HOLD_SECONDS: Metric = Metric {
+    name: "http_route_hold_seconds",
+    help: "Time for which a route held a thread at a stretch, by the state of the thread meanwhile: \
+           running, runnable or blocked. Only holds longer than 100 microseconds in that state are \
+           counted, when they end.",
+    kind: MetricKind::Histogram,
+    labels: &[SERVER, HTTP_ROUTE, STATE],
+};
+
+/// Time that the requests of each route waited for something else than a thread.
 pub const ROUTE_AWAIT_SECONDS: Metric = Metric {
     name: "http_route_await_seconds_total",
-    help: "Time that the requests of a route waited without occupying a thread, summed over the \
-           requests.",
+    help: "Time that the requests of a route waited without occupying a thread, until they were \
+           woken, summed over the requests.",
+    kind: MetricKind::Counter,
+    labels: &[SERVER, HTTP_ROUTE],
+};
+
+/// Time that the requests of each route waited for a thread after they were woken.
+pub const ROUTE_READY_SECONDS: Metric = Metric {
+    name: "http_route_ready_seconds_total",
+    help: "Time that the requests of a route waited for a thread after what they awaited was there: \
+           from the wake-up to the next poll, summed over the requests. High where another route \
+           holds the threads.",
     kind: MetricKind::Counter,
     labels: &[SERVER, HTTP_ROUTE],
 };
@@ -127,11 +155,14 @@ pub const ROUTE_AWAIT_SECONDS: Metric = Metric {
 pub const ALL: &[Metric] = &[
     THREAD_STATE_SECONDS,
     THREAD_WALL_SECONDS,
+    THREAD_INFO,
     REQUEST_DURATION,
     ACTIVE_REQUESTS,
     REQUEST_QUEUE,
     ROUTE_POLL_SECONDS,
+    ROUTE_HOLD_SECONDS,
     ROUTE_AWAIT_SECONDS,
+    ROUTE_READY_SECONDS,
 ];
 
 /// Route of all requests that match no route: one series for all such paths.

@@ -3,11 +3,13 @@
 //! * [`list`]: names, help texts and labels
 //! * `collector`: thread states and routes, computed during the scrape
 //! * `requests`, `layer`: request histograms, and the tower layer that fills them
+//! * `exposition`: all of them as text
 //! * `process`: the `process_*` metrics
 //! * [`exporter`]: `/metrics` and health checks, on a port and a thread of their own
 
 mod collector;
 pub mod exporter;
+mod exposition;
 mod layer;
 pub mod list;
 #[cfg(target_os = "linux")]
@@ -21,11 +23,12 @@ use prometheus::core::{Collector, Desc};
 use prometheus::proto::MetricFamily;
 use tokio::runtime::Builder;
 
+pub use exposition::Exposition;
 pub use layer::{RequestLayer, RequestService, ResponseFuture, ThreadModel};
 
 use crate::accounting::Registry;
 use collector::ServerCollector;
-use requests::Histograms;
+use requests::{BUCKETS, Histograms};
 
 /// Metrics of one server: a [`Collector`] for any [`prometheus::Registry`]. Clones share the values.
 ///
@@ -70,10 +73,30 @@ impl Metrics {
     ///
     /// Returns an error if Prometheus does not allow the name of a metric or label.
     pub fn of(threads: Registry) -> prometheus::Result<Self> {
+        Self::with_buckets(threads, &BUCKETS)
+    }
+
+    /// [`Self::of`], with other buckets for the durations of requests and the time in the queue: their
+    /// upper bounds in seconds, ascending. By default they are from 0.5 ms to 5 minutes.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if the bounds are not ascending.
+    pub fn with_buckets(threads: Registry, bounds: &[f64]) -> prometheus::Result<Self> {
         Ok(Self {
-            histograms: Histograms::new(threads.server())?,
+            histograms: Histograms::new(threads.server(), bounds)?,
             threads: ServerCollector::new(threads)?,
         })
+    }
+
+    /// Returns the metrics of this server in Prometheus' text format, version 0.0.4, for a page that the
+    /// application serves itself. Several servers, and other metrics: [`Exposition`].
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if Prometheus does not allow the name of a route as the value of a label.
+    pub fn encode(&self) -> prometheus::Result<String> {
+        exposition::encode(std::slice::from_ref(self))
     }
 
     /// Returns the registry of the server's threads.
@@ -113,8 +136,8 @@ impl Metrics {
     ///
     /// Returns an error if binding the address fails or the thread cannot be started.
     pub fn export(&self, address: impl ToSocketAddrs) -> io::Result<SocketAddr> {
-        let registry = registry([self.clone()]).map_err(io::Error::other)?;
-        exporter::spawn(TcpListener::bind(address)?, exporter::routes(registry))
+        let exposition = Exposition::new([self.clone()]).map_err(io::Error::other)?;
+        exporter::spawn(TcpListener::bind(address)?, exporter::routes(exposition))
     }
 }
 
@@ -128,7 +151,8 @@ impl Collector for Metrics {
     }
 }
 
-/// Creates a registry with the metrics of these servers and, on Linux, the `process_*` metrics.
+/// Creates a registry of the `prometheus` crate with the metrics of these servers and, on Linux, the
+/// `process_*` metrics. [`Exposition`] takes less time per scrape.
 ///
 /// # Errors
 ///

@@ -3,7 +3,8 @@
 use prometheus::core::{Collector, Desc};
 use prometheus::process_collector::ProcessCollector;
 use prometheus::proto::{Counter, MetricFamily};
-use rustix::time::{ClockId, clock_gettime};
+
+use crate::accounting::process_cpu_seconds;
 
 /// The process metrics of the `prometheus` crate, with one corrected: the crate reports CPU time in
 /// whole seconds, which is too coarse for a rate over a few seconds.
@@ -23,23 +24,21 @@ impl Collector for ProcessMetrics {
 
     fn collect(&self) -> Vec<MetricFamily> {
         let mut families = self.0.collect();
+        // Where its clock is denied, the whole seconds are better than none.
+        let Some(seconds) = process_cpu_seconds() else {
+            return families;
+        };
         for family in &mut families {
             if family.name() == "process_cpu_seconds_total" {
                 for metric in family.mut_metric() {
                     let mut counter = Counter::default();
-                    counter.set_value(cpu_seconds());
+                    counter.set_value(seconds);
                     metric.set_counter(counter);
                 }
             }
         }
         families
     }
-}
-
-/// Returns the CPU time of all threads of this process, in seconds.
-fn cpu_seconds() -> f64 {
-    let time = clock_gettime(ClockId::ProcessCPUTime);
-    time.tv_sec as f64 + time.tv_nsec as f64 / 1e9
 }
 
 #[cfg(test)]
@@ -58,8 +57,8 @@ mod tests {
                 .get_value()
         };
         let before = cpu();
-        let spent = cpu_seconds();
-        while cpu_seconds() - spent < 0.02 {}
+        let spent = process_cpu_seconds().unwrap();
+        while process_cpu_seconds().unwrap() - spent < 0.02 {}
         assert!((0.02..0.5).contains(&(cpu() - before)));
     }
 }

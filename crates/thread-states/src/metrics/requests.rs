@@ -11,11 +11,10 @@ use prometheus::{Histogram, HistogramOpts, HistogramVec};
 use super::list::{Metric, REQUEST_DURATION, REQUEST_QUEUE, SERVER, UNMATCHED};
 use crate::accounting::Registry;
 
-/// Upper bounds of the buckets in seconds, from half a millisecond to five minutes. The bucket from
-/// 19 to 20.5 s is narrow so that interpolated quantiles of a 20 s response are close to 20 s.
-const BUCKETS: [f64; 19] = [
-    0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 19.0,
-    20.5, 30.0, 100.0, 300.0,
+/// Upper bounds of the buckets in seconds by default, from half a millisecond to five minutes.
+pub(super) const BUCKETS: [f64; 17] = [
+    0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0,
+    100.0, 300.0,
 ];
 
 /// Histograms of one server. Clones share the series.
@@ -28,12 +27,12 @@ pub(super) struct Histograms {
 impl Histograms {
     /// # Errors
     ///
-    /// Returns an error if Prometheus does not allow the name of a metric or label.
-    pub(super) fn new(server: &str) -> prometheus::Result<Self> {
+    /// Returns an error if the bounds of the buckets are not ascending.
+    pub(super) fn new(server: &str, buckets: &[f64]) -> prometheus::Result<Self> {
         let options = |metric: &Metric| {
             HistogramOpts::new(metric.name, metric.help)
                 .const_label(SERVER, server)
-                .buckets(BUCKETS.to_vec())
+                .buckets(buckets.to_vec())
         };
         let labels = REQUEST_DURATION.labels_within_server();
         Ok(Self {

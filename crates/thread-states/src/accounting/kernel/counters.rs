@@ -24,6 +24,33 @@ words!(Counters {
     switches: u64,
 });
 
+/// A thread as the kernel, `top -H` and debuggers name it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct OsThread {
+    /// Thread ID.
+    pub tid: i32,
+    /// At most 15 bytes (`TASK_COMM_LEN`), and zeroes.
+    name: [u8; 16],
+}
+
+impl OsThread {
+    // Unused on systems that have no such threads.
+    #[cfg_attr(not(target_os = "linux"), expect(dead_code))]
+    pub(super) fn new(tid: i32, name: &[u8]) -> Self {
+        let mut kept = [0; 16];
+        let kept_bytes = kept.iter_mut().zip(name);
+        kept_bytes.for_each(|(kept, byte)| *kept = *byte);
+        Self { tid, name: kept }
+    }
+
+    /// Name, as it was when the thread was registered; empty if it is not known, or no UTF-8.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        let name = std::str::from_utf8(&self.name).unwrap_or_default();
+        name.trim_end_matches('\0')
+    }
+}
+
 /// State of a thread as the kernel reports it.
 #[derive(Debug, Clone, Copy)]
 pub(in super::super) struct Status {

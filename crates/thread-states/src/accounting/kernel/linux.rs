@@ -8,6 +8,9 @@
 //! | `getrusage(RUSAGE_THREAD)` | own voluntary context switches | 0.3 µs |
 //! | `/proc/self/task/<tid>/status` | another thread's switches and state | 20 µs: only where nothing else can tell |
 //!
+//! Each of these may be denied to a process (seccomp). Then its value is not known, and nothing is made up:
+//! a thread without a CPU clock has no states, and one without the others looks blocked rather than free.
+//!
 //! They differ in when they move:
 //!
 //! * The CPU clock is exact at each read: the kernel adds the time slice that is under way
@@ -22,29 +25,46 @@
 use std::fs::{self, File};
 use std::io;
 
-use rustix::thread::gettid;
-use rustix::time::{ClockId, Timespec, clock_gettime};
-
 use super::super::units::{Nanos, Timestamp};
-use super::counters::{Activity, Counters, Status};
+use super::counters::{Activity, Counters, OsThread, Status};
 use super::support::Unsupported;
 
 /// A reader that took longer than this between two clocks has lost the CPU in between.
 const INTERRUPTED: Nanos = Nanos::from_micros(50);
+/// More context switches than parks can explain.
+const MANY: u64 = 1 << 32;
 
 pub(super) fn now() -> Timestamp {
-    Timestamp::from_nanos(nanoseconds(clock_gettime(ClockId::Monotonic)))
+    // Where even this is denied, no time passes, and no value moves.
+    Timestamp::from_nanos(read_clock(libc::CLOCK_MONOTONIC).unwrap_or(1))
 }
 
-fn nanoseconds(time: Timespec) -> u64 {
-    // Neither clock is ever negative, and 2⁶⁴ ns are 584 years.
-    time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64
+/// Nanoseconds of a clock. The functions of `rustix` and `std` panic where the kernel refuses.
+#[inline]
+#[expect(unsafe_code, reason = "rustix has no clocks of other threads")]
+fn read_clock(clock: libc::clockid_t) -> io::Result<u64> {
+    let mut time = libc::timespec {
+        tv_sec: 0,
+        tv_nsec: 0,
+    };
+    // SAFETY: `time` is valid for the write; the kernel rejects an unknown clock with EINVAL.
+    if unsafe { libc::clock_gettime(clock, &raw mut time) } != 0 {
+        return Err(io::Error::last_os_error());
+    }
+    // None of these clocks is ever negative, and 2⁶⁴ ns are 584 years.
+    Ok(time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64)
+}
+
+/// CPU time of all threads of this process, in seconds.
+pub(crate) fn process_cpu_seconds() -> Option<f64> {
+    let time = read_clock(libc::CLOCK_PROCESS_CPUTIME_ID).ok()?;
+    Some(Nanos::from_nanos(time).as_secs_f64())
 }
 
 /// Access to one thread's counters, for the thread itself and for any other of its process.
 #[derive(Debug)]
 pub(in super::super) struct Source {
-    tid: i32,
+    thread: OsThread,
     /// `None` where the kernel keeps no such statistics (no `CONFIG_SCHED_INFO`): the delay then stays 0.
     schedstat: Option<File>,
 }
@@ -54,26 +74,38 @@ impl Source {
     ///
     /// # Errors
     ///
-    /// None on Linux.
+    /// When the thread's CPU clock cannot be read.
     pub(in super::super) fn of_this_thread() -> Result<Self, Unsupported> {
-        let tid = gettid().as_raw_nonzero().get();
+        let tid = own_tid().ok_or(Unsupported)?;
+        cpu_clock(tid).map_err(|_| Unsupported)?;
         let schedstat = File::open(format!("/proc/self/task/{tid}/schedstat"))
             .inspect_err(
                 |error| tracing::warn!(%error, "no run-queue delay: schedstat cannot be read"),
             )
             .ok();
-        Ok(Self { tid, schedstat })
+        let name = rustix::thread::name().unwrap_or_default();
+        Ok(Self {
+            thread: OsThread::new(tid, name.to_bytes()),
+            schedstat,
+        })
     }
 
-    /// Reads the counters of the calling thread, which must be this source's, at `wall`.
-    pub(in super::super) fn read_own(&self, wall: Timestamp) -> Counters {
-        let cpu = nanoseconds(clock_gettime(ClockId::ThreadCPUTime));
-        Counters {
+    /// Number and name of the thread.
+    pub(in super::super) fn thread(&self) -> OsThread {
+        self.thread
+    }
+
+    /// Reads the counters of the calling thread, which must be this source's, at `wall`. `last` are its
+    /// counters at an earlier read. `None` when its CPU clock cannot be read.
+    pub(in super::super) fn read_own(&self, wall: Timestamp, last: &Counters) -> Option<Counters> {
+        let cpu = read_clock(libc::CLOCK_THREAD_CPUTIME_ID).ok()?;
+        Some(Counters {
             wall,
             cpu: Nanos::from_nanos(cpu),
-            delay: self.delay(),
-            switches: own_switches(),
-        }
+            delay: self.delay().unwrap_or(last.delay),
+            // Unknown: it may have blocked.
+            switches: own_switches().unwrap_or(last.switches + MANY),
+        })
     }
 
     /// Reads CPU time and delay of a thread from another one; leaves `switches` at 0.
@@ -101,11 +133,11 @@ impl Source {
 
     fn read_other_once(&self, last: &Counters) -> io::Result<Counters> {
         let wall = now();
-        let cpu = cpu_clock(self.tid)?;
+        let cpu = cpu_clock(self.thread.tid)?;
         let delay = if cpu == last.cpu {
             last.delay
         } else {
-            self.delay()
+            self.delay().unwrap_or(last.delay)
         };
         Ok(Counters {
             wall,
@@ -118,7 +150,8 @@ impl Source {
     /// Reads switches and state of another thread from `status`
     /// (Documentation/filesystems/proc.rst); `None` when the thread has ended.
     pub(in super::super) fn status_of_other(&self) -> Option<Status> {
-        let text = fs::read_to_string(format!("/proc/self/task/{}/status", self.tid)).ok()?;
+        let text =
+            fs::read_to_string(format!("/proc/self/task/{}/status", self.thread.tid)).ok()?;
         let field = |name: &str| {
             let line = text.lines().find(|line| line.starts_with(name))?;
             line[name.len()..].split_ascii_whitespace().next()
@@ -134,9 +167,9 @@ impl Source {
 
     /// The second field of `schedstat` (Documentation/scheduler/sched-stats.rst). The first one, CPU
     /// time, moves only at ticks and context switches, so it is not used.
-    fn delay(&self) -> Nanos {
+    fn delay(&self) -> Option<Nanos> {
         let delay = self.schedstat.as_ref().and_then(second_field);
-        Nanos::from_nanos(delay.unwrap_or(0))
+        delay.map(Nanos::from_nanos)
     }
 }
 
@@ -148,31 +181,31 @@ fn second_field(file: &File) -> Option<u64> {
 }
 
 /// CPU clock of any thread of this process.
-#[expect(unsafe_code, reason = "rustix has no clocks of other threads")]
 fn cpu_clock(tid: i32) -> io::Result<Nanos> {
     // The clock's number, which the kernel and `pthread_getcpuclockid` derive from the thread's:
     // CPUCLOCK_SCHED (2) and CPUCLOCK_PERTHREAD_MASK (4), include/linux/posix-timers.h.
-    let clock = (!tid << 3) | 6;
-    let mut time = libc::timespec {
-        tv_sec: 0,
-        tv_nsec: 0,
-    };
-    // SAFETY: `time` is valid for the write; the kernel rejects an unknown clock with EINVAL.
-    if unsafe { libc::clock_gettime(clock, &raw mut time) } != 0 {
-        return Err(io::Error::last_os_error());
-    }
-    let nanoseconds = time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64;
-    Ok(Nanos::from_nanos(nanoseconds))
+    read_clock((!tid << 3) | 6).map(Nanos::from_nanos)
+}
+
+/// Number of the calling thread.
+#[expect(
+    unsafe_code,
+    reason = "rustix takes the result of the call for granted"
+)]
+fn own_tid() -> Option<i32> {
+    // SAFETY: the call has no arguments and touches no memory.
+    let tid = unsafe { libc::syscall(libc::SYS_gettid) };
+    i32::try_from(tid).ok().filter(|tid| *tid > 0)
 }
 
 /// Number of voluntary context switches of the calling thread.
 #[expect(unsafe_code, reason = "rustix has no getrusage")]
-fn own_switches() -> u64 {
+fn own_switches() -> Option<u64> {
     // SAFETY: an `rusage` is plain integers, for which zero is a valid value.
     let mut usage: libc::rusage = unsafe { std::mem::zeroed() };
-    // SAFETY: `usage` is valid for the write; RUSAGE_THREAD cannot fail with a valid pointer.
-    unsafe { libc::getrusage(libc::RUSAGE_THREAD, &raw mut usage) };
-    usage.ru_nvcsw as u64
+    // SAFETY: `usage` is valid for the write.
+    let result = unsafe { libc::getrusage(libc::RUSAGE_THREAD, &raw mut usage) };
+    (result == 0).then_some(usage.ru_nvcsw as u64)
 }
 
 #[cfg(test)]
@@ -191,9 +224,10 @@ mod tests {
         let (end, ended) = mpsc::channel::<()>();
         let worker = thread::spawn(move || {
             let source = Source::of_this_thread().unwrap();
-            let begun = source.read_own(now()).cpu;
-            while source.read_own(now()).cpu - begun < BUSY {}
-            let own = source.read_own(now());
+            let read = || source.read_own(now(), &Counters::default()).unwrap();
+            let begun = read().cpu;
+            while read().cpu - begun < BUSY {}
+            let own = read();
             send.send((source, own)).unwrap();
             let _ = ended.recv();
         });

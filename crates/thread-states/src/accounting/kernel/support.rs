@@ -10,7 +10,8 @@ use std::fmt;
 ///
 /// # Errors
 ///
-/// [`Unsupported`] on every system but Linux.
+/// [`Unsupported`] on every system but Linux. There, a process to which the kernel denies the CPU clocks
+/// of its threads (seccomp) has no states either; its log says so when the first thread is registered.
 ///
 /// ```
 /// if let Err(unsupported) = thread_states::supported() {
@@ -25,13 +26,18 @@ pub fn supported() -> Result<(), Unsupported> {
     }
 }
 
-/// The system has no counters of threads.
+/// The system has no counters of threads, or denies them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Unsupported;
 
 impl fmt::Display for Unsupported {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if cfg!(target_os = "linux") {
+            return formatter.write_str(
+                "no thread states: the kernel denies the CPU clocks of threads (clock_gettime, gettid)",
+            );
+        }
         let system = std::env::consts::OS;
         write!(
             formatter,

@@ -6,7 +6,7 @@ use std::sync::OnceLock;
 use std::time::Instant;
 
 use super::super::units::Timestamp;
-use super::counters::{Counters, Status};
+use super::counters::{Counters, OsThread, Status};
 use super::support::Unsupported;
 
 pub(super) fn now() -> Timestamp {
@@ -28,7 +28,15 @@ impl Source {
         Err(Unsupported)
     }
 
-    pub(in super::super) fn read_own(&self, _wall: Timestamp) -> Counters {
+    pub(in super::super) fn thread(&self) -> OsThread {
+        match self.0 {}
+    }
+
+    pub(in super::super) fn read_own(
+        &self,
+        _wall: Timestamp,
+        _last: &Counters,
+    ) -> Option<Counters> {
         match self.0 {}
     }
 

@@ -6,10 +6,10 @@
 //!
 //! ```
 //! use std::net::TcpListener;
-//! use thread_states::metrics::{self, Metrics, exporter};
+//! use thread_states::metrics::{Exposition, Metrics, exporter};
 //!
 //! let (shop, admin) = (Metrics::new("shop")?, Metrics::new("admin")?);
-//! let routes = exporter::routes(metrics::registry([shop, admin])?);
+//! let routes = exporter::routes(Exposition::new([shop, admin])?);
 //! let address = exporter::spawn(TcpListener::bind("127.0.0.1:0")?, routes)?;
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```

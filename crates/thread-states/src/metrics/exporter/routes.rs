@@ -5,15 +5,19 @@ use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use http::StatusCode;
-use prometheus::{Encoder, Registry, TextEncoder};
+use prometheus::TEXT_FORMAT;
 
+use super::super::Exposition;
 use crate::problem::Problem;
 
 /// Returns the routes of the metrics port: `/metrics` (Prometheus' text format, version 0.0.4) and
 /// `/healthz`, which responds with 200 as long as the process is alive. Other paths get a 404.
-pub fn routes(registry: Registry) -> Router {
+///
+/// The metrics are an [`Exposition`], or a [`prometheus::Registry`].
+pub fn routes(metrics: impl Into<Exposition>) -> Router {
+    let metrics = metrics.into();
     Router::new()
-        .route("/metrics", get(move || async move { metrics(&registry) }))
+        .route("/metrics", get(move || async move { respond(&metrics) }))
         .route("/healthz", get(async || "alive\n"))
         .fallback(async || {
             Problem::new(StatusCode::NOT_FOUND, "no such page on the metrics port")
@@ -21,11 +25,9 @@ pub fn routes(registry: Registry) -> Router {
         })
 }
 
-fn metrics(registry: &Registry) -> Response {
-    let encoder = TextEncoder::new();
-    let mut text = Vec::new();
-    match encoder.encode(&registry.gather(), &mut text) {
-        Ok(()) => ([(CONTENT_TYPE, encoder.format_type().to_owned())], text).into_response(),
+fn respond(metrics: &Exposition) -> Response {
+    match metrics.encode() {
+        Ok(text) => ([(CONTENT_TYPE, TEXT_FORMAT)], text).into_response(),
         Err(error) => {
             Problem::new(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()).into_response()
         }

@@ -43,10 +43,10 @@ impl http_body::Body for MeasuredBody {
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
         let Self { inner, request, .. } = &mut *self;
-        let mut poll = || Pin::new(&mut *inner).poll_frame(context);
+        let inner = Pin::new(inner);
         let (frame, now) = match request {
-            Some(request) => request.poll(poll),
-            None => return poll(),
+            Some(request) => request.poll(context, |context| inner.poll_frame(context)),
+            None => return inner.poll_frame(context),
         };
         if matches!(frame, Poll::Ready(None | Some(Err(_)))) {
             self.finish(now);

@@ -4,9 +4,10 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::thread;
 
-use axum::body::Body;
+use axum::BoxError;
+use axum::body::{Body, HttpBody as _};
+use bytes::Bytes;
 use http::{HeaderName, Response, StatusCode};
-use http_body::Body as _;
 use pin_project_lite::pin_project;
 
 use super::body::MeasuredBody;
@@ -51,19 +52,25 @@ impl<F> ResponseFuture<F> {
     }
 }
 
-impl<F, E> Future for ResponseFuture<F>
+impl<F, B, E> Future for ResponseFuture<F>
 where
-    F: Future<Output = Result<Response<Body>, E>>,
+    F: Future<Output = Result<Response<B>, E>>,
+    B: http_body::Body<Data = Bytes> + Send + 'static,
+    B::Error: Into<BoxError>,
 {
     type Output = Result<Response<Body>, E>;
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
         let Some(request) = this.request else {
-            return this.inner.poll(context);
+            return this
+                .inner
+                .poll(context)
+                .map_ok(|response| response.map(Body::new));
         };
-        let (response, now) = request.poll(|| this.inner.poll(context));
-        let mut response = ready!(response)?;
+        let (response, now) = request.poll(context, |context| this.inner.poll(context));
+        // axum's own bodies are not boxed again.
+        let mut response = ready!(response)?.map(Body::new);
         // A response body in memory needs no more work of the handler.
         let in_memory = response.body().size_hint().exact().is_some();
         if in_memory {

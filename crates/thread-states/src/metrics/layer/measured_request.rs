@@ -1,20 +1,19 @@
 //! One request, measured from its first poll to the end of its response.
 
 use std::sync::Arc;
-use std::task::Poll;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
-use axum::body::Body;
 use axum::extract::MatchedPath;
 use http::{Method, Request, StatusCode};
 
 use super::super::list::UNMATCHED;
 use super::super::requests::Requests;
 use super::headers;
-use super::span::Span;
+use super::span::{Span, SpanTimes};
 use super::thread_model::ThreadModel;
 use crate::accounting::{
-    self, Held, InFlight, InFlightGuard, Nanos, NewRequest, OpenEntry, Registry, Timestamp,
+    self, InFlight, InFlightGuard, NewRequest, OpenEntry, Registry, Timestamp,
 };
 
 /// Settings of a layer, and where its measurements go.
@@ -51,12 +50,11 @@ pub(super) struct MeasuredRequest {
 #[derive(Debug)]
 pub(super) struct Spent {
     pub(super) queued: Option<Duration>,
-    pub(super) held: Held,
-    pub(super) awaited: Nanos,
+    pub(super) times: SpanTimes,
 }
 
 impl MeasuredRequest {
-    pub(super) fn new(settings: &Arc<Settings>, request: &Request<Body>) -> Self {
+    pub(super) fn new<B>(settings: &Arc<Settings>, request: &Request<B>) -> Self {
         let queued = headers::queued(request.headers());
         if let Some(queued) = queued {
             settings.requests.queued(queued);
@@ -77,14 +75,18 @@ impl MeasuredRequest {
     }
 
     /// Polls a part of the request's work, and returns the time after it.
-    pub(super) fn poll<T>(&mut self, work: impl FnOnce() -> Poll<T>) -> (Poll<T>, Timestamp) {
+    pub(super) fn poll<T>(
+        &mut self,
+        context: &mut Context<'_>,
+        work: impl FnOnce(&mut Context<'_>) -> Poll<T>,
+    ) -> (Poll<T>, Timestamp) {
         let now = Timestamp::now();
         if self.started.is_none() {
             self.begin(now);
         }
         let awaited_before = self.span.has_awaited();
         let registry = &self.settings.registry;
-        let (polled, now) = self.span.poll(now, registry, work);
+        let (polled, now) = self.span.poll(now, registry, context, work);
         if self.span.has_awaited() != awaited_before {
             if let Some(entry) = &self.entry {
                 registry.request_log().awaits(entry);
@@ -117,11 +119,9 @@ impl MeasuredRequest {
         if !self.settings.server_timing || accounting::index().is_none() {
             return None;
         }
-        let (held, awaited) = self.span.so_far(now);
         Some(Spent {
             queued: self.queued,
-            held,
-            awaited,
+            times: self.span.so_far(now),
         })
     }
 
@@ -141,9 +141,9 @@ impl MeasuredRequest {
             .requests
             .finished(&method, span.route, status, took.into());
         if let Some(entry) = entry {
-            let (_, awaited) = span.so_far(now);
+            let SpanTimes { awaited, ready, .. } = span.so_far(now);
             let log = settings.registry.request_log();
-            log.end(now, entry, status.as_u16(), awaited);
+            log.end(now, entry, status.as_u16(), awaited + ready);
         }
     }
 }

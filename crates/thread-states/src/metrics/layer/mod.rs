@@ -5,7 +5,8 @@
 //!
 //! * `future` and `body`: the handler's future and a streamed response body, poll by poll
 //! * `measured_request`: one request through both
-//! * `span`: its holds and awaits, as marks of the thread
+//! * `span`: its holds and waits, as marks of the thread
+//! * `wake`: the time at which it was woken, between the two
 //! * `headers`, `server_timing`: what it reads from requests and adds to responses
 
 mod body;
@@ -15,11 +16,14 @@ mod measured_request;
 mod server_timing;
 mod span;
 mod thread_model;
+mod wake;
 
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
+use axum::BoxError;
 use axum::body::Body;
+use bytes::Bytes;
 use http::{Request, Response};
 use tower::{Layer, Service};
 
@@ -29,8 +33,26 @@ pub use self::thread_model::ThreadModel;
 use super::requests::{Histograms, Requests};
 use crate::accounting::Registry;
 
-/// Middleware that measures every request of one server. Has to be applied with
-/// [`axum::Router::layer`], so that it sees the route that was matched.
+/// Middleware that measures every request of one server, of any [`Service`] of HTTP requests, whatever
+/// their bodies. Its responses have axum's [`Body`].
+///
+/// On an axum router it has to be applied with [`axum::Router::layer`], so that it sees the route that was
+/// matched; the requests of other services have the route `unmatched`. Middleware may be inside and outside
+/// of it:
+///
+/// ```
+/// use axum::{Router, routing::get};
+/// use tower::ServiceBuilder;
+/// use tower_http::{compression::CompressionLayer, trace::TraceLayer};
+///
+/// let metrics = thread_states::Metrics::new("shop")?;
+/// let layers = ServiceBuilder::new()
+///     .layer(CompressionLayer::new())
+///     .layer(metrics.layer())
+///     .layer(TraceLayer::new_for_http());
+/// let app: Router = Router::new().route("/", get(async || "hello")).layer(layers);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 ///
 /// The defaults are right for an app under `axum::serve` or any other asynchronous server:
 ///
@@ -67,7 +89,8 @@ impl RequestLayer {
     /// Sets whether responses get a `Server-Timing` header (W3C,
     /// <https://www.w3.org/TR/server-timing/>) that breaks down their time, in milliseconds: `queue`
     /// (waited for a thread), `run` (on CPU), `block` (held the thread, off CPU), `await` (waited
-    /// without the thread). Responses of threads that are not registered get none.
+    /// without the thread, for something else), `ready` (waited for a thread after that; only for
+    /// requests that awaited). Responses of threads that are not registered get none.
     ///
     /// Default: off, because it reveals internal timing to clients.
     #[must_use]
@@ -105,9 +128,11 @@ pub struct RequestService<S> {
     settings: Arc<Settings>,
 }
 
-impl<S> Service<Request<Body>> for RequestService<S>
+impl<S, Req, Res> Service<Request<Req>> for RequestService<S>
 where
-    S: Service<Request<Body>, Response = Response<Body>>,
+    S: Service<Request<Req>, Response = Response<Res>>,
+    Res: http_body::Body<Data = Bytes> + Send + 'static,
+    Res::Error: Into<BoxError>,
 {
     type Response = Response<Body>;
     type Error = S::Error;
@@ -117,7 +142,7 @@ where
         self.inner.poll_ready(context)
     }
 
-    fn call(&mut self, request: Request<Body>) -> Self::Future {
+    fn call(&mut self, request: Request<Req>) -> Self::Future {
         let measured = MeasuredRequest::new(&self.settings, &request);
         ResponseFuture::new(self.inner.call(request), measured)
     }

@@ -5,13 +5,14 @@ use std::io::{self, Write};
 use http::HeaderValue;
 
 use super::measured_request::Spent;
+use crate::accounting::Nanos;
 
-/// Bytes of the longest header: four names, and times of at most 20 digits.
-const LONGEST: usize = 160;
+/// Bytes of the longest header: five names, and times of at most 20 digits.
+const LONGEST: usize = 200;
 
 /// Returns the header's value, in milliseconds: `queue` (waited for a thread; only if the front sent
 /// the time of arrival), `run` (on CPU), `block` (held the thread, off CPU), `await` (waited without
-/// the thread).
+/// the thread, for something else), `ready` (waited for a thread after that; only if it has awaited).
 pub(super) fn header(spent: &Spent) -> Option<HeaderValue> {
     let mut buffer = [0; LONGEST];
     let mut rest = &mut buffer[..];
@@ -27,11 +28,17 @@ fn write(out: &mut impl Write, spent: &Spent) -> io::Result<()> {
         out.write_all(b", ")?;
     }
     out.write_all(b"run;dur=")?;
-    write_milliseconds(out, spent.held.running.as_micros())?;
+    let times = &spent.times;
+    write_milliseconds(out, times.held.running.as_micros())?;
     out.write_all(b", block;dur=")?;
-    write_milliseconds(out, spent.held.blocked.as_micros())?;
+    write_milliseconds(out, times.held.blocked.as_micros())?;
     out.write_all(b", await;dur=")?;
-    write_milliseconds(out, spent.awaited.as_micros())
+    write_milliseconds(out, times.awaited.as_micros())?;
+    if times.ready > Nanos::ZERO {
+        out.write_all(b", ready;dur=")?;
+        write_milliseconds(out, times.ready.as_micros())?;
+    }
+    Ok(())
 }
 
 /// Writes milliseconds with three decimals. `write!` would take a quarter of the time that the whole
@@ -47,19 +54,23 @@ fn write_milliseconds(out: &mut impl Write, microseconds: u64) -> io::Result<()>
 mod tests {
     use std::time::Duration;
 
+    use super::super::span::SpanTimes;
     use super::*;
-    use crate::accounting::{Held, Nanos};
+    use crate::accounting::Held;
 
     #[test]
     fn times_are_in_milliseconds_and_unknown_ones_are_left_out() {
         let spent = |queued| Spent {
             queued,
-            held: Held {
-                running: Nanos::from_nanos(1_234_567),
-                runnable: Nanos::ZERO,
-                blocked: Nanos::from_secs(20),
+            times: SpanTimes {
+                held: Held {
+                    running: Nanos::from_nanos(1_234_567),
+                    runnable: Nanos::ZERO,
+                    blocked: Nanos::from_secs(20),
+                },
+                awaited: Nanos::from_micros(50),
+                ready: Nanos::ZERO,
             },
-            awaited: Nanos::from_micros(50),
         };
         assert_eq!(
             header(&spent(None)).unwrap(),
@@ -70,18 +81,27 @@ mod tests {
             header(&spent(queued)).unwrap(),
             "queue;dur=0.007, run;dur=1.234, block;dur=20000.000, await;dur=0.050"
         );
+        let mut woken = spent(None);
+        woken.times.ready = Nanos::from_millis(3);
+        assert_eq!(
+            header(&woken).unwrap(),
+            "run;dur=1.234, block;dur=20000.000, await;dur=0.050, ready;dur=3.000"
+        );
     }
 
     #[test]
     fn the_longest_times_fit() {
         let spent = Spent {
             queued: Some(Duration::MAX),
-            held: Held {
-                running: Nanos::MAX,
-                runnable: Nanos::MAX,
-                blocked: Nanos::MAX,
+            times: SpanTimes {
+                held: Held {
+                    running: Nanos::MAX,
+                    runnable: Nanos::MAX,
+                    blocked: Nanos::MAX,
+                },
+                awaited: Nanos::MAX,
+                ready: Nanos::MAX,
             },
-            awaited: Nanos::MAX,
         };
         assert!(header(&spent).is_some());
     }

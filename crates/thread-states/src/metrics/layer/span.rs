@@ -1,8 +1,9 @@
 //! Holds and awaits of one request.
 
-use std::task::Poll;
+use std::task::{Context, Poll};
 
 use super::thread_model::ThreadModel;
+use super::wake::{WaitEnd, Wakes};
 use crate::accounting::{self, Held, HoldEnd, HoldStart, Nanos, Registry, Timestamp};
 
 /// Holds and awaits of one request, marked on the thread's clock as they happen: a scrape during a
@@ -20,6 +21,19 @@ pub(super) struct Span {
     phase: Phase,
     held: Held,
     awaited: Nanos,
+    ready: Nanos,
+    wakes: Wakes,
+}
+
+/// Times of a span.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct SpanTimes {
+    /// It held a thread.
+    pub(super) held: Held,
+    /// It waited without a thread, for something else.
+    pub(super) awaited: Nanos,
+    /// It waited for a thread after a wake-up.
+    pub(super) ready: Nanos,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -50,6 +64,8 @@ impl Span {
             phase: Phase::Out,
             held: Held::default(),
             awaited: Nanos::ZERO,
+            ready: Nanos::ZERO,
+            wakes: Wakes::default(),
         }
     }
 
@@ -66,16 +82,17 @@ impl Span {
         &mut self,
         now: Timestamp,
         registry: &Registry,
-        work: impl FnOnce() -> Poll<T>,
+        context: &mut Context<'_>,
+        work: impl FnOnce(&mut Context<'_>) -> Poll<T>,
     ) -> (Poll<T>, Timestamp) {
         if self.thread_model == ThreadModel::ThreadPerRequest {
-            return (work(), Timestamp::now());
+            return (work(context), Timestamp::now());
         }
         let begun = now;
-        let start = self.resume(begun);
+        let start = self.resume(begun, registry);
         accounting::hold_at(begun, self.route, start);
         let hold = ReleaseOnPanic(self.route);
-        let polled = work();
+        let polled = self.wakes.poll(registry, self.route, context, work);
         std::mem::forget(hold);
         let (is_pending, now) = (polled.is_pending(), Timestamp::now());
         let end = if is_pending {
@@ -84,12 +101,15 @@ impl Span {
             HoldEnd::Done
         };
         let held = accounting::release_at(now, self.route, end);
-        if start == HoldStart::AfterAwait && held.is_none() {
-            // This thread is not registered, so `hold_at` has not ended the await.
-            registry.end_await(begun, self.route);
+        if held.is_none() {
+            // This thread is not registered, so `hold_at` has not ended the wait.
+            self.end_wait(begun, registry, start);
         }
         self.held += held.unwrap_or_default();
         if is_pending {
+            if held.is_some() && !self.wakes.begin_wait(now) {
+                registry.wake(now, self.route);
+            }
             self.phase = Phase::Awaiting {
                 since: now,
                 begun: held.map_or(Await::Unmarked, |_| Await::Marked),
@@ -98,31 +118,56 @@ impl Span {
         (polled, now)
     }
 
-    /// Ends the await that the span is in, if it is in one, and returns how the next hold begins.
-    fn resume(&mut self, now: Timestamp) -> HoldStart {
+    /// Ends the wait that the span is in, if it is in one, and returns how the next hold begins.
+    fn resume(&mut self, now: Timestamp, registry: &Registry) -> HoldStart {
         let Phase::Awaiting { since, begun } = self.phase else {
             return HoldStart::New;
         };
         self.phase = Phase::Out;
-        self.awaited += now.duration_since(since);
-        match begun {
-            Await::Marked => HoldStart::AfterAwait,
-            Await::Unmarked => HoldStart::New,
+        let waited = now.duration_since(since);
+        let end = self.wakes.end_wait();
+        if begun == Await::Unmarked {
+            self.awaited += waited;
+            return HoldStart::New;
+        }
+        let WaitEnd::Woken { at, marked } = end else {
+            self.awaited += waited;
+            return HoldStart::AfterAwait;
+        };
+        if !marked {
+            registry.wake(at, self.route);
+        }
+        let ready = now.duration_since(at).min(waited);
+        self.awaited += waited - ready;
+        self.ready += ready;
+        HoldStart::AfterWake
+    }
+
+    /// Ends a wait in the counters after which no hold on a registered thread begins.
+    fn end_wait(&self, now: Timestamp, registry: &Registry, start: HoldStart) {
+        match start {
+            HoldStart::New => {}
+            HoldStart::AfterAwait => registry.end_await(now, self.route),
+            HoldStart::AfterWake => registry.end_ready(now, self.route),
         }
     }
 
     /// Returns whether the request has ever waited without a thread.
     pub(super) fn has_awaited(&self) -> bool {
-        matches!(self.phase, Phase::Awaiting { .. }) || self.awaited > Nanos::ZERO
+        matches!(self.phase, Phase::Awaiting { .. }) || self.awaited + self.ready > Nanos::ZERO
     }
 
-    /// Returns how long the request held a thread up to `now`, and how long it waited without one.
-    pub(super) fn so_far(&self, now: Timestamp) -> (Held, Nanos) {
+    /// Returns the times of the request up to `now`.
+    pub(super) fn so_far(&self, now: Timestamp) -> SpanTimes {
         let held = match self.phase {
             Phase::Holding => accounting::held_at(now).unwrap_or_default(),
             Phase::Out | Phase::Awaiting { .. } => self.held,
         };
-        (held, self.awaited)
+        SpanTimes {
+            held,
+            awaited: self.awaited,
+            ready: self.ready,
+        }
     }
 
     /// Ends the hold or the await, whichever the span is in.
@@ -131,8 +176,9 @@ impl Span {
             self.phase = Phase::Out;
             let held = accounting::release_at(now, self.route, HoldEnd::Done);
             self.held = held.unwrap_or_default();
-        } else if self.resume(now) == HoldStart::AfterAwait {
-            registry.end_await(now, self.route);
+        } else {
+            let start = self.resume(now, registry);
+            self.end_wait(now, registry, start);
         }
     }
 }
@@ -158,6 +204,7 @@ impl Drop for ReleaseOnPanic {
 #[cfg(test)]
 mod tests {
     use std::panic::{AssertUnwindSafe, catch_unwind};
+    use std::task::Waker;
     use std::thread;
     use std::time::Duration;
 
@@ -173,7 +220,8 @@ mod tests {
             span.begin(Timestamp::now());
             let poll = AssertUnwindSafe(|| {
                 let panic = || -> Poll<()> { panic!("on purpose") };
-                span.poll(Timestamp::now(), &registry, panic)
+                let context = &mut Context::from_waker(Waker::noop());
+                span.poll(Timestamp::now(), &registry, context, |_| panic())
             });
             assert!(catch_unwind(poll).is_err());
             drop(span);
