@@ -25,7 +25,7 @@ fn guesses_are_asked_for_and_scored() {
         let said = stderr(&output);
         for words in [
             "/ waits 2.0 s",
-            "article, sync, latency of /dummy: you guessed 1.5 s, observed 1.5",
+            "article, sync, latency of /dummy: you guessed 1.5 s, observed 1.",
             ": right",
             ": wrong",
             "1 of 2 right",
