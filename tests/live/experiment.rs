@@ -249,8 +249,8 @@ async fn a_wait_out_of_range_is_rejected_with_the_rule() {
             .run(&format!("document.getElementById('wait').value = '{bad}'"))
             .await;
         browser.click("#run").await;
-        let said = browser.text("#verdict").await;
-        assert!(said.contains("from 1 to 60"), "{bad}: {said}");
+        let message = browser.text("#verdict").await;
+        assert!(message.contains("from 1 to 60"), "{bad}: {message}");
     }
     assert_eq!(browser.text(".active").await, "0");
     browser.close().await;
