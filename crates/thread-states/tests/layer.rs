@@ -305,3 +305,51 @@ fn a_request_that_is_polled_at_once_has_waited_for_no_thread() {
     assert!(value(AWAITED) > 0.045);
     assert!(value(READY) < 0.02, "{}", value(READY));
 }
+
+#[test]
+fn a_layer_applied_twice_counts_a_request_once() {
+    let metrics = Metrics::new("shop").unwrap();
+    let mut app = app().layer(metrics.layer()).layer(metrics.layer());
+    runtime().block_on(async {
+        send(&mut app, "/").await;
+        send(&mut app, "/wait").await;
+    });
+    let count = |route: &str| value(&metrics, COUNT, &[&format!(r#"http_route="{route}""#)]);
+    assert_eq!((count("/"), count("/wait")), (Some(1.0), Some(1.0)));
+    // The layer of another server is not the same.
+    let other = Metrics::new("other").unwrap();
+    let mut app = app.layer(other.layer());
+    runtime().block_on(send(&mut app, "/"));
+    assert_eq!(count("/"), Some(2.0));
+    assert_eq!(value(&other, COUNT, &[r#"http_route="/""#]), Some(1.0));
+}
+
+#[test]
+fn other_work_has_a_route_with_its_holds_and_waits() {
+    let metrics = Metrics::new("shop").unwrap();
+    let mail = async {
+        thread::sleep(Duration::from_millis(30));
+        sleep(Duration::from_millis(20)).await;
+    };
+    instrumented(&metrics).block_on(async {
+        park().await;
+        tokio::spawn(metrics.measure("mail", mail)).await.unwrap();
+    });
+    let blocked = value(
+        &metrics,
+        "http_route_poll_seconds_total",
+        &["\"mail\"", "blocked"],
+    );
+    assert!(
+        blocked.is_some_and(|blocked| blocked > 0.025),
+        "{blocked:?}"
+    );
+    let awaited = value(&metrics, AWAITED, &["mail"]);
+    assert!(awaited.is_some_and(|awaited| awaited > 0.01), "{awaited:?}");
+    let long = value(
+        &metrics,
+        "http_route_hold_seconds_count",
+        &["\"mail\"", "blocked"],
+    );
+    assert_eq!(long, Some(1.0));
+}

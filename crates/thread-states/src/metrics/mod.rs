@@ -24,7 +24,7 @@ use prometheus::proto::MetricFamily;
 use tokio::runtime::Builder;
 
 pub use exposition::Exposition;
-pub use layer::{RequestLayer, RequestService, ResponseFuture, ThreadModel};
+pub use layer::{Measured, RequestLayer, RequestService, ResponseFuture, ThreadModel};
 
 use crate::accounting::Registry;
 use collector::ServerCollector;
@@ -127,6 +127,22 @@ impl Metrics {
     #[must_use]
     pub fn layer(&self) -> RequestLayer {
         RequestLayer::new(&self.histograms, self.threads())
+    }
+
+    /// Gives work that is no request a route: a spawned task, a websocket, a command of a protocol. The
+    /// times of its polls and waits count under the route `name`, and it shows up wherever it holds a
+    /// thread. For synchronous work there is the guard [`hold`](crate::hold()).
+    ///
+    /// ```
+    /// use thread_states::Metrics;
+    ///
+    /// # async fn send_mail() {}
+    /// # async fn example(metrics: &Metrics) {
+    /// tokio::spawn(metrics.measure("mail", send_mail()));
+    /// # }
+    /// ```
+    pub fn measure<F>(&self, name: &str, future: F) -> Measured<F> {
+        Measured::new(self.threads(), name, future)
     }
 
     /// Serves these metrics and the `process_*` metrics, with the routes of [`exporter::routes`], on

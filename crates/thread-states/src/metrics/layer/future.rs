@@ -44,11 +44,9 @@ fn status_without_response() -> StatusCode {
 }
 
 impl<F> ResponseFuture<F> {
-    pub(super) fn new(inner: F, request: MeasuredRequest) -> Self {
-        Self {
-            inner,
-            request: Some(request),
-        }
+    /// Without `request`, the future is not measured.
+    pub(super) fn new(inner: F, request: Option<MeasuredRequest>) -> Self {
+        Self { inner, request }
     }
 }
 

@@ -10,6 +10,7 @@ use http::{Method, Request, StatusCode};
 use super::super::list::UNMATCHED;
 use super::super::requests::Requests;
 use super::headers;
+use super::nesting;
 use super::span::{Span, SpanTimes};
 use super::thread_model::ThreadModel;
 use crate::accounting::{
@@ -86,6 +87,7 @@ impl MeasuredRequest {
         }
         let awaited_before = self.span.has_awaited();
         let registry = &self.settings.registry;
+        let work = |context: &mut Context<'_>| nesting::within(registry, || work(context));
         let (polled, now) = self.span.poll(now, registry, context, work);
         if self.span.has_awaited() != awaited_before {
             if let Some(entry) = &self.entry {

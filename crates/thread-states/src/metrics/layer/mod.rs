@@ -7,12 +7,16 @@
 //! * `measured_request`: one request through both
 //! * `span`: its holds and waits, as marks of the thread
 //! * `wake`: the time at which it was woken, between the two
+//! * `measured`: other work, measured in the same way
+//! * `nesting`: a layer within the same layer
 //! * `headers`, `server_timing`: what it reads from requests and adds to responses
 
 mod body;
 mod future;
 mod headers;
+mod measured;
 mod measured_request;
+mod nesting;
 mod server_timing;
 mod span;
 mod thread_model;
@@ -28,6 +32,7 @@ use http::{Request, Response};
 use tower::{Layer, Service};
 
 pub use self::future::ResponseFuture;
+pub use self::measured::Measured;
 use self::measured_request::{MeasuredRequest, Settings};
 pub use self::thread_model::ThreadModel;
 use super::requests::{Histograms, Requests};
@@ -53,6 +58,9 @@ use crate::accounting::Registry;
 /// let app: Router = Router::new().route("/", get(async || "hello")).layer(layers);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
+///
+/// Applied twice, it counts a request once: the outer one does, unless other code moves the request to
+/// another task in between.
 ///
 /// The defaults are right for an app under `axum::serve` or any other asynchronous server:
 ///
@@ -143,7 +151,12 @@ where
     }
 
     fn call(&mut self, request: Request<Req>) -> Self::Future {
+        let registry = &self.settings.registry;
+        if nesting::is_within(registry) {
+            return ResponseFuture::new(self.inner.call(request), None);
+        }
         let measured = MeasuredRequest::new(&self.settings, &request);
-        ResponseFuture::new(self.inner.call(request), measured)
+        let response = nesting::within(registry, || self.inner.call(request));
+        ResponseFuture::new(response, Some(measured))
     }
 }
