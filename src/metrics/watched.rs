@@ -96,12 +96,23 @@ pub const WATCH_PERIOD: Metric = Metric {
     labels: &["what"],
 };
 
+/// CPU pressure of the machine.
+pub const HOST_CPU_PRESSURE: Metric = Metric {
+    name: "host_cpu_pressure_ratio",
+    help: "Share of the last 10 s in which at least one thread of the machine waited for a CPU (/proc/pressure/cpu). Near \
+           1, the machine is short of CPUs, and time in the state runnable is not the server's fault. Absent if the kernel \
+           does not report it.",
+    kind: MetricKind::Gauge,
+    labels: &[],
+};
+
 /// Every metric of this list.
 pub const ALL: &[Metric] = &[
     THREAD_BLOCKED_SECONDS,
     THREAD_STATE_SINCE,
     QUEUED_REQUESTS,
     OLDEST_QUEUED,
+    HOST_CPU_PRESSURE,
     WATCH_UP,
     WATCH_MISSING,
     WATCH_TIES,

@@ -7,16 +7,18 @@ use thread_states::metrics::list::{
     ACTIVE_REQUESTS, Metric, MetricKind, THREAD_INFO, THREAD_STATE_SECONDS, THREAD_WALL_SECONDS,
 };
 
+use super::pressure::cpu_pressure;
 use super::reading::WatchReading;
 use super::sampler::{Watch, WatchHandle};
 use super::site::On;
 use crate::metrics::list::{ACCEPT_QUEUE_LENGTH, ACCEPT_QUEUE_LIMIT};
 use crate::metrics::watched::{
-    OLDEST_QUEUED, QUEUED_REQUESTS, THREAD_BLOCKED_SECONDS, THREAD_STATE_SINCE, WATCH_CPU_SECONDS,
-    WATCH_LOST, WATCH_MISSING, WATCH_PERIOD, WATCH_READS, WATCH_TIES, WATCH_UP,
+    HOST_CPU_PRESSURE, OLDEST_QUEUED, QUEUED_REQUESTS, THREAD_BLOCKED_SECONDS, 
+    THREAD_STATE_SINCE, WATCH_CPU_SECONDS, WATCH_LOST, WATCH_MISSING, WATCH_PERIOD, WATCH_READS,
+    WATCH_TIES, WATCH_UP,
 };
 
-const COLLECTED: [Metric; 17] = [
+const COLLECTED: [Metric; 18] = [
     THREAD_STATE_SECONDS,
     THREAD_WALL_SECONDS,
     THREAD_BLOCKED_SECONDS,
@@ -27,6 +29,7 @@ const COLLECTED: [Metric; 17] = [
     OLDEST_QUEUED,
     ACCEPT_QUEUE_LENGTH,
     ACCEPT_QUEUE_LIMIT,
+    HOST_CPU_PRESSURE,
     WATCH_UP,
     WATCH_MISSING,
     WATCH_TIES,
@@ -170,6 +173,9 @@ impl Families {
     }
 
     fn add_cost(&mut self, watch: &Watch) {
+        if let Some(share) = cpu_pressure() {
+            self.add(HOST_CPU_PRESSURE, &[], share);
+        }
         let cost = watch.cost();
         self.add(WATCH_CPU_SECONDS, &[], cost.cpu.as_secs_f64());
         for (what, reads) in [
