@@ -7,6 +7,7 @@
 //!   waits (`calls`); its `process` knows what the arguments mean, and makes a `site` of them
 //! * `ledger`: counters and sites as running time, run-queue delay and slices of time at sites
 //! * `diag`: at each look, the TCP connections of the network namespace; `sockets`: when requests were in flight on them
+//! * `glimpses`: connections that come and go between two looks
 //! * `homes`: the sites at which a thread waits for work
 //! * `settle`: what a slice was, given homes and requests: blocked, awaiting or idle
 //! * `server`: the above for all threads of a server, and the counters; `reading`: these up to a moment
@@ -20,6 +21,7 @@ mod budget;
 mod calls;
 mod collector;
 mod diag;
+mod glimpses;
 mod homes;
 mod ledger;
 mod permissions;

@@ -115,13 +115,31 @@ impl Descriptor {
     }
 }
 
-/// The targets of an epoll set, from `/proc/PID/fdinfo/FD`: their descriptors and inodes.
-pub(super) fn parse_epoll(text: &str) -> Vec<(Fd, Inode)> {
+/// A target of an epoll set.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct EpollTarget {
+    /// Its descriptor.
+    pub fd: Fd,
+    /// The inode behind it.
+    pub inode: Inode,
+    /// The device of the inode: one for all sockets.
+    pub device: u64,
+}
+
+/// The targets of an epoll set, from `/proc/PID/fdinfo/FD`.
+pub(super) fn parse_epoll(text: &str) -> Vec<EpollTarget> {
     let target = |line: &str| {
         let mut words = line.strip_prefix("tfd:")?.split_ascii_whitespace();
         let fd = words.next()?.parse().ok()?;
-        let inode = words.find_map(|word| word.strip_prefix("ino:"))?;
-        Some((fd, Inode::from_str_radix(inode, 16).ok()?))
+        let mut hexadecimal = |prefix| {
+            let word = words.find_map(|word| word.strip_prefix(prefix))?;
+            u64::from_str_radix(word, 16).ok()
+        };
+        Some(EpollTarget {
+            fd,
+            inode: hexadecimal("ino:")?,
+            device: hexadecimal("sdev:")?,
+        })
     };
     text.lines().filter_map(target).collect()
 }
@@ -227,7 +245,9 @@ mod tests {
         let text = "pos:\t0\nflags:\t02000002\nmnt_id:\t16\nino:\t2061\n\
                     tfd:        6 events:       19 data:                6  pos:0 ino:1f32a sdev:9\n\
                     tfd:       11 events: 80002019 data:     7f2a00000011  pos:0 ino:2061 sdev:10\n";
-        assert_eq!(parse_epoll(text), [(6, 0x1f32a), (11, 0x2061)]);
+        let targets = [(6, 0x1f32a, 9), (11, 0x2061, 0x10)];
+        let expected = targets.map(|(fd, inode, device)| EpollTarget { fd, inode, device });
+        assert_eq!(parse_epoll(text), expected);
     }
 
     #[test]
@@ -244,7 +264,7 @@ mod tests {
         #[test]
         fn no_input_makes_a_parser_panic(text in ".*") {
             let _ = (SchedStat::parse(&text), Stat::parse(&text), Descriptor::parse(&text));
-            let _ = parse_epoll(&format!("tfd:{text} ino:{text}"));
+            let _ = parse_epoll(&format!("tfd:{text} ino:{text} sdev:{text}"));
         }
     }
 }

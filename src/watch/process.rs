@@ -9,8 +9,9 @@ use std::sync::Arc;
 use thread_states::{Nanos, Timestamp};
 
 use super::calls::Call;
+use super::glimpses::Glimpses;
 use super::homes::Homes;
-use super::proc_files::{Descriptor, Fd, Inode, Pid, descriptors, parse_epoll};
+use super::proc_files::{Descriptor, EpollTarget, Fd, Inode, Pid, descriptors, parse_epoll};
 use super::settle::InFlightSpan;
 use super::site::{self, Activity, On, Site, SystemCall, Wait};
 
@@ -38,6 +39,8 @@ pub(super) struct KnownSockets<'a> {
 struct EpollSet {
     read_at: Timestamp,
     listens: bool,
+    /// It costs little to read.
+    is_small: bool,
     /// Thing waited for, if the set is no event loop's.
     on: On,
 }
@@ -57,6 +60,8 @@ pub(super) struct ObservedProcess {
     epolls: HashMap<Fd, EpollSet>,
     /// The epoll set in which a client's connection was last seen; known also after it has left.
     loops: HashMap<Inode, Fd>,
+    /// Connections that came since the last look.
+    pub glimpses: Glimpses,
     /// When a thread of it was last seen to have run.
     pub last_ran: Timestamp,
     /// Since when no request has been in flight.
@@ -113,6 +118,7 @@ impl ObservedProcess {
             sockets: HashMap::new(),
             epolls: HashMap::new(),
             loops: HashMap::new(),
+            glimpses: Glimpses::default(),
             last_ran: now,
             no_request_since: now,
             requests: Spans::default(),
@@ -192,31 +198,37 @@ impl ObservedProcess {
         // A set that cannot be read has no known targets.
         let _ = file.and_then(|file| file.take(MOST_EPOLL_BYTES).read_to_string(&mut text));
         let targets = parse_epoll(&text);
-        let listens = targets
+        let listener = targets
             .iter()
-            .any(|(_, inode)| sockets.listeners.contains(inode));
-        let on = if listens {
+            .find(|target| sockets.listeners.contains(&target.inode));
+        let on = if listener.is_some() {
             On::Other
         } else {
-            let kinds = targets
-                .iter()
-                .take(MOST_DESCRIPTORS)
-                .map(|(fd, _)| self.kind(*fd, sockets));
-            strongest(kinds)
+            let fds = targets.iter().take(MOST_DESCRIPTORS);
+            strongest(fds.map(|target| self.kind(target.fd, sockets)))
         };
-        let clients = targets
-            .iter()
-            .map(|(_, inode)| *inode)
-            .filter(|inode| sockets.clients.contains(inode));
+        let inodes = targets.iter().map(|target| target.inode);
+        let clients = inodes.filter(|inode| sockets.clients.contains(inode));
         self.loops.extend(clients.map(|inode| (inode, fd)));
-        self.epolls.insert(
-            fd,
-            EpollSet {
-                read_at: now,
-                listens,
-                on,
-            },
-        );
+        if let Some(listener) = listener {
+            let is_new = |target: &&EpollTarget| {
+                target.device == listener.device
+                    && !sockets.listeners.contains(&target.inode)
+                    && !sockets.clients.contains(&target.inode)
+            };
+            self.glimpses.see(
+                fd,
+                targets.iter().filter(is_new).map(|target| target.inode),
+                now,
+            );
+        }
+        let set = EpollSet {
+            read_at: now,
+            listens: listener.is_some(),
+            is_small: targets.len() <= MOST_DESCRIPTORS,
+            on,
+        };
+        self.epolls.insert(fd, set);
     }
 
     /// The wait of a thread; `None` if it runs. `wchan` is the kernel function in which it waits.
@@ -283,7 +295,11 @@ impl ObservedProcess {
     }
 
     fn wait_in_epoll(&mut self, fd: Fd, now: Timestamp, sockets: KnownSockets<'_>) -> Wait {
-        let is_fresh = |set: &EpollSet| now.duration_since(set.read_at) < EPOLL_FRESH;
+        // A small set of an event loop is read whenever its thread has run, so that connections that come and go between
+        // two looks are seen.
+        let is_fresh = |set: &EpollSet| {
+            now.duration_since(set.read_at) < EPOLL_FRESH && !(set.listens && set.is_small)
+        };
         if !self.epolls.get(&fd).is_some_and(is_fresh) {
             self.read_epoll(fd, now, sockets);
         }

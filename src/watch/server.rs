@@ -488,6 +488,13 @@ impl ObservedServer {
                 process.of_loops.entry(fd).or_default().push(span);
             }
         }
+        let clients = &self.clients;
+        for process in self.processes.values_mut() {
+            for (fd, span) in process.glimpses.look(|inode| clients.contains(&inode)) {
+                process.requests.push(span);
+                process.of_loops.entry(fd).or_default().push(span);
+            }
+        }
         for (pid, process) in &mut self.processes {
             if process.requests.has_new() {
                 process.no_request_since = now;
