@@ -55,12 +55,9 @@ impl Budget {
     /// Notes what a task has cost.
     pub(super) fn spent(&mut self, task: Task, cost: Nanos) {
         let (mean, cost) = (&mut self.mean_costs[task as usize], cost.as_nanos() as f64);
-        // A rise counts at once, so that one expensive look is not followed by another.
-        *mean = if cost > *mean {
-            0.5 * (*mean + cost)
-        } else {
-            0.9 * *mean + 0.1 * cost
-        };
+        // The last few count: one expensive look must not be followed by another, and a first scan, which finds the
+        // processes, must not make the next ones rare for long.
+        *mean = 0.5 * (*mean + cost);
     }
 
     /// The time from one run of a task to the next.
@@ -71,7 +68,7 @@ impl Budget {
             Task::Look => SHORTEST_LOOK,
             Task::Scan => SHORTEST_SCAN,
         };
-        // Ticks are what the states are made of; ten a second remain at least.
+        // Ticks are what the states are made of; two a second remain at least.
         let most = if task == Task::Tick {
             LONGEST / 4
         } else {
