@@ -176,7 +176,7 @@ fn write_configuration(directory: &Path, address: SocketAddr, status: SocketAddr
         "timeouts.conf",
         &[
             (
-                " 5s;",
+                " 2s;",
                 &format!(" {}ms;", behind.connect_timeout.as_millis()),
             ),
             (
