@@ -10,7 +10,7 @@ use serde_json::Value;
 use crate::quiet::{becomes_quiet, not_verified, repeated};
 use crate::stack::Stack;
 
-pub fn a_restart_loses_no_request_and_a_kill_in_its_place_is_detected(stack: &Stack) {
+pub fn a_restart_loses_no_request_and_an_outage_in_its_place_is_detected(stack: &Stack) {
     let path = env::var("PATH").unwrap();
     let Some(report) = failover(stack, &path) else {
         return;
@@ -52,13 +52,13 @@ fn failover(stack: &Stack, path: &str) -> Option<Value> {
     panic!("void each time");
 }
 
-/// A directory with a `docker` that, instead of a graceful restart, kills a container and starts it again later.
+/// A directory with a `docker` that, instead of a graceful restart, kills all replicas and starts them again later.
 fn shim() -> std::path::PathBuf {
     let directory = Path::new(env!("CARGO_TARGET_TMPDIR")).join("failover");
     fs::create_dir_all(&directory).unwrap();
     let docker = directory.join("docker");
     let text = "#!/bin/sh\nPATH=${PATH#*:}\n[ \"$1\" = restart ] || exec docker \"$@\"\n\
-                docker kill \"$2\" && sleep 8 && docker start \"$2\"\n";
+                docker compose kill async && sleep 8 && docker compose start async\n";
     fs::write(&docker, text).unwrap();
     fs::set_permissions(&docker, fs::Permissions::from_mode(0o755)).unwrap();
     directory

@@ -19,6 +19,8 @@ mod experiment;
 mod failover;
 mod first_run;
 mod http;
+mod load;
+mod losses;
 mod prometheus;
 #[path = "../../crates/thread-states/tests/common/quiet.rs"]
 mod quiet;
@@ -49,6 +51,7 @@ fn main() -> ExitCode {
         first_run::no_two_services_build_one_tag
         first_run::images_have_the_pinned_versions_or_the_difference_is_printed
         first_run::requests_reach_the_servers_in_networks_with_ipv6
+        losses::restarts_reloads_and_a_kill_lose_no_request
     };
     // Those that change the number or the addresses of the servers come last.
     let shared = tests! { stack::on_shared;
@@ -56,10 +59,12 @@ fn main() -> ExitCode {
         confinement::only_nginx_reaches_the_servers
         confinement::only_this_machine_reaches_the_stack
         experiment::experiments_are_confirmed_through_nginx_and_seen_in_prometheus
-        failover::a_restart_loses_no_request_and_a_kill_in_its_place_is_detected
+        losses::a_rolling_restart_needs_two_replicas
+        failover::a_restart_loses_no_request_and_an_outage_in_its_place_is_detected
         replicas::replicas_are_found_by_nginx_and_prometheus
         replicas::restarted_servers_are_found_at_their_new_addresses
         first_run::a_build_without_changes_recreates_no_container
+        first_run::the_doctor_finds_a_killed_server
         first_run::the_health_check_of_nginx_fails_if_a_server_is_gone_but_not_if_it_is_blocked
     };
     let conclusion = libtest_mimic::run(&arguments, alone.into_iter().chain(shared).collect());

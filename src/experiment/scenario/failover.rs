@@ -21,9 +21,9 @@ pub(super) const EXPERIMENT: Experiment = Experiment {
     question: "Does a dying replica lose requests?",
     model: "A replica that is restarted gracefully finishes its requests, and the front sends what it refuses to \
             another replica: nothing is lost. The requests of a killed replica are also sent to another one, because \
-            GET is idempotent; they wait twice. Lost are the requests that the front sends to the dead replica's \
-            address before DNS drops it, where nothing responds or refuses. The remaining replicas carry the whole \
-            load.",
+            GET is idempotent; they wait twice. At the dead replica's address nothing responds or refuses: a request \
+            that the front sends there before DNS drops it goes to another replica after 2 s. It is lost only if DNS \
+            is later than that. The remaining replicas carry the whole load.",
     guesses: &[
         GuessQuestion {
             server: Flavor::Async,
@@ -223,8 +223,8 @@ impl Conditions {
                 "requests lost, one killed",
                 Unit::Count,
                 RATE / self.replicas as f64 * DNS_DELAY.as_secs_f64(),
-                "its share of the load for 3 s: the front resolves the name once per second, and a busy container \
-                 engine takes 2 s to update DNS",
+                "none if DNS is up to date when the front tries again after 2 s; otherwise its share of the load for \
+                 3 s: the front resolves the name once per second, and a busy container engine takes 2 s to update DNS",
             ),
             load.failed() as f64,
         );
