@@ -50,8 +50,10 @@ impl ConnectionHandler {
     /// Serves a connection until it closes. After a shutdown it ends with the request in flight.
     pub(super) async fn serve(&self, socket: TcpStream, client: IpAddr) {
         let stream = ClientStream::new(socket, self.timeouts.client);
+        let has_request = AtomicBool::new(false);
         let has_body = AtomicBool::new(false);
         let service = service_fn(|request: Request<Incoming>| {
+            has_request.store(true, Relaxed);
             has_body.store(!request.body().is_end_stream(), Relaxed);
             async move { Ok::<_, Infallible>(self.service.respond(client, request).await) }
         });
@@ -63,6 +65,10 @@ impl ConnectionHandler {
             result = &mut connection => result,
             () = self.shutdown.cancelled() => {
                 std::pin::Pin::new(&mut connection).graceful_shutdown();
+                if !has_request.load(Relaxed) {
+                    // hyper would wait for the rest of the first head.
+                    return;
+                }
                 (&mut connection).await
             }
         };

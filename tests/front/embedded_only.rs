@@ -79,11 +79,14 @@ fn idle_connections_close_at_once() {
     idle.send(request("GET /"));
     idle.response();
     let mut unused = Client::connect(running.local_addr());
+    let mut unfinished = Client::connect(running.local_addr());
+    unfinished.send("GET / HTTP/1.1\r\nHost: fr");
     // The front has accepted it when it has responded on a later one.
     crate::client::response_to(running.local_addr(), "GET /");
     let start = Instant::now();
     running.shutdown();
     assert!(idle.is_closed_silently() && unused.is_closed_silently());
+    assert!(unfinished.is_closed_silently());
     assert!(running.join(TIMEOUT));
     assert!(
         start.elapsed() < Duration::from_secs(4),

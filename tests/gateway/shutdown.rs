@@ -11,6 +11,7 @@ against_both!(
     idle_threads_end_at_once,
     requests_in_flight_finish,
     bodies_in_flight_finish,
+    unfinished_heads_do_not_delay_the_end,
     no_new_connections_are_accepted,
     join_reports_a_timeout,
     a_second_shutdown_is_harmless,
@@ -55,6 +56,17 @@ fn bodies_in_flight_finish(gateway: Gateway) {
     client.send("world");
     assert_eq!(client.receive().text(), "helloworld");
     assert!(server.running.join(SOON));
+}
+
+fn unfinished_heads_do_not_delay_the_end(gateway: Gateway) {
+    for beginning in ["", "GET / HTTP/1.1\r\nhost: te"] {
+        let server = Server::start(gateway);
+        let mut client = server.connect();
+        client.send(beginning);
+        std::thread::sleep(Duration::from_millis(200));
+        ends_promptly(&server.running);
+        client.assert_closed();
+    }
 }
 
 fn no_new_connections_are_accepted(gateway: Gateway) {

@@ -113,7 +113,7 @@ async fn accept(worker: &Worker, listener: &TcpListener) -> Option<TcpStream> {
 }
 
 /// Serves a connection from its first byte to its close: any number of requests. After a shutdown
-/// it ends with the request in flight.
+/// it ends with the request in flight, or at once if no whole head has arrived.
 async fn serve_connection<A: App>(
     http: http1::Builder,
     stream: TcpStream,
@@ -129,6 +129,7 @@ async fn serve_connection<A: App>(
     };
     let stream = AsyncStream::new(stream, Arc::clone(&state), worker.limits);
     let mut connection = http.serve_connection(stream, service);
+    let mut is_cut = false;
     // hyper-util's `GracefulShutdown` does the same, but consumes the connection, whose parts are
     // needed to close it.
     let result = tokio::select! {
@@ -136,14 +137,16 @@ async fn serve_connection<A: App>(
         result = &mut connection => result,
         () = worker.shutdown.cancelled() => {
             std::pin::Pin::new(&mut connection).graceful_shutdown();
-            (&mut connection).await
+            // hyper would wait for the rest of a head that has begun.
+            is_cut = state.is_waiting();
+            if is_cut { Ok(()) } else { (&mut connection).await }
         }
     };
     if let Err(error) = &result {
         tracing::debug!(%error, "connection ended early");
     }
     let parts = connection.into_parts();
-    let unread = state.is_body_unread() || !parts.read_buf.is_empty();
+    let unread = !is_cut && (state.is_body_unread() || !parts.read_buf.is_empty());
     let reply = rejection::reply(&state, &result, &parts.read_buf, &worker.limits);
     parts.io.close(reply, unread).await;
 }

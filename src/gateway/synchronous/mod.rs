@@ -122,14 +122,21 @@ async fn serve_connection<A: App>(
         in_flight: None,
         body_timeout: None,
     };
-    let stream = BlockingStream::new(stream, Arc::clone(&state), worker.limits);
+    let stream = BlockingStream::new(
+        stream,
+        Arc::clone(&state),
+        worker.limits,
+        worker.shutdown.clone(),
+    );
     let mut connection = http.serve_connection(stream, service);
     let result = (&mut connection).await;
     if let Err(error) = &result {
         tracing::debug!(%error, "connection ended early");
     }
     let parts = connection.into_parts();
-    let unread = state.is_body_unread() || !parts.read_buf.is_empty();
+    // After a shutdown that interrupted a head, nothing that was sent can be lost.
+    let is_cut = worker.shutdown.is_cancelled() && state.is_waiting() && result.is_err();
+    let unread = !is_cut && (state.is_body_unread() || !parts.read_buf.is_empty());
     let reply = rejection::reply(&state, &result, &parts.read_buf, &worker.limits);
     parts.io.close(reply, unread).await;
 }

@@ -20,6 +20,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use hyper::rt::{Read, ReadBufCursor, Write};
 use rustix::net::{RecvFlags, recv};
+use tokio_util::sync::CancellationToken;
 
 use super::super::ClientLimits;
 use super::super::connection_state::ConnectionState;
@@ -27,6 +28,10 @@ use crate::wire;
 
 /// Most bytes of one read.
 const CHUNK: usize = 16 * 1024;
+
+/// Time between two checks for a shutdown while a head is due: a shutdown waits for requests, not for
+/// connections that have not sent a whole one.
+const SHUTDOWN_CHECK: Duration = Duration::from_millis(100);
 
 /// Part of the request that the client sends next.
 #[derive(Debug, PartialEq, Eq)]
@@ -45,6 +50,7 @@ pub(super) struct BlockingStream {
     read_timeout: Duration,
     /// Time left for the client: first for its head, then for its body. Only reads use it up.
     time_left: Duration,
+    shutdown: CancellationToken,
     due: Due,
     /// True if the app was polled since the last bytes of the body, so that a read may block.
     yielded: bool,
@@ -55,12 +61,14 @@ impl BlockingStream {
         socket: TcpStream,
         state: Arc<ConnectionState>,
         limits: ClientLimits,
+        shutdown: CancellationToken,
     ) -> Self {
         Self {
             socket,
             state,
             read_timeout: limits.read_timeout,
             time_left: limits.read_timeout,
+            shutdown,
             due: Due::Head,
             yielded: false,
         }
@@ -122,14 +130,24 @@ impl BlockingStream {
     /// Waits for bytes until the client has no time left.
     fn wait(&mut self, buf: &mut ReadBufCursor<'_>) -> io::Result<usize> {
         while !self.time_left.is_zero() {
-            self.socket.set_read_timeout(Some(self.time_left))?;
+            let is_head = self.due == Due::Head;
+            if is_head && self.shutdown.is_cancelled() {
+                return Err(ErrorKind::ConnectionAborted.into());
+            }
+            let longest = if is_head {
+                SHUTDOWN_CHECK
+            } else {
+                self.time_left
+            };
+            self.socket
+                .set_read_timeout(Some(self.time_left.min(longest)))?;
             let start = Instant::now();
             let read = self.receive(buf, RecvFlags::empty());
             self.time_left = self.time_left.saturating_sub(start.elapsed());
             match read {
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 // Linux reports the end of SO_RCVTIMEO as EAGAIN (socket(7)).
-                Err(error) if error.kind() == ErrorKind::WouldBlock => break,
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {}
                 read => return read,
             }
         }
