@@ -13,8 +13,11 @@ use super::units::{Nanos, Timestamp};
 
 /// Holds longer than this are counted: those whose end reads the counters anyway.
 pub(super) const LONG_HOLD: Nanos = Nanos::from_micros(100);
-/// Upper bounds of the buckets in nanoseconds, from 1 ms to 60 s. A longer hold is in none of them.
-pub(crate) const LONG_HOLD_BOUNDS: [Nanos; 10] = [
+/// Number of bounds. Not `LONG_HOLD_BOUNDS.len()` in types, which an optimizing rustc 1.95 rejects as a
+/// cycle (E0391): it would need the code of `Nanos::from_millis` to compute a type.
+const BOUNDS: usize = 10;
+/// Upper bounds of the buckets, from 1 ms to 60 s. A longer hold is in none of them.
+pub(crate) const LONG_HOLD_BOUNDS: [Nanos; BOUNDS] = [
     Nanos::from_millis(1),
     Nanos::from_millis(5),
     Nanos::from_millis(20),
@@ -53,7 +56,7 @@ pub(crate) struct LongHolds {
 #[derive(Debug, Default)]
 struct StateCounts {
     /// One for each bound, and one for longer holds.
-    buckets: [AtomicU64; LONG_HOLD_BOUNDS.len() + 1],
+    buckets: [AtomicU64; BOUNDS + 1],
     nanoseconds: AtomicU64,
 }
 
@@ -61,7 +64,7 @@ struct StateCounts {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct HoldCounts {
     /// Number of holds up to each bound, shorter ones included.
-    pub(crate) cumulative: [u64; LONG_HOLD_BOUNDS.len()],
+    pub(crate) cumulative: [u64; BOUNDS],
     /// Number of all holds.
     pub(crate) count: u64,
     /// Their time.
@@ -163,7 +166,7 @@ impl StateCounts {
 
     fn read(&self) -> HoldCounts {
         let mut count = 0;
-        let mut cumulative = [0; LONG_HOLD_BOUNDS.len()];
+        let mut cumulative = [0; BOUNDS];
         for (index, bucket) in self.buckets.iter().enumerate() {
             count += bucket.load(Ordering::Relaxed);
             if let Some(cumulative) = cumulative.get_mut(index) {
