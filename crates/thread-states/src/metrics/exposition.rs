@@ -9,9 +9,9 @@ use prometheus::core::Collector;
 use prometheus::proto::MetricFamily;
 use prometheus::{Registry, TextEncoder};
 
-use super::Metrics;
 use super::collector::{Family, Labels, Sample, Value};
 use super::list::Metric;
+use super::server_metrics::{Metrics, registry};
 use crate::accounting::{HoldCounts, LONG_HOLD_BOUNDS};
 
 /// What one `/metrics` shows: the metrics of any number of servers, and those of other collectors.
@@ -42,10 +42,10 @@ impl Exposition {
     pub fn new(servers: impl IntoIterator<Item = Metrics>) -> prometheus::Result<Self> {
         let servers: Vec<_> = servers.into_iter().collect();
         // It knows which names clash.
-        let _ = super::registry(servers.clone())?;
+        let _ = registry(servers.clone())?;
         Ok(Self {
             servers,
-            others: super::registry([])?,
+            others: registry([])?,
         })
     }
 

@@ -7,7 +7,7 @@ use axum::routing::get;
 use http::StatusCode;
 use prometheus::TEXT_FORMAT;
 
-use super::super::Exposition;
+use crate::metrics::exposition::Exposition;
 use crate::problem::Problem;
 
 /// Returns the routes of the metrics port: `/metrics` (Prometheus' text format, version 0.0.4) and
