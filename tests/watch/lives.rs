@@ -70,8 +70,10 @@ fn a_stopped_server_is_blocked_until_it_continues() {
 fn thousands_of_short_lived_children_do_no_harm() {
     let server = TestServer::start(Kind::WithChildren);
     let watching = Watching::of(&server.pid().to_string());
-    let (_, on) = watching.during(|| server.get("/sleep/1000"));
-    assert!((0.9..1.1).contains(&on["sleep"]), "{on:?}");
+    // How the time is split between the request's thread and the one that starts processes is not known from outside:
+    // neither has a home.
+    let (spent, on) = watching.during(|| server.get("/sleep/1000"));
+    assert!(spent.blocked > 0.9, "{spent:?} {on:?}");
     assert!(watching.server.read().threads.len() <= 65);
 }
 
