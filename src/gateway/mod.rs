@@ -12,7 +12,7 @@
 //! * `rejection`: responses to malformed, oversized and slow heads, which never reach the app
 //!
 //! ```no_run
-//! # fn start(app: axum::Router, registry: threadlab::thread_states::Registry)
+//! # fn start(app: axum::Router, registry: thread_states::Registry)
 //! #     -> Result<(), Box<dyn std::error::Error>> {
 //! use std::time::Duration;
 //! use threadlab::gateway::{GatewayConfig, synchronous};
