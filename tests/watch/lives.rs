@@ -70,10 +70,13 @@ fn a_stopped_server_is_blocked_until_it_continues() {
 fn thousands_of_short_lived_children_do_no_harm() {
     let server = TestServer::start(Kind::WithChildren);
     let watching = Watching::of(&server.pid().to_string());
-    // How the time is split between the request's thread and the one that starts processes is not known from outside:
-    // neither has a home.
     let (spent, on) = watching.during(|| server.get("/sleep/1000"));
-    assert!(spent.blocked > 0.9, "{spent:?} {on:?}");
+    // How the time is split between the request's thread and the one that starts processes is not known from outside:
+    // neither has a home. But no part of it is shown as a state that it was not.
+    assert!(
+        spent.blocked > 0.5 && spent.blocked + spent.unknown > 0.9 && spent.awaiting == 0.0,
+        "{spent:?} {on:?}"
+    );
     assert!(watching.server.read().threads.len() <= 65);
 }
 

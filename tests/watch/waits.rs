@@ -77,7 +77,7 @@ fn a_blocking_pool_is_blocked_while_its_event_loop_awaits() {
 fn processes_that_share_a_listening_socket_are_one_server() {
     let (server, watching) = watched(Kind::Forking);
     let (spent, _) = watching.during(|| server.get_all(&["/sleep/1000", "/sleep/1000"]));
-    spent.assert("two processes", 2.0, 0.0);
+    spent.assert_waits("two processes", 2, 2.0, 0.0);
     let pids: Vec<u32> = watching
         .server
         .read()

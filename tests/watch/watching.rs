@@ -150,8 +150,13 @@ impl Spent {
     /// Asserts how long threads were blocked and awaiting, in seconds, within 3 % and 5 % and 50 ms, and waited for
     /// or on a CPU.
     pub fn assert(&self, what: &str, blocked: f64, awaiting: f64) {
+        self.assert_waits(what, 1, blocked, awaiting);
+    }
+
+    /// The same for several waits, of which each has the bound of 50 ms.
+    pub fn assert_waits(&self, what: &str, waits: u8, blocked: f64, awaiting: f64) {
         let close = |actual: f64, expected: f64, share: f64| {
-            (actual - expected).abs() <= expected * share + 0.05
+            (actual - expected).abs() <= expected * share + 0.05 * f64::from(waits)
         };
         assert!(
             close(self.blocked, blocked, 0.03)
