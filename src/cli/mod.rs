@@ -6,6 +6,7 @@ mod defaults;
 mod experiment;
 mod guess;
 mod health;
+mod metrics_args;
 mod output;
 mod serve;
 mod up;

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use clap::Args;
 
-use super::defaults::METRICS;
+use super::metrics_args::MetricsArgs;
 use super::value::{SecondsArg, grace, host_and_port, threads, timeout};
 use crate::app::BodyLimit;
 use crate::flavor::Flavor;
@@ -32,8 +32,11 @@ pub(super) struct Serve {
 
 impl Serve {
     pub(super) fn run(self) -> anyhow::Result<ExitCode> {
-        let listen = address(self.listen, "--listen", "THREADLAB_LISTEN");
-        let (metrics, config) = (self.common.metrics(|text| text), self.common.config());
+        let listen = Address::new(self.listen, "--listen", "THREADLAB_LISTEN");
+        let (metrics, config) = (
+            self.common.metrics.address(|text| text),
+            self.common.config(),
+        );
         serve::serve(self.flavor, &listen, &metrics, &config)
     }
 }
@@ -41,25 +44,8 @@ impl Serve {
 /// Flags of every command that starts servers.
 #[derive(Debug, Clone, Args)]
 pub(super) struct ServerArgs {
-    /// Address of the metrics port: /metrics, /healthz, /readyz, /threads, /threads/stream, and
-    /// POST /experiments/NAME, by which `experiment` announces its runs
-    #[arg(
-        long,
-        env = "THREADLAB_METRICS",
-        default_value = METRICS,
-        value_name = "HOST:PORT",
-        value_parser = host_and_port
-    )]
-    metrics: String,
-    /// Names with a dot by which clients may address the metrics port, besides IP addresses and names
-    /// without a dot; separated by commas
-    #[arg(
-        long,
-        env = "THREADLAB_METRICS_NAMES",
-        value_name = "NAME",
-        value_delimiter = ','
-    )]
-    metrics_names: Vec<String>,
+    #[command(flatten)]
+    pub(super) metrics: MetricsArgs,
     /// Number of threads of each server
     #[arg(
         long,
@@ -163,15 +149,6 @@ pub(super) struct ServerArgs {
 }
 
 impl ServerArgs {
-    /// Returns the address of the metrics port. `shift` is applied to its text.
-    pub(super) fn metrics(&self, shift: impl Fn(String) -> String) -> Address {
-        address(
-            shift(self.metrics.clone()),
-            "--metrics",
-            "THREADLAB_METRICS",
-        )
-    }
-
     pub(super) fn config(&self) -> ServerConfig {
         ServerConfig {
             threads: self.threads,
@@ -185,18 +162,9 @@ impl ServerArgs {
                 idle_timeout: self.idle_timeout.0,
             },
             body_limit: BodyLimit(self.max_body_bytes),
-            metrics_names: self.metrics_names.clone(),
+            metrics_names: self.metrics.metrics_names.clone(),
             links: self.links.clone(),
             grace: self.grace.0,
         }
-    }
-}
-
-/// Returns an address together with the flag and the variable that set it.
-pub(super) fn address(text: String, flag: &'static str, variable: &'static str) -> Address {
-    Address {
-        text,
-        flag,
-        variable,
     }
 }

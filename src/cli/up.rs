@@ -5,9 +5,9 @@ use std::process::ExitCode;
 use clap::Args;
 
 use super::defaults::{ASYNC, FRONT, SYNC, shifted};
-use super::serve::{ServerArgs, address};
+use super::serve::ServerArgs;
 use super::value::host_and_port;
-use crate::serve::{self, Addresses};
+use crate::serve::{self, Address, Addresses};
 
 #[derive(Debug, Clone, Args)]
 pub(super) struct Up {
@@ -63,10 +63,10 @@ impl Up {
         let ports = self.servers.ports;
         let shift = |text| shifted(text, ports);
         let addresses = Addresses {
-            front: address(shift(self.front), "--front", "THREADLAB_FRONT"),
-            sync: address(shift(self.servers.sync), "--sync", "THREADLAB_SYNC"),
-            r#async: address(shift(self.servers.r#async), "--async", "THREADLAB_ASYNC"),
-            metrics: self.common.metrics(shift),
+            front: Address::new(shift(self.front), "--front", "THREADLAB_FRONT"),
+            sync: Address::new(shift(self.servers.sync), "--sync", "THREADLAB_SYNC"),
+            r#async: Address::new(shift(self.servers.r#async), "--async", "THREADLAB_ASYNC"),
+            metrics: self.common.metrics.address(shift),
         };
         serve::up(&addresses, &self.common.config())
     }

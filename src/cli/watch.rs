@@ -4,6 +4,7 @@ use std::process::ExitCode;
 
 use clap::Args;
 
+use super::metrics_args::MetricsArgs;
 #[cfg(target_os = "linux")]
 use crate::watch::NamedTarget;
 
@@ -20,24 +21,8 @@ pub(super) struct WatchCommand {
     )]
     #[cfg(target_os = "linux")]
     targets: Vec<NamedTarget>,
-    /// Address of the metrics port: /metrics, /healthz, /readyz, /threads, /threads/stream
-    #[arg(
-        long,
-        env = "THREADLAB_METRICS",
-        default_value = super::defaults::METRICS,
-        value_name = "HOST:PORT",
-        value_parser = super::value::host_and_port
-    )]
-    metrics: String,
-    /// Names with a dot by which clients may address the metrics port, besides IP addresses and names
-    /// without a dot; separated by commas
-    #[arg(
-        long,
-        env = "THREADLAB_METRICS_NAMES",
-        value_name = "NAME",
-        value_delimiter = ','
-    )]
-    metrics_names: Vec<String>,
+    #[command(flatten)]
+    metrics: MetricsArgs,
     /// Reads of each thread's counters per second, at most
     #[arg(long, env = "THREADLAB_HZ", default_value = "50", value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_000))]
     hz: u32,
@@ -71,8 +56,8 @@ pub(super) fn run(command: WatchCommand) -> anyhow::Result<ExitCode> {
         budget: command.budget,
         all_threads: command.all_threads,
     };
-    let metrics = super::serve::address(command.metrics, "--metrics", "THREADLAB_METRICS");
-    crate::serve::watch(settings, &metrics, command.metrics_names)
+    let metrics = command.metrics.address(|text| text);
+    crate::serve::watch(settings, &metrics, command.metrics.metrics_names)
 }
 
 /// Watching needs Linux.

@@ -18,6 +18,16 @@ pub struct Address {
 }
 
 impl Address {
+    /// Creates an address from a text together with the flag and the variable that set it.
+    #[must_use]
+    pub fn new(text: String, flag: &'static str, variable: &'static str) -> Self {
+        Self {
+            text,
+            flag,
+            variable,
+        }
+    }
+
     /// Listens on the address by calling `bind`.
     ///
     /// # Errors
@@ -87,11 +97,7 @@ mod tests {
     use super::*;
 
     fn address(text: &str) -> Address {
-        Address {
-            text: text.to_owned(),
-            flag: "--listen",
-            variable: "THREADLAB_LISTEN",
-        }
+        Address::new(text.to_owned(), "--listen", "THREADLAB_LISTEN")
     }
 
     #[test]
