@@ -5,13 +5,12 @@ use std::io;
 use std::iter::Sum;
 use std::sync::Arc;
 
+use prometheus::IntGaugeVec;
 use prometheus::core::{Collector, Desc};
 use prometheus::proto::MetricFamily;
-use prometheus::{IntGaugeVec, Opts};
 use serde::Serialize;
-use thread_states::metrics::list::Metric;
 
-use super::list::{ACCEPT_QUEUE_LENGTH, ACCEPT_QUEUE_LIMIT};
+use super::list::{ACCEPT_QUEUE_LENGTH, ACCEPT_QUEUE_LIMIT, gauge};
 
 /// Accept queue of a server: connections that the kernel holds until a thread accepts them.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
@@ -69,12 +68,10 @@ impl AcceptQueues {
     ///
     /// Returns an error if Prometheus does not allow the name of a metric or label.
     pub fn new(servers: Vec<(String, Probe)>) -> prometheus::Result<Self> {
-        let gauge =
-            |metric: Metric| IntGaugeVec::new(Opts::new(metric.name, metric.help), metric.labels);
         Ok(Self {
             servers,
-            length: gauge(ACCEPT_QUEUE_LENGTH)?,
-            limit: gauge(ACCEPT_QUEUE_LIMIT)?,
+            length: gauge(&ACCEPT_QUEUE_LENGTH)?,
+            limit: gauge(&ACCEPT_QUEUE_LIMIT)?,
         })
     }
 }

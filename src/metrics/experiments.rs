@@ -11,11 +11,11 @@ use axum::extract::rejection::PathRejection;
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
 use http::StatusCode;
+use prometheus::IntGaugeVec;
 use prometheus::core::{Collector, Desc};
 use prometheus::proto::MetricFamily;
-use prometheus::{IntGaugeVec, Opts};
 
-use super::list::EXPERIMENT_RUNNING;
+use super::list::{EXPERIMENT_RUNNING, gauge};
 use thread_states::problem::Problem;
 
 /// Time that an announcement is valid. A runner that was killed cannot announce the end of its
@@ -39,10 +39,9 @@ impl Experiments {
     ///
     /// Returns an error if Prometheus does not allow the name of the metric or label.
     pub fn new(names: impl IntoIterator<Item = &'static str>) -> prometheus::Result<Self> {
-        let opts = Opts::new(EXPERIMENT_RUNNING.name, EXPERIMENT_RUNNING.help);
         let until = names.into_iter().map(|name| (name, None)).collect();
         Ok(Self {
-            running: IntGaugeVec::new(opts, EXPERIMENT_RUNNING.labels)?,
+            running: gauge(&EXPERIMENT_RUNNING)?,
             until: Arc::new(Mutex::new(until)),
         })
     }

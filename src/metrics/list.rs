@@ -1,6 +1,7 @@
 //! The metrics that only the lab has: names, help texts and labels, each in one place. Those of the
 //! thread accounting are in [`thread_states::metrics::list`].
 
+use prometheus::{IntGaugeVec, Opts};
 use thread_states::metrics::list::{Metric, MetricKind};
 
 /// Connections in the accept queue.
@@ -38,6 +39,15 @@ pub const EXPERIMENT_RUNNING: Metric = Metric {
     kind: MetricKind::Gauge,
     labels: &["experiment"],
 };
+
+/// Creates a gauge with the name, the help text and the labels of a metric.
+///
+/// # Errors
+///
+/// Returns an error if Prometheus does not allow the name of the metric or of a label.
+pub(crate) fn gauge(metric: &Metric) -> prometheus::Result<IntGaugeVec> {
+    IntGaugeVec::new(Opts::new(metric.name, metric.help), metric.labels)
+}
 
 /// Every metric of the lab.
 pub const ALL: &[Metric] = &[

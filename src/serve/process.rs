@@ -5,10 +5,10 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
-use prometheus::{IntGaugeVec, Opts};
+use prometheus::IntGaugeVec;
 use thread_states::metrics::Exposition;
 use thread_states::metrics::exporter::{self, Readiness};
-use thread_states::metrics::list::{Metric, UNMATCHED};
+use thread_states::metrics::list::UNMATCHED;
 use thread_states::{Metrics, Registry};
 
 use super::address::{Address, reachable};
@@ -17,7 +17,7 @@ use super::layers::{request_layer, stack};
 use super::signals::Signals;
 use crate::flavor::Flavor;
 use crate::gateway::{self, asynchronous, synchronous};
-use crate::metrics::list::BLOCKING_POOL_LIMIT;
+use crate::metrics::list::{BLOCKING_POOL_LIMIT, gauge};
 use crate::metrics::{AcceptQueues, Experiments, Probe};
 use crate::{app, experiment, live, proxy};
 
@@ -32,6 +32,7 @@ const REQUEST_BUCKETS: [f64; 19] = [
 pub(super) struct Process {
     metrics_listener: TcpListener,
     readiness: Readiness,
+    /// Maximum number of threads that each server may have beside its own.
     pools: IntGaugeVec,
     metrics: Vec<Metrics>,
     queues: Vec<(String, Probe)>,
@@ -46,7 +47,7 @@ impl Process {
         Ok(Self {
             metrics_listener: metrics.listen(TcpListener::bind)?,
             readiness: Readiness::default(),
-            pools: pools()?,
+            pools: gauge(&BLOCKING_POOL_LIMIT)?,
             metrics: Vec::new(),
             queues: Vec::new(),
             watched: Vec::new(),
@@ -220,14 +221,6 @@ pub(super) fn bind_front(listen: &Address) -> anyhow::Result<proxy::BoundProxy> 
 fn accept_queue(server: &gateway::RunningGateway) -> Probe {
     let server = server.clone();
     Probe::new(move || server.accept_queue())
-}
-
-/// Metric with the maximum number of threads that each server may have beside its own.
-fn pools() -> prometheus::Result<IntGaugeVec> {
-    let Metric {
-        name, help, labels, ..
-    } = BLOCKING_POOL_LIMIT;
-    IntGaugeVec::new(Opts::new(name, help), labels)
 }
 
 /// Converts a file of the live page to an asset of the front; neither module knows the other.
