@@ -13,30 +13,24 @@ use super::sampler::{Watch, WatchHandle};
 use super::site::On;
 use crate::metrics::list::{ACCEPT_QUEUE_LENGTH, ACCEPT_QUEUE_LIMIT};
 use crate::metrics::watched::{
-    HOST_CPU_PRESSURE, OLDEST_QUEUED, QUEUED_REQUESTS, THREAD_BLOCKED_SECONDS, THREAD_STATE_SINCE,
-    WATCH_CPU_SECONDS, WATCH_LOST, WATCH_MISSING, WATCH_PERIOD, WATCH_READS, WATCH_TIES, WATCH_UP,
+    self, HOST_CPU_PRESSURE, OLDEST_QUEUED, QUEUED_REQUESTS, THREAD_BLOCKED_SECONDS,
+    THREAD_STATE_SINCE, WATCH_CPU_SECONDS, WATCH_LOST, WATCH_MISSING, WATCH_PERIOD, WATCH_READS,
+    WATCH_TIES, WATCH_UP,
 };
 
-const COLLECTED: [Metric; 18] = [
+/// Metrics that watched servers share with the lab's own; [`watched::ALL`] are the others.
+const SHARED: [Metric; 6] = [
     THREAD_STATE_SECONDS,
     THREAD_WALL_SECONDS,
-    THREAD_BLOCKED_SECONDS,
-    THREAD_STATE_SINCE,
     THREAD_INFO,
     ACTIVE_REQUESTS,
-    QUEUED_REQUESTS,
-    OLDEST_QUEUED,
     ACCEPT_QUEUE_LENGTH,
     ACCEPT_QUEUE_LIMIT,
-    HOST_CPU_PRESSURE,
-    WATCH_UP,
-    WATCH_MISSING,
-    WATCH_TIES,
-    WATCH_LOST,
-    WATCH_CPU_SECONDS,
-    WATCH_READS,
-    WATCH_PERIOD,
 ];
+
+fn collected() -> impl Iterator<Item = Metric> {
+    SHARED.iter().chain(watched::ALL).copied()
+}
 
 /// State of time whose state cannot be known: the label of `thread_state_seconds_total`.
 const UNKNOWN: &str = "unknown";
@@ -55,7 +49,7 @@ impl WatchCollector {
     ///
     /// When Prometheus does not allow a name on the list.
     pub fn new(watch: Watch) -> prometheus::Result<Self> {
-        let desc = |metric: &Metric| {
+        let desc = |metric: Metric| {
             let labels = metric
                 .labels
                 .iter()
@@ -68,7 +62,7 @@ impl WatchCollector {
                 [].into(),
             )
         };
-        let descs = COLLECTED.iter().map(desc).collect::<Result<_, _>>()?;
+        let descs = collected().map(desc).collect::<Result<_, _>>()?;
         Ok(Self { watch, descs })
     }
 }
@@ -88,12 +82,12 @@ impl Collector for WatchCollector {
     }
 }
 
-/// The metrics with the series collected so far, in the order of [`COLLECTED`].
+/// The metrics with the series collected so far, in the order of [`collected`].
 struct Families(Vec<(Metric, Vec<proto::Metric>)>);
 
 impl Families {
     fn new() -> Self {
-        Self(COLLECTED.map(|metric| (metric, Vec::new())).into())
+        Self(collected().map(|metric| (metric, Vec::new())).collect())
     }
 
     fn add_server(&mut self, server: &WatchHandle, reading: &WatchReading) {
