@@ -22,7 +22,7 @@ pub(super) const HOLD_BACK: Nanos = Nanos::from_millis(50);
 /// 100 to 1,000 a second.
 const LATE: i64 = 10_000_000;
 
-/// How long a residual of a thread that was never seen to wait is compared before part of it is known to be a wait.
+/// Time for which a residual of a thread that was never seen to wait is compared before part of it is known to be a wait.
 const WINDOW: Nanos = Nanos::from_millis(300);
 
 /// A stretch of time in which a thread waited at one site.

@@ -20,7 +20,7 @@ const MOST_DESCRIPTORS: usize = 64;
 const MOST_SET_BYTES: usize = 128;
 /// Bytes of an epoll set's description that are read: about 4,096 targets.
 const MOST_EPOLL_BYTES: u64 = 400_000;
-/// How long the targets of an epoll set are known, and the least time between two reads, which take the
+/// Time for which the targets of an epoll set are known, and the least time between two reads, which take the
 /// lock that `epoll_ctl` needs.
 const EPOLL_FRESH: Nanos = Nanos::from_millis(1_000);
 const EPOLL_AGAIN: Nanos = Nanos::from_millis(50);
@@ -54,7 +54,7 @@ pub(super) struct ObservedProcess {
     /// It was chosen itself, not as a descendant.
     pub is_root: bool,
     memory: Option<File>,
-    /// Where its threads wait for work.
+    /// Sites at which its threads wait for work.
     pub homes: Homes,
     sockets: HashMap<Fd, Inode>,
     epolls: HashMap<Fd, EpollSet>,

@@ -70,7 +70,7 @@ struct Slot {
 /// A server.
 #[derive(Debug)]
 pub(super) struct ObservedServer {
-    /// What it is called, and which processes it has.
+    /// Its name, and the processes that belong to it.
     pub named: NamedTarget,
     began: Timestamp,
     all_threads: bool,

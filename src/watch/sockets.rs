@@ -256,7 +256,7 @@ fn is_unanswered(before: &Traffic, now: &Traffic, was_in_flight: bool) -> (bool,
             match (received, sent) {
                 (true, false) => (true, false),
                 (false, true) => (false, false),
-                (true, true) => (one_answer_is_missing(now), true),
+                (true, true) => (one_response_is_missing(now), true),
                 // An acknowledgement alone has been sent: the program has not answered for 40 ms.
                 (false, false) => (
                     was_in_flight || acknowledgements(now) > acknowledgements(before),
@@ -267,9 +267,9 @@ fn is_unanswered(before: &Traffic, now: &Traffic, was_in_flight: bool) -> (bool,
     }
 }
 
-/// Where every request is one segment and every response has the same number of them, the totals tell how many
-/// responses there were.
-fn one_answer_is_missing(now: &Traffic) -> bool {
+/// Returns whether a response is missing: if every request is one segment and every response has the same number of
+/// them, the totals give the number of responses.
+fn one_response_is_missing(now: &Traffic) -> bool {
     let (requests, segments) = (now.data_segments_in, now.data_segments_out);
     requests > 2
         && segments > 0

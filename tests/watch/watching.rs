@@ -59,7 +59,7 @@ impl Watching {
         }
     }
 
-    /// What the server's threads did while `action` ran. Reads all the time: nothing may decrease, and each thread's times
+    /// Times of the server's threads while `action` ran. Reads all the time: nothing may decrease, and each thread's times
     /// sum to its wall time.
     pub fn during(&self, action: impl FnOnce()) -> (Spent, BTreeMap<&'static str, f64>) {
         let before = self.server.read();

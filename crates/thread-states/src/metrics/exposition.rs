@@ -14,7 +14,7 @@ use super::list::Metric;
 use super::server_metrics::{Metrics, registry};
 use crate::accounting::{HoldCounts, LONG_HOLD_BOUNDS};
 
-/// What one `/metrics` shows: the metrics of any number of servers, and those of other collectors.
+/// Content of one `/metrics`: the metrics of any number of servers, and those of other collectors.
 ///
 /// It is a registry of its own, so that no name can clash with those of the application's registry.
 ///

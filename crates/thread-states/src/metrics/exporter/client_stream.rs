@@ -47,7 +47,7 @@ pub(super) struct ClientStream {
     /// Runs from a write that had to wait until everything is written, so that a client cannot extend
     /// it by reading a byte now and then.
     timer: Option<(Instant, Pin<Box<Sleep>>)>,
-    /// Whether bytes were written since the last flush.
+    /// Bytes were written since the last flush.
     written: bool,
     /// Status of an error response that hyper wrote by itself.
     error_status: Option<StatusCode>,

@@ -22,7 +22,7 @@ const WAITING: u64 = 1;
 const WOKEN_EARLY: u64 = 2;
 // Any other value: twice the time of the wake-up, plus 1 if the thread that woke it marked it.
 
-/// How a wait ended.
+/// End of a wait.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum WaitEnd {
     /// Without a wake-up that was noticed.
