@@ -55,11 +55,12 @@ audit: setup-deny ## licences, sources and known vulnerabilities of the dependen
 	    echo; \
 	fi
 
-schema: setup-grafana ## the dashboards against Grafana's published schema
+schema: setup-grafana setup-kubernetes ## dashboards and Kubernetes objects against their published schemas
 	PYTHONPATH=target/tools/grafana python3 -B scripts/check-dashboards
+	PYTHONPATH=target/tools/kubernetes python3 -B scripts/check-kubernetes
 
-docs: ## update the tables of docs/metrics.md from the code
-	UPDATE_DOCS=1 cargo test --test metrics_reference
+docs: ## update the tables of docs/metrics.md and the Kubernetes rules from their sources
+	UPDATE_DOCS=1 cargo test --test metrics_reference --test kubernetes
 
 accuracy: ## measure the accuracy of the thread states (the table of docs/accuracy.md)
 	cargo test -p thread-states --test ground_truth -- --ignored --nocapture accuracy
