@@ -77,7 +77,8 @@ where
 
         let spent = request.spent(now);
         if let Some(value) = spent.and_then(|spent| server_timing::header(&spent)) {
-            response.headers_mut().insert(SERVER_TIMING, value);
+            // Beside the entries that the handler itself has added.
+            response.headers_mut().append(SERVER_TIMING, value);
         }
         let Some(request) = this.request.take() else {
             return Poll::Ready(Ok(response));
