@@ -8,6 +8,7 @@
 //! * [`proxy`]: the embedded front, which replaces nginx in the one-process lab
 //! * [`gateway`]: owns sockets and threads, calls the app; one synchronous, one asynchronous
 //! * [`app`]: the application, one `Router` for both gateways
+//! * [`database`]: the drivers and connection pools of the app's queries
 //! * `wire`: code below HTTP that gateways and front share
 //!
 //! Path of a measurement, after [`thread_states`]:
@@ -30,6 +31,7 @@
 
 pub mod app;
 pub mod cli;
+pub mod database;
 pub mod experiment;
 pub mod flavor;
 pub mod gateway;

@@ -14,9 +14,11 @@ use axum::middleware::{self, Next};
 use axum::response::IntoResponse;
 use futures_util::{FutureExt, future, stream};
 use serde_json::{Value, json};
-use threadlab::app::{BodyLimit, ROUTES, router};
+use threadlab::app::{BodyLimit, ROUTES, router, router_within};
+use threadlab::database::{Database, DatabaseConfig, DatabasePools};
 use tokio::net::TcpListener;
 use tower::ServiceExt;
+use tower::layer::util::Identity;
 
 /// Small limit, so that no test has to send a megabyte.
 const LIMIT: BodyLimit = BodyLimit(1000);
@@ -57,7 +59,14 @@ async fn send(app: axum::Router, request: Request<Body>) -> Received {
 
 async fn request(method: Method, uri: &str, body: Body) -> Received {
     let request = Request::builder().method(method).uri(uri).body(body);
-    send(router(LIMIT), request.unwrap()).await
+    send(app(), request.unwrap()).await
+}
+
+/// The app with SQLite as its database.
+fn app() -> axum::Router {
+    let mut pools = DatabasePools::new().unwrap();
+    let database = Database::open(&DatabaseConfig::default(), "test", &mut pools).unwrap();
+    router_within(LIMIT, Some(database), Identity::new())
 }
 
 async fn fetch(uri: &str) -> Received {
@@ -79,6 +88,8 @@ async fn each_endpoint_returns_its_action_and_duration() {
         ("/blocking", "blocked the thread"),
         ("/offloaded", "blocked another thread"),
         ("/cpu", "computed"),
+        ("/database/synchronous", "queried with a synchronous driver"),
+        ("/database/offloaded", "queried on another thread"),
     ];
     for (path, message) in endpoints {
         let start = Instant::now();
@@ -87,6 +98,36 @@ async fn each_endpoint_returns_its_action_and_duration() {
         assert_eq!(response.status, StatusCode::OK, "{path}");
         assert_eq!(response.headers[CONTENT_TYPE], "application/json");
         assert_eq!(response.json(), json!({"message": message, "seconds": 0.2}));
+    }
+}
+
+#[tokio::test]
+async fn an_asynchronous_query_without_postgresql_says_how_to_get_it() {
+    let response = fetch("/database/asynchronous?seconds=0").await;
+    let problem = response.problem(StatusCode::NOT_IMPLEMENTED);
+    let detail = problem["detail"].as_str().unwrap();
+    for words in ["SQLite", "--database postgresql://", "docker compose"] {
+        assert!(detail.contains(words), "{detail}");
+    }
+}
+
+#[tokio::test]
+async fn queries_of_an_app_without_a_database_get_501() {
+    for driver in ["synchronous", "offloaded", "asynchronous"] {
+        let path = format!("/database/{driver}?seconds=0");
+        let request = Request::get(path).body(Body::empty()).unwrap();
+        let response = send(router(LIMIT), request).await;
+        response.problem(StatusCode::NOT_IMPLEMENTED);
+    }
+}
+
+#[tokio::test]
+async fn queries_state_their_wait_in_pools() {
+    for driver in ["synchronous", "offloaded"] {
+        let response = fetch(&format!("/database/{driver}?seconds=0")).await;
+        let timing = response.headers["server-timing"].to_str().unwrap();
+        let pool = timing.strip_prefix("pool;dur=").unwrap();
+        assert!(pool.parse::<f64>().unwrap() > 0.0, "{timing}");
     }
 }
 
@@ -112,7 +153,9 @@ async fn overtakes(path: &str) -> bool {
 async fn only_endpoints_that_occupy_the_thread_delay_dummy() {
     assert!(overtakes("/?seconds=0.1").await);
     assert!(overtakes("/offloaded?seconds=0.1").await);
+    assert!(overtakes("/database/offloaded?seconds=0.1").await);
     assert!(!overtakes("/blocking?seconds=0.1").await);
+    assert!(!overtakes("/database/synchronous?seconds=0.1").await);
     assert!(!overtakes("/cpu?seconds=0.1").await);
 }
 
@@ -131,7 +174,15 @@ async fn seconds_is_20_by_default() {
 
 #[tokio::test]
 async fn the_error_for_an_invalid_seconds_has_its_value_and_the_rule() {
-    for path in ["/", "/blocking", "/offloaded", "/cpu"] {
+    for path in [
+        "/",
+        "/blocking",
+        "/offloaded",
+        "/cpu",
+        "/database/synchronous",
+        "/database/offloaded",
+        "/database/asynchronous",
+    ] {
         for (sent, value) in [
             ("301", "301"),
             ("1e400", "1e400"),

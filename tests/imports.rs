@@ -7,10 +7,11 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The modules, and which others of ours each may import. `serve` and `cli` may import all.
-const ALLOWED: [(&str, &[&str]); 9] = [
+const ALLOWED: [(&str, &[&str]); 10] = [
     ("flavor", &[]),
     ("wire", &[]),
-    ("app", &["flavor"]),
+    ("app", &["database", "flavor"]),
+    ("database", &["metrics"]),
     ("proxy", &["flavor", "wire"]),
     ("gateway", &["flavor", "metrics", "wire"]),
     ("metrics", &["flavor"]),

@@ -122,9 +122,13 @@ fn labels_table() -> String {
         (
             "state",
             format!(
-                "{}; routes have only the first three",
+                "{}; routes have only the first three. Of a connection: `idle` or `used`",
                 code(&State::ALL.map(State::as_str))
             ),
+        ),
+        (
+            "driver",
+            "database driver: `synchronous` (Diesel) or `asynchronous` (tokio-postgres)".to_owned(),
         ),
         (
             "http_route",

@@ -225,6 +225,8 @@ fn values(metric: &str, label: &str) -> Option<Vec<String>> {
         "state" if metric == list::ROUTE_POLL_SECONDS.name => {
             vec!["running", "runnable", "blocked"]
         }
+        "state" if metric == lab::DATABASE_POOL_CONNECTIONS.name => vec!["idle", "used"],
+        "driver" => vec!["synchronous", "asynchronous"],
         "state" => State::ALL.map(State::as_str).to_vec(),
         "http_route" => [ROUTES, &[list::UNMATCHED]].concat(),
         "experiment" => experiment::ALL.iter().map(|one| one.name).collect(),

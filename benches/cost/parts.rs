@@ -71,7 +71,7 @@ pub(crate) fn measure(turns: usize, out: &mut dyn Write) -> anyhow::Result<()> {
 /// From the smallest to the whole stack.
 fn apps(registry: &Registry, metrics: &Metrics) -> [(&'static str, Router); 5] {
     let settings = ServerConfig::default();
-    let stack = |requests| serve::stack(Flavor::Async, requests, registry, &settings);
+    let stack = |requests| serve::stack(Flavor::Async, requests, None, registry, &settings);
     let layer = || serve::request_layer(Flavor::Async, metrics);
     let app = app::router(app::BodyLimit::default());
     [

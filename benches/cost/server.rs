@@ -63,7 +63,7 @@ pub(crate) fn gateway(
     let metrics = Metrics::of(registry.clone())?;
     let requests =
         (accounting == Accounting::Requests).then(|| serve::request_layer(flavor, &metrics));
-    let app = serve::stack(flavor, requests, &registry, &ServerConfig::default());
+    let app = serve::stack(flavor, requests, None, &registry, &ServerConfig::default());
     let config = gateway::GatewayConfig::new(([127, 0, 0, 1], 0).into());
     let accounted = (accounting != Accounting::Off).then_some(registry);
     let thread = unique_name();

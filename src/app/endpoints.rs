@@ -13,18 +13,21 @@ use utoipa_axum::routes;
 
 use super::cpu;
 use super::problem_schema;
+use super::queries;
 use super::rejection::Rejections;
 use super::seconds::{Seconds, SecondsRejected};
+use crate::database::Database;
 use thread_states::problem::Problem;
 
-/// Returns the endpoints together with the document that describes them.
-pub(super) fn router() -> OpenApiRouter {
+/// Returns the endpoints together with the document that describes them. Those that query a database use `database`.
+pub(super) fn router(database: Option<Database>) -> OpenApiRouter {
     OpenApiRouter::with_openapi(Description::openapi())
         .routes(routes!(awaiting))
         .routes(routes!(dummy))
         .routes(routes!(blocking))
         .routes(routes!(offloaded))
         .routes(routes!(cpu))
+        .merge(queries::router(database))
 }
 
 /// Parts of the document beyond the endpoints. The server's URL is relative, because a front serves
@@ -43,7 +46,7 @@ struct Description;
 
 /// Response of an endpoint that succeeded.
 #[derive(Debug, Serialize, ToSchema)]
-struct Completed {
+pub(super) struct Completed {
     /// The action of the handler.
     #[schema(example = "awaited a timer")]
     message: &'static str,
@@ -54,7 +57,7 @@ struct Completed {
 }
 
 impl Completed {
-    fn after(seconds: Seconds, message: &'static str) -> Json<Self> {
+    pub(super) fn after(seconds: Seconds, message: &'static str) -> Json<Self> {
         Json(Self {
             message,
             seconds: Some(seconds.get().as_secs_f64()),

@@ -2,6 +2,7 @@
 //! application. It knows nothing about threads, sockets or metrics.
 //!
 //! * `endpoints`: the handlers, each with another way to wait or work
+//! * `queries`: the handlers that wait for a database
 //! * `seconds`: their only parameter
 //! * `cpu`: the computation of `/cpu`
 //! * `docs`: the OpenAPI document and its pages
@@ -15,6 +16,7 @@ mod docs;
 mod endpoints;
 mod guard;
 mod problem_schema;
+mod queries;
 mod rejection;
 mod seconds;
 
@@ -28,6 +30,8 @@ use tower::layer::layer_fn;
 use tower::layer::util::Identity;
 use tower::{Layer, Service};
 
+use crate::database::Database;
+
 pub use body::BodyLimit;
 pub use guard::Guard;
 pub use seconds::{MAX_SECONDS, Seconds, SecondsError};
@@ -40,6 +44,9 @@ pub const ROUTES: &[&str] = &[
     "/blocking",
     "/offloaded",
     "/cpu",
+    "/database/synchronous",
+    "/database/offloaded",
+    "/database/asynchronous",
     docs::OPENAPI,
     docs::DOCS,
     docs::PAGE,
@@ -47,23 +54,24 @@ pub const ROUTES: &[&str] = &[
 ];
 
 /// Returns the application. Its responses are JSON; all error responses are a
-/// [`Problem`](thread_states::problem::Problem).
+/// [`Problem`](thread_states::problem::Problem). It has no database.
 pub fn router(limit: BodyLimit) -> Router {
-    router_within(limit, Identity::new())
+    router_within(limit, None, Identity::new())
 }
 
-/// Returns the application within `layers`, which see the matched route.
+/// Returns the application within `layers`, which see the matched route. Without `database`, the endpoints below
+/// `/database` respond with 501.
 ///
 /// [`Router::layer`] has the same effect, but would box each request's service, future and response
 /// once more.
-pub fn router_within<L>(limit: BodyLimit, layers: L) -> Router
+pub fn router_within<L>(limit: BodyLimit, database: Option<Database>, layers: L) -> Router
 where
     L: Layer<Guard<Route>> + Clone + Send + Sync + 'static,
     L::Service: Service<Request, Error = Infallible> + Clone + Send + Sync + 'static,
     <L::Service as Service<Request>>::Response: IntoResponse + 'static,
     <L::Service as Service<Request>>::Future: Send + 'static,
 {
-    let (endpoints, api) = endpoints::router().split_for_parts();
+    let (endpoints, api) = endpoints::router(database).split_for_parts();
     let guard = layer_fn(move |inner| Guard { inner, limit });
     endpoints.merge(docs::router(api)).layer((layers, guard))
 }
@@ -74,7 +82,7 @@ mod tests {
 
     #[test]
     fn routes_are_those_in_the_openapi_document_and_its_pages() {
-        let api = endpoints::router().into_openapi();
+        let api = endpoints::router(None).into_openapi();
         let mut expected: Vec<&str> = api.paths.paths.keys().map(String::as_str).collect();
         expected.extend([docs::OPENAPI, docs::DOCS, docs::PAGE, docs::FILE]);
         expected.sort_unstable();

@@ -2,6 +2,7 @@
 //!
 //! Defaults come from the configuration types that the commands fill in.
 
+mod database_args;
 mod defaults;
 mod experiment;
 mod guess;

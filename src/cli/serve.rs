@@ -5,6 +5,7 @@ use std::process::ExitCode;
 
 use clap::Args;
 
+use super::database_args::DatabaseArgs;
 use super::metrics_args::MetricsArgs;
 use super::value::{SecondsArg, grace, host_and_port, threads, timeout};
 use crate::app::BodyLimit;
@@ -35,7 +36,7 @@ impl Serve {
         let listen = Address::new(self.listen, "--listen", "THREADLAB_LISTEN");
         let (metrics, config) = (
             self.common.metrics.address(|text| text),
-            self.common.config(),
+            self.common.config()?,
         );
         serve::serve(self.flavor, &listen, &metrics, &config)
     }
@@ -129,6 +130,8 @@ pub(super) struct ServerArgs {
         value_parser = timeout
     )]
     idle_timeout: SecondsArg,
+    #[command(flatten)]
+    database: DatabaseArgs,
     /// Links from the live page to other pages, separated by commas
     #[arg(
         long,
@@ -149,8 +152,13 @@ pub(super) struct ServerArgs {
 }
 
 impl ServerArgs {
-    pub(super) fn config(&self) -> ServerConfig {
-        ServerConfig {
+    /// Returns the configuration of the servers.
+    ///
+    /// # Errors
+    ///
+    /// If the URL of the database is not valid.
+    pub(super) fn config(&self) -> anyhow::Result<ServerConfig> {
+        Ok(ServerConfig {
             threads: self.threads,
             pool_threads: self.pool,
             backlog: self.backlog,
@@ -162,9 +170,10 @@ impl ServerArgs {
                 idle_timeout: self.idle_timeout.0,
             },
             body_limit: BodyLimit(self.max_body_bytes),
+            database: self.database.config()?,
             metrics_names: self.metrics.metrics_names.clone(),
             links: self.links.clone(),
             grace: self.grace.0,
-        }
+        })
     }
 }

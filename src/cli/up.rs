@@ -68,6 +68,6 @@ impl Up {
             r#async: Address::new(shift(self.servers.r#async), "--async", "THREADLAB_ASYNC"),
             metrics: self.common.metrics.address(shift),
         };
-        serve::up(&addresses, &self.common.config())
+        serve::up(&addresses, &self.common.config()?)
     }
 }

@@ -1,12 +1,14 @@
 //! Parsers of flag values. Their errors say what is allowed.
 
 use std::fmt;
-use std::num::NonZeroUsize;
+use std::num::{NonZeroU32, NonZeroUsize};
 use std::time::Duration;
 
 use tracing_subscriber::EnvFilter;
 
 const MAX_THREADS: usize = 4096;
+/// As many as PostgreSQL itself accepts with ordinary settings, and more than any pool should have.
+const MAX_CONNECTIONS: u32 = 1000;
 const MAX_SECONDS: f64 = 86_400.0;
 
 /// A duration that the command line writes in seconds.
@@ -44,6 +46,15 @@ pub(super) fn threads(text: &str) -> Result<NonZeroUsize, String> {
         .ok()
         .filter(|threads: &NonZeroUsize| threads.get() <= MAX_THREADS);
     threads.ok_or_else(|| format!("expected a whole number from 1 to {MAX_THREADS}"))
+}
+
+/// Parses a number of database connections.
+pub(super) fn connections(text: &str) -> Result<NonZeroU32, String> {
+    let connections = text
+        .parse()
+        .ok()
+        .filter(|connections: &NonZeroU32| connections.get() <= MAX_CONNECTIONS);
+    connections.ok_or_else(|| format!("expected a whole number from 1 to {MAX_CONNECTIONS}"))
 }
 
 /// Parses a timeout.

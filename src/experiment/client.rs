@@ -150,11 +150,13 @@ pub(super) struct ServerTiming {
 
 impl ServerTiming {
     fn from_headers(headers: &HeaderMap) -> Self {
-        let text = headers
-            .get("server-timing")
-            .and_then(|value| value.to_str().ok());
+        let values = headers.get_all("server-timing");
+        let values: Vec<&str> = values
+            .iter()
+            .filter_map(|value| value.to_str().ok())
+            .collect();
         let entry = |name: &str| {
-            let mut entries = text.unwrap_or_default().split(", ");
+            let mut entries = values.iter().flat_map(|value| value.split(", "));
             let found = entries.find_map(|entry| entry.strip_prefix(name)?.strip_prefix(";dur="));
             let milliseconds: f64 = found.and_then(|value| value.parse().ok()).unwrap_or(0.0);
             Duration::try_from_secs_f64(milliseconds / 1000.0).unwrap_or_default()

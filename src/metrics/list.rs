@@ -31,6 +31,41 @@ pub const BLOCKING_POOL_LIMIT: Metric = Metric {
     labels: &["server"],
 };
 
+/// Connections of a connection pool.
+pub const DATABASE_POOL_CONNECTIONS: Metric = Metric {
+    name: "database_pool_connections",
+    help: "Open connections of a server's connection pool, by driver: in use by a request \
+           (state=\"used\") or not (state=\"idle\").",
+    kind: MetricKind::Gauge,
+    labels: &["server", "driver", "state"],
+};
+
+/// Maximum number of connections of a connection pool.
+pub const DATABASE_POOL_LIMIT: Metric = Metric {
+    name: "database_pool_limit",
+    help: "Maximum number of connections of a server's connection pool, by driver. The driver \
+           asynchronous is missing if the database is SQLite, which has none.",
+    kind: MetricKind::Gauge,
+    labels: &["server", "driver"],
+};
+
+/// Requests that wait for a connection.
+pub const DATABASE_POOL_WAITING: Metric = Metric {
+    name: "database_pool_waiting",
+    help: "Requests that wait for a connection of a server's connection pool, by driver.",
+    kind: MetricKind::Gauge,
+    labels: &["server", "driver"],
+};
+
+/// Wait of requests for a connection.
+pub const DATABASE_POOL_WAIT_SECONDS: Metric = Metric {
+    name: "database_pool_wait_seconds",
+    help: "Time that a request waited for a connection of a server's connection pool, by driver, \
+           with the time to open one; also if it got none.",
+    kind: MetricKind::Histogram,
+    labels: &["server", "driver"],
+};
+
 /// Experiments that are running.
 pub const EXPERIMENT_RUNNING: Metric = Metric {
     name: "experiment_running",
@@ -54,5 +89,9 @@ pub const ALL: &[Metric] = &[
     ACCEPT_QUEUE_LENGTH,
     ACCEPT_QUEUE_LIMIT,
     BLOCKING_POOL_LIMIT,
+    DATABASE_POOL_CONNECTIONS,
+    DATABASE_POOL_LIMIT,
+    DATABASE_POOL_WAITING,
+    DATABASE_POOL_WAIT_SECONDS,
     EXPERIMENT_RUNNING,
 ];

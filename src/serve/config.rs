@@ -5,6 +5,7 @@ use std::num::NonZeroUsize;
 use std::time::Duration;
 
 use super::address::Address;
+use crate::database::DatabaseConfig;
 use crate::{app, gateway, live};
 
 /// Configuration that all servers of a process share. The defaults are those of the gateway and of
@@ -24,6 +25,8 @@ pub struct ServerConfig {
     pub limits: gateway::ClientLimits,
     /// Maximum size of a request body.
     pub body_limit: app::BodyLimit,
+    /// Database of the endpoints below `/database`.
+    pub database: DatabaseConfig,
     /// Names with a dot by which clients may address the metrics port. Default: none.
     pub metrics_names: Vec<String>,
     /// Links from the live page to other pages. Default: none.
@@ -43,6 +46,7 @@ impl Default for ServerConfig {
             max_in_flight: 20_000,
             limits: gateway.limits,
             body_limit: app::BodyLimit::default(),
+            database: DatabaseConfig::default(),
             metrics_names: Vec::new(),
             links: Vec::new(),
             grace: Duration::from_secs(30),

@@ -11,6 +11,7 @@ use tower_http::request_id::PropagateRequestIdLayer;
 use super::config::ServerConfig;
 use super::overload;
 use crate::app;
+use crate::database::Database;
 use crate::flavor::Flavor;
 
 /// Path at which a server responds to the probes of a front, without being measured.
@@ -32,10 +33,11 @@ pub fn request_layer(flavor: Flavor, metrics: &Metrics) -> RequestLayer {
 }
 
 /// Returns the app within its layers; a request passes them from the first to the last. Without
-/// `requests`, requests are not measured.
+/// `requests`, requests are not measured; without `database`, the endpoints below `/database` respond with 501.
 pub fn stack(
     flavor: Flavor,
     requests: Option<RequestLayer>,
+    database: Option<Database>,
     threads: &Registry,
     config: &ServerConfig,
 ) -> Router {
@@ -46,7 +48,7 @@ pub fn stack(
         .option_layer(requests)
         .layer(PropagateRequestIdLayer::x_request_id())
         .layer(option_layer(overload));
-    let app = app::router_within(config.body_limit, layers);
+    let app = app::router_within(config.body_limit, database, layers);
     // Outside the layers, so that the probes of a front appear in no metric and on no page.
     let app = app.route(HEALTH, any(async || "ok\n"));
     // `with_state` joins handlers and layers here; otherwise axum would do it for every request.

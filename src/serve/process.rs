@@ -15,6 +15,7 @@ use super::address::{Address, reachable};
 use super::config::ServerConfig;
 use super::layers::{request_layer, stack};
 use super::signals::Signals;
+use crate::database::{Database, DatabasePools};
 use crate::flavor::Flavor;
 use crate::gateway::{self, asynchronous, synchronous};
 use crate::metrics::list::{BLOCKING_POOL_LIMIT, gauge};
@@ -34,6 +35,8 @@ pub(super) struct Process {
     readiness: Readiness,
     /// Maximum number of threads that each server may have beside its own.
     pools: IntGaugeVec,
+    /// Connection pools of the servers' databases.
+    databases: DatabasePools,
     metrics: Vec<Metrics>,
     queues: Vec<(String, Probe)>,
     watched: Vec<live::WatchedServer>,
@@ -48,6 +51,7 @@ impl Process {
             metrics_listener: metrics.listen(TcpListener::bind)?,
             readiness: Readiness::default(),
             pools: gauge(&BLOCKING_POOL_LIMIT)?,
+            databases: DatabasePools::new()?,
             metrics: Vec::new(),
             queues: Vec::new(),
             watched: Vec::new(),
@@ -75,7 +79,8 @@ impl Process {
             registry.warn_of_holds(None);
         }
         let requests = request_layer(flavor, &metrics);
-        let app = stack(flavor, Some(requests), &registry, config);
+        let database = Database::open(&config.database, flavor.as_str(), &mut self.databases)?;
+        let app = stack(flavor, Some(requests), Some(database), &registry, config);
         let spawn = match flavor {
             Flavor::Sync => synchronous::spawn,
             Flavor::Async => asynchronous::spawn,
@@ -107,6 +112,7 @@ impl Process {
         let experiments = Experiments::new(experiment::ALL.iter().map(|one| one.name))?;
         registry.register(Box::new(experiments.clone()))?;
         registry.register(Box::new(self.pools.clone()))?;
+        registry.register(Box::new(self.databases.clone()))?;
         registry.register(Box::new(AcceptQueues::new(self.queues.clone())?))?;
         let routes = exporter::routes(registry)
             .merge(exporter::readiness_route(self.readiness.clone()))
