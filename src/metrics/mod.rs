@@ -3,14 +3,17 @@
 //! * `list`: their names, help texts and labels
 //! * `watched`: the same of metrics that only watched servers have
 //! * `accept_queue`: connections that no thread has accepted yet
+//! * `cpu_pressure`: the load of the machine itself
 //! * `experiments`: the experiments that are running
 //! * `endpoints`: the list of endpoints of the metrics port
 
 mod accept_queue;
+mod cpu_pressure;
 pub mod endpoints;
 mod experiments;
 pub mod list;
 pub mod watched;
 
 pub use accept_queue::{AcceptQueue, AcceptQueues, Probe};
+pub use cpu_pressure::cpu_pressure;
 pub use experiments::Experiments;

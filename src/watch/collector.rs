@@ -7,10 +7,10 @@ use thread_states::metrics::list::{
     ACTIVE_REQUESTS, Metric, MetricKind, THREAD_INFO, THREAD_STATE_SECONDS, THREAD_WALL_SECONDS,
 };
 
-use super::pressure::cpu_pressure;
 use super::reading::WatchReading;
 use super::sampler::{Watch, WatchHandle};
 use super::site::On;
+use crate::metrics::cpu_pressure;
 use crate::metrics::list::{ACCEPT_QUEUE_LENGTH, ACCEPT_QUEUE_LIMIT};
 use crate::metrics::watched::{
     self, HOST_CPU_PRESSURE, OLDEST_QUEUED, QUEUED_REQUESTS, THREAD_BLOCKED_SECONDS,

@@ -12,7 +12,6 @@
 //! * `settle`: what a slice was, given homes and requests: blocked, awaiting or idle
 //! * `server`: the above for all threads of a server, and the counters; `reading`: these up to a moment
 //! * `sampler`: the thread that ticks and looks, as often as the `budget` allows
-//! * `pressure`: the load of the machine itself
 //! * `permissions`: what cannot be read, and what would help
 //!
 //! A watched thread is never stopped, signalled or traced: everything is read from `/proc` and netlink.
@@ -25,7 +24,6 @@ mod glimpses;
 mod homes;
 mod ledger;
 mod permissions;
-mod pressure;
 mod proc_files;
 mod process;
 mod reading;

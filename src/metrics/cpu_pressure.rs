@@ -2,9 +2,10 @@
 
 use std::fs;
 
-/// Share of the last 10 s in which at least one thread of this machine waited for a CPU, from 0 to 1 (Linux's pressure stall
-/// information). `None` where the kernel does not keep it.
-pub(super) fn cpu_pressure() -> Option<f64> {
+/// Returns the share of the last 10 s in which at least one thread of this machine waited for a CPU, from 0 to 1
+/// (Linux's pressure stall information). `None` where the kernel does not keep it.
+#[must_use]
+pub fn cpu_pressure() -> Option<f64> {
     parse(&fs::read_to_string("/proc/pressure/cpu").ok()?)
 }
 
