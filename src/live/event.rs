@@ -9,6 +9,8 @@
 //!   "server": "sync", "active_requests": 1, "accept_queue": {"length": 0, "limit": 1024},
 //!   "threads": [{"thread": "0", "state": "blocked", "seconds":
 //!     {"running": 0.01, "runnable": 0, "blocked": 0.99, "awaiting": 0, "idle": 3}}],
+//!   "history": {"0": [[1000.2, 0, 0, 0, 0, 0], [4000.2, 0, 0, 0, 0, 3]]},
+//!   "cpu_pressure": 0.02,
 //!   "requests": [{"number": 7, "route": "/", "thread": 0, "tag": "00000000000000ab",
 //!     "arrived": 4000.1, "started": 4000.4, "awaits": true,
 //!     "ended": 4990.4, "status": 200, "awaited": 980.2}],
@@ -28,6 +30,8 @@
 //! | `threads[].thread` | index of the thread |
 //! | `threads[].state` | present state; `null` once the thread has ended. `running` includes `runnable` |
 //! | `threads[].seconds` | seconds in each state since the thread started, as in `thread_state_seconds_total` |
+//! | `history` | in the first event of a viewer only: for each thread, moments of the last 60 s, the oldest first. A moment is the time in milliseconds of the server's clock, and the seconds in each state, in the order of `seconds`. Between two moments the thread was in one state, or they are successive samples |
+//! | `cpu_pressure` | share of the last 10 s in which a thread of the machine waited for a CPU; `null` if the kernel does not report it |
 //! | `requests` | of a server of this process, requests that started, first awaited or ended since the previous event of this viewer; in its first event, those of the last 60 s |
 //! | `requests[].number` | identifies the request within the server |
 //! | `requests[].route` | matched route |
@@ -40,18 +44,18 @@
 //! | `replicas` | number of servers that share this one's name; `null` if it is not known |
 //! | `links` | links to other pages |
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use serde::Serialize;
-use thread_states::{Cursor, ENTRIES, Nanos, RequestRecord, Routes, Timestamp};
+use thread_states::{Cursor, ENTRIES, RequestRecord, Routes, Timestamp};
 
+use super::history::{Moment, WINDOW};
 use super::link::Link;
+use super::milliseconds::Milliseconds;
 use super::sample::ServerSample;
 use super::states::ServerStates;
 use super::watched_server::WatchedServer;
-
-/// Age up to which ended requests are sent to a new viewer: the time that the page shows.
-const WINDOW: Nanos = Nanos::from_secs(60);
 
 /// One event; the fields are documented at the module.
 #[derive(Debug, Serialize)]
@@ -60,26 +64,13 @@ pub(super) struct StreamEvent<'a> {
     began: Milliseconds,
     #[serde(flatten)]
     states: &'a ServerStates,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    history: BTreeMap<String, Vec<Moment>>,
+    cpu_pressure: Option<f64>,
     requests: Vec<LoggedRequest>,
     max_requests: usize,
     replicas: Option<usize>,
     links: &'a [Link],
-}
-
-/// A time on the server's clock, or a duration, in milliseconds to the microsecond.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
-struct Milliseconds(f64);
-
-impl From<Nanos> for Milliseconds {
-    fn from(time: Nanos) -> Self {
-        Self(time.as_micros() as f64 / 1e3)
-    }
-}
-
-impl From<Timestamp> for Milliseconds {
-    fn from(time: Timestamp) -> Self {
-        Nanos::from_nanos(time.as_nanos()).into()
-    }
 }
 
 /// All that is known of a request.
@@ -128,17 +119,20 @@ impl Viewer {
         &self.server
     }
 
-    /// Returns the event for a sample of its server. `replicas` is the number of servers that share
-    /// the name of this one, if it is known.
+    /// Returns the event for a sample of its server. `history` has the states before the sample, for the
+    /// first event. `replicas` is the number of servers that share the name of this one, if it is known.
     pub(super) fn event<'a>(
         &'a mut self,
         sample: &'a ServerSample,
+        history: BTreeMap<String, Vec<Moment>>,
         replicas: Option<usize>,
     ) -> StreamEvent<'a> {
         StreamEvent {
             now: Milliseconds::from(sample.now),
             began: Milliseconds::from(self.server.readings().began()),
             states: &sample.states,
+            history,
+            cpu_pressure: sample.cpu_pressure,
             requests: self.requests(sample.now),
             max_requests: ENTRIES,
             replicas,
@@ -188,13 +182,13 @@ mod tests {
     use std::time::Duration;
 
     use serde_json::{Value, json};
-    use thread_states::{InFlight, NewRequest, Registry, State};
+    use thread_states::{InFlight, Nanos, NewRequest, Registry, State};
 
     use super::*;
 
     fn next(viewer: &mut Viewer) -> Value {
         let sample = ServerSample::of(viewer.server());
-        serde_json::to_value(viewer.event(&sample, None)).unwrap()
+        serde_json::to_value(viewer.event(&sample, BTreeMap::new(), None)).unwrap()
     }
 
     #[test]
@@ -288,7 +282,8 @@ mod tests {
         let mut viewer = Viewer::new(server, Arc::default());
         let sample = ServerSample::of(viewer.server());
         for replicas in [None, Some(1), Some(3), Some(3)] {
-            let event = serde_json::to_value(viewer.event(&sample, replicas)).unwrap();
+            let event =
+                serde_json::to_value(viewer.event(&sample, BTreeMap::new(), replicas)).unwrap();
             assert_eq!(event["replicas"], json!(replicas));
         }
     }

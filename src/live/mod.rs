@@ -2,6 +2,9 @@
 //!
 //! * `routes`: `/threads` and `/threads/stream`
 //! * `event`: the format of the events
+//! * `history`: the states of the last minute, for new viewers
+//! * `recorder`: the thread that records them
+//! * `milliseconds`: times of the events
 //! * `states`: the threads of a server as JSON
 //! * `sample`: one reading of a server, shared by its viewers
 //! * `readings`: where these come from: this process, or a watched one
@@ -9,9 +12,12 @@
 //! * `page`: the files of the live page; `page/` holds them
 
 mod event;
+mod history;
 mod link;
+mod milliseconds;
 mod page;
 mod readings;
+mod recorder;
 mod replicas;
 mod routes;
 mod sample;

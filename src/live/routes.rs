@@ -1,5 +1,6 @@
 //! The thread states over HTTP: `/threads` returns them once, `/threads/stream` ten times a second.
 
+use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,6 +20,7 @@ use tokio::time::{MissedTickBehavior, interval};
 
 use super::event::Viewer;
 use super::link::Link;
+use super::recorder::{self, Servers};
 use super::replicas::Replicas;
 use super::sample::Samples;
 use super::states::ServerStates;
@@ -36,6 +38,8 @@ const MAX_VIEWERS: usize = 128;
 /// `/threads` returns a JSON array with the state of each server, `/threads/stream` the events of the
 /// first server; `?server=NAME` selects one. Events have the `links`, and the number of addresses of
 /// `shared_name` (`HOST:PORT`), the name that replicas of the server share, if there is one.
+///
+/// A thread records the states of the last minute until the routes are dropped.
 pub fn routes(servers: Vec<WatchedServer>, links: &[Link], shared_name: Option<&str>) -> Router {
     routes_of(move || servers.clone(), links, shared_name)
 }
@@ -46,22 +50,25 @@ pub fn routes_of(
     links: &[Link],
     shared_name: Option<&str>,
 ) -> Router {
+    let servers: Arc<Servers> = Arc::new(servers);
+    let samples = Arc::default();
+    recorder::spawn(&servers, &samples, INTERVAL);
     Router::new()
         .route("/threads", get(threads))
         .route("/threads/stream", get(threads_stream))
         .with_state(StreamState {
-            servers: Arc::new(servers),
+            servers,
             links: Arc::from(links),
             shared_name: shared_name.map(Arc::from),
             viewers: Arc::new(Semaphore::new(MAX_VIEWERS)),
-            samples: Arc::default(),
+            samples,
         })
 }
 
 /// State of both routes.
 #[derive(Clone)]
 struct StreamState {
-    servers: Arc<dyn Fn() -> Vec<WatchedServer> + Send + Sync>,
+    servers: Arc<Servers>,
     links: Arc<[Link]>,
     shared_name: Option<Arc<str>>,
     viewers: Arc<Semaphore>,
@@ -145,26 +152,36 @@ fn events(
     let mut ticks = interval(INTERVAL);
     // A slow viewer gets the present state next, not all events that it missed.
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let is_first = true;
     stream::unfold(
-        (ticks, viewer, samples, replicas, permit),
-        async |(mut ticks, mut viewer, samples, mut replicas, permit)| {
+        (ticks, viewer, samples, replicas, permit, is_first),
+        async |(mut ticks, mut viewer, samples, mut replicas, permit, is_first)| {
             ticks.tick().await;
             let replica_count = replicas.count().await;
-            let sample = samples.of(viewer.server());
+            let (sample, history) = if is_first {
+                samples.with_history(viewer.server())
+            } else {
+                (samples.of(viewer.server()), BTreeMap::new())
+            };
             // Serializing numbers and strings cannot fail; if it did, a comment would do no harm.
             let event = Event::default()
-                .json_data(viewer.event(&sample, replica_count))
+                .json_data(viewer.event(&sample, history, replica_count))
                 .unwrap_or(Event::default().comment("no data"));
-            Some((Ok(event), (ticks, viewer, samples, replicas, permit)))
+            let state = (ticks, viewer, samples, replicas, permit, false);
+            Some((Ok(event), state))
         },
     )
 }
 
 #[cfg(test)]
 mod tests {
+    use std::thread;
+
     use axum::body::Body;
+    use futures_util::StreamExt;
     use http::Request;
-    use thread_states::Registry;
+    use serde_json::Value;
+    use thread_states::{InFlight, Registry};
     use tower::ServiceExt;
 
     use super::*;
@@ -186,5 +203,54 @@ mod tests {
         assert_eq!(watch().await.status(), StatusCode::SERVICE_UNAVAILABLE);
         watching.pop();
         assert_eq!(watch().await.status(), StatusCode::OK);
+    }
+
+    #[tokio::test]
+    async fn the_first_event_has_the_states_from_before_the_viewer_came() {
+        let registry = Registry::new("sync", []);
+        let _registration = registry.register(0, InFlight::new());
+        let began = thread_states::Timestamp::now();
+        thread_states::park();
+        let servers = vec![WatchedServer::new(registry, None)];
+        let routes = routes(servers, &[], None);
+        thread::sleep(3 * INTERVAL);
+
+        let request = Request::get("/threads/stream").body(Body::empty()).unwrap();
+        let response = routes.oneshot(request).await.unwrap();
+        let mut events = response.into_body().into_data_stream();
+        let mut next = async || -> Value {
+            let event = events.next().await.unwrap().unwrap();
+            serde_json::from_slice(event.strip_prefix(b"data: ").unwrap()).unwrap()
+        };
+        let first = next().await;
+        let moments = first["history"]["0"].as_array().unwrap();
+        assert!(moments.len() >= 2, "{first}");
+        let age = first["now"].as_f64().unwrap() - moments[0][0].as_f64().unwrap();
+        let since = began.elapsed().as_secs_f64() * 1e3;
+        assert!((150.0..since).contains(&age), "{age} ms, not up to {since}");
+        assert_eq!(next().await["history"], Value::Null);
+        thread_states::unpark();
+    }
+
+    #[tokio::test]
+    async fn the_recorder_ends_with_the_routes() {
+        let servers = vec![WatchedServer::new(Registry::new("sync", []), None)];
+        let owner = Arc::new(());
+        let held = Arc::clone(&owner);
+        let servers = move || {
+            let _ = &held;
+            servers.clone()
+        };
+        let routes = routes_of(servers, &[], None);
+        assert_eq!(Arc::strong_count(&owner), 2);
+        drop(routes);
+        // The thread may be reading at the moment.
+        for _ in 0..100 {
+            if Arc::strong_count(&owner) == 1 {
+                return;
+            }
+            thread::sleep(INTERVAL / 10);
+        }
+        panic!("the routes are still in use");
     }
 }

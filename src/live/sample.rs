@@ -1,13 +1,15 @@
 //! One reading of a server, shared by all of its viewers whose events are due at about the same time.
 //! A hundred viewers thereby cost little more than one, and a scrape need not wait for them.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use thread_states::{Nanos, Timestamp};
 
+use super::history::{Moment, StateHistory};
 use super::states::ServerStates;
 use super::watched_server::WatchedServer;
+use crate::metrics::cpu_pressure;
 
 /// Maximum age of a sample that is shared: half the time between two events, so that
 /// a viewer never gets the same sample twice.
@@ -17,6 +19,8 @@ const MAX_AGE: Nanos = Nanos::from_millis(50);
 #[derive(Debug)]
 pub(super) struct ServerSample {
     pub(super) now: Timestamp,
+    /// Share of the last 10 s in which a thread of the machine waited for a CPU; `None` if it is not known.
+    pub(super) cpu_pressure: Option<f64>,
     pub(super) states: ServerStates,
 }
 
@@ -25,6 +29,7 @@ impl ServerSample {
         let states = ServerStates::of(server);
         Self {
             now: Timestamp::now(),
+            cpu_pressure: cpu_pressure(),
             states,
         }
     }
@@ -34,22 +39,52 @@ impl ServerSample {
     }
 }
 
-/// The latest sample of each server, by the server's name.
+/// The latest sample of each server, and its last minute, by the server's name.
 #[derive(Debug, Default)]
-pub(super) struct Samples(Mutex<HashMap<String, Arc<ServerSample>>>);
+pub(super) struct Samples(Mutex<HashMap<String, Sampled>>);
+
+#[derive(Debug)]
+struct Sampled {
+    latest: Arc<ServerSample>,
+    history: StateHistory,
+}
 
 impl Samples {
     /// Returns the latest sample of a server, or a new one if that is too old.
     pub(super) fn of(&self, server: &WatchedServer) -> Arc<ServerSample> {
-        let mut latest = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(sample) = latest.get(server.name())
-            && sample.is_fresh()
-        {
-            return Arc::clone(sample);
+        self.with(server, |sampled| Arc::clone(&sampled.latest))
+    }
+
+    /// Returns the same, and the moments of the last minute that precede it or are it, by thread.
+    pub(super) fn with_history(
+        &self,
+        server: &WatchedServer,
+    ) -> (Arc<ServerSample>, BTreeMap<String, Vec<Moment>>) {
+        self.with(server, |sampled| {
+            (Arc::clone(&sampled.latest), sampled.history.threads())
+        })
+    }
+
+    fn with<T>(&self, server: &WatchedServer, read: impl FnOnce(&Sampled) -> T) -> T {
+        let mut servers = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(sampled) = servers.get_mut(server.name()) {
+            if !sampled.latest.is_fresh() {
+                sampled.add(server, ServerSample::of(server));
+            }
+            return read(sampled);
         }
-        let sample = Arc::new(ServerSample::of(server));
-        latest.insert(server.name().to_owned(), Arc::clone(&sample));
-        sample
+        let latest = Arc::new(ServerSample::of(server));
+        let mut history = StateHistory::default();
+        history.add(server.readings().began(), &latest);
+        let sampled = Sampled { latest, history };
+        read(servers.entry(server.name().to_owned()).or_insert(sampled))
+    }
+}
+
+impl Sampled {
+    fn add(&mut self, server: &WatchedServer, sample: ServerSample) {
+        self.history.add(server.readings().began(), &sample);
+        self.latest = Arc::new(sample);
     }
 }
 

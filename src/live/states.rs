@@ -12,23 +12,23 @@ use crate::metrics::AcceptQueue;
 #[derive(Debug, Serialize)]
 pub(super) struct ServerStates {
     /// Name of the server.
-    server: String,
+    pub(super) server: String,
     /// Number of requests in flight.
-    active_requests: u64,
+    pub(super) active_requests: u64,
     /// `null` if the kernel does not report it.
-    accept_queue: Option<AcceptQueue>,
-    threads: Vec<ThreadStates>,
+    pub(super) accept_queue: Option<AcceptQueue>,
+    pub(super) threads: Vec<ThreadStates>,
 }
 
 #[derive(Debug, Serialize)]
-struct ThreadStates {
+pub(super) struct ThreadStates {
     /// Index of the thread, as in the label `thread` of the metrics.
-    thread: String,
+    pub(super) thread: String,
     /// Present state; `null` once the thread has ended.
-    state: Option<&'static str>,
+    pub(super) state: Option<&'static str>,
     /// Seconds in each state since the thread started, as in `thread_state_seconds_total`.
     #[serde(serialize_with = "seconds_by_state")]
-    seconds: Times,
+    pub(super) seconds: Times,
 }
 
 impl ServerStates {
