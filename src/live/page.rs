@@ -87,4 +87,44 @@ mod tests {
             assert_eq!(file.content_type, expected);
         }
     }
+
+    /// Handlers by the language that `handlers.js` calls them, and the files that `code.js` names.
+    const SOURCES: [(&str, &str); 3] = [
+        ("rust", "src/app/endpoints.rs"),
+        ("flask", "originals/flask/app.py"),
+        ("fastapi", "originals/fastapi/app.py"),
+    ];
+
+    fn text(path: &str) -> String {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(path);
+        std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+    }
+
+    #[test]
+    fn the_handlers_on_the_page_are_those_of_the_servers() {
+        let page = text("src/live/page/handlers.js");
+        let names = text("src/live/page/code.js");
+        let mut shown = 0;
+        for (language, file) in SOURCES {
+            assert!(names.contains(file), "code.js does not name {file}");
+            let source = text(file);
+            let start = format!("    {language}: {{\n      code: `");
+            for snippet in page.split(&start).skip(1) {
+                let (code, rest) = snippet.split_once('`').unwrap();
+                let mut after = 0;
+                for part in code.split("…\n") {
+                    let part = part.trim_end();
+                    let found = source[after..].find(part);
+                    let at = found.unwrap_or_else(|| panic!("not in {file}:\n{part}"));
+                    after += at + part.len();
+                }
+                let (_, line) = rest.split_once("waitsAt: \"").unwrap();
+                let (line, _) = line.split_once('"').unwrap();
+                let lit = code.lines().filter(|text| text.contains(line)).count();
+                assert_eq!(lit, 1, "{line:?} is on {lit} lines of:\n{code}");
+                shown += 1;
+            }
+        }
+        assert!(shown >= 4 * SOURCES.len(), "only {shown} handlers");
+    }
 }

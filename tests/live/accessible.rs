@@ -113,8 +113,16 @@ async fn the_keyboard_reaches_all_controls() {
         .await;
 
     browser.run("document.getElementById('wait').focus()").await;
-    browser.press(TAB).await;
-    assert_eq!(browser.run("return document.activeElement.id").await, "run");
+    for id in ["guess", "run"] {
+        browser.press(TAB).await;
+        assert_eq!(browser.run("return document.activeElement.id").await, id);
+    }
+    // A group of radio buttons is one tab stop.
+    for name in ["shown", "language"] {
+        browser.press(TAB).await;
+        let focused = browser.run("return document.activeElement.name").await;
+        assert_eq!(focused, name);
+    }
     // The bars are one tab stop; the arrow keys move between them.
     browser.press(TAB).await;
     let shown = browser.text(".detail").await;

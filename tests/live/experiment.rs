@@ -15,6 +15,10 @@ const WATCH_LAYOUT: &str = "
         for (const shift of list.getEntries()) if (!shift.hadRecentInput) window.shifted += shift.value;
     }).observe({ type: 'layout-shift', buffered: true });";
 
+/// The numbers that count up.
+const SYNC_TOOK: &str = ".server:first-child .took";
+const ASYNC_TOOK: &str = ".server:last-child .took";
+
 /// Returns the shares of the first thread as the page shows them, by state.
 async fn shares(browser: &Browser, server: usize) -> [f64; 5] {
     let script = format!(
@@ -90,33 +94,54 @@ async fn the_experiment_shows_why_one_thread_was_enough() {
     assert!(has("now held"), "{names:?}");
     assert!(has("now awaited"), "{names:?}");
 
-    let counting = browser.text("#times b").await;
+    let counting = browser.text(SYNC_TOOK).await;
     assert!(counting.ends_with(" s"), "it counts up: {counting}");
-    let quick = browser.text("#times [data-server=async]").await;
+    let quick = browser.text(ASYNC_TOOK).await;
     assert!(quick.ends_with(" ms"), "async has responded: {quick}");
+    assert_places(&browser).await;
+    let lit = "return [...document.querySelectorAll('.code [data-state]')].map(({ dataset, textContent }) => `${dataset.state}: ${textContent.trim()}`)";
+    assert_eq!(
+        browser.run(lit).await,
+        json!([
+            "blocked: tokio::time::sleep(seconds.get()).await;",
+            "awaiting: tokio::time::sleep(seconds.get()).await;"
+        ])
+    );
+    let ends =
+        "return [...document.querySelectorAll('.axis')].map((axis) => axis.lastChild.textContent)";
+    assert_eq!(
+        browser.run(ends).await,
+        json!(["5 s", "5 s"]),
+        "3 s and 2 s"
+    );
 
     let verdict = browser.verdict().await;
     assert_verdict(&verdict, 2.3..4.0);
-    for server in ["sync", "async"] {
-        let shown = browser
-            .text(&format!("#times [data-server={server}]"))
-            .await;
+    for took in [SYNC_TOOK, ASYNC_TOOK] {
+        let shown = browser.text(took).await;
         assert!(
             verdict.contains(&format!("took {shown} on")),
             "{shown}: {verdict}"
         );
     }
-    let ratio = browser.text(".ratio").await;
-    assert!(ratio.ends_with(" times sooner"), "{ratio}");
+    let why = browser.text(".server:last-child .why").await;
+    assert!(
+        why.contains(" times sooner: its only thread was free"),
+        "{why}"
+    );
+    let lit = browser
+        .run("return document.querySelectorAll('.code [data-state]').length")
+        .await;
+    assert_eq!(lit, 0, "no handler waits any more");
     tokio::time::sleep(Duration::from_secs(3)).await;
     assert_shares(&browser, &before, &lab.scrape()).await;
     let names = accessible_names(&browser).await;
     let has = |words: &str| names.iter().any(|name| name.contains(words));
     assert!(
-        has("whose only thread was held"),
+        has("its only thread was held"),
         "the verdict is in the tree"
     );
-    assert!(has("The states of sync-0 over the last 60 s"));
+    assert!(has("The states of sync-0 over the time shown"));
     assert!(has("held 3.0"), "{names:?}");
     assert!(has("awaited 3.0"), "{names:?}");
     assert_painted(&browser).await;
@@ -143,7 +168,7 @@ fn assert_verdict(verdict: &str, late: Range<f64>) {
         }
     };
     assert!(late.contains(&took(sync)), "{verdict}");
-    assert!(verdict.contains("whose only thread was held"), "{verdict}");
+    assert!(verdict.contains("its only thread was held"), "{verdict}");
     let (quick, _) = asynchronous
         .split_once(" on the asynchronous server")
         .unwrap();
@@ -151,7 +176,21 @@ fn assert_verdict(verdict: &str, late: Range<f64>) {
         quick.contains("under 1 ms") || took(quick) < 1.0,
         "{verdict}"
     );
-    assert!(verdict.contains("whose only thread was free"), "{verdict}");
+    assert!(verdict.contains("its only thread was free"), "{verdict}");
+}
+
+/// Asserts that each request stands where it is: `/dummy` in the queue of the synchronous server, `/` on a thread of
+/// it, and on none of the asynchronous one.
+async fn assert_places(browser: &Browser) {
+    let places = "return [...document.querySelectorAll('.server')].map((server) =>
+        ['queue', 'thread', 'free'].map((place) => {
+            const tokens = server.querySelector(`.${place}-place .tokens`);
+            return [...tokens.children].map(({ textContent }) => textContent.split(' ')[0]).join();
+        }))";
+    assert_eq!(
+        browser.run(places).await,
+        json!([["/dummy", "/", ""], ["", "", "/"]])
+    );
 }
 
 /// Asserts that the shares beside the lanes are those in `/metrics` for the same time.
@@ -197,13 +236,13 @@ async fn assert_painted(browser: &Browser) {
         )
         .await;
     let part = |lane: usize, state: &str| painted[lane][state].as_f64().unwrap();
-    // 3 s are a twentieth of a lane, and the pattern covers part of the colour.
+    // The lane shows 5 s, 3 of them of the wait, and the pattern covers part of the colour.
     assert!(
-        part(0, "blocked") > 0.015 && part(0, "awaiting") < 0.005,
+        part(0, "blocked") > 0.25 && part(0, "awaiting") < 0.005,
         "{painted}"
     );
     assert!(
-        part(1, "awaiting") > 0.015 && part(1, "blocked") < 0.005,
+        part(1, "awaiting") > 0.25 && part(1, "blocked") < 0.005,
         "{painted}"
     );
 }
@@ -235,7 +274,7 @@ async fn with_other_clients_on_the_thread_the_verdict_names_them() {
     let verdict = browser.verdict().await;
     assert_eq!(other.join().unwrap().status, 200);
     assert!(verdict.contains("held by other requests"), "{verdict}");
-    assert!(verdict.contains("whose only thread was free"), "{verdict}");
+    assert!(verdict.contains("its only thread was free"), "{verdict}");
     browser.close().await;
 }
 
@@ -249,10 +288,79 @@ async fn a_wait_out_of_range_is_rejected_with_the_rule() {
             .run(&format!("document.getElementById('wait').value = '{bad}'"))
             .await;
         browser.click("#run").await;
-        let message = browser.text("#verdict").await;
+        let message = browser.text("#status").await;
         assert!(message.contains("from 1 to 60"), "{bad}: {message}");
     }
     assert_eq!(browser.text(".active").await, "0");
+    browser.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs Chromium: run make test"]
+async fn a_blocking_handler_stops_the_event_loop_and_the_result_can_be_copied() {
+    let lab = Lab::start(&[]);
+    let browser = Browser::open(&lab.front).await;
+    let wanted = json!({ "permissions": ["clipboardReadWrite", "clipboardSanitizedWrite"] });
+    browser.devtools("Browser.grantPermissions", wanted).await;
+    set_wait(&browser, 2).await;
+    browser
+        .run(
+            "document.querySelectorAll('[name=kind]')[1].click();
+             const guess = document.getElementById('guess');
+             guess.value = 0.1;
+             guess.dispatchEvent(new Event('input'));",
+        )
+        .await;
+    let line = browser.text(".requests-to-send code").await;
+    assert!(line.ends_with("/sync/blocking?seconds=2'"), "{line}");
+    browser.click("#run").await;
+    browser
+        .until("return [...document.querySelectorAll('.code [data-state=blocked]')].filter(({ textContent }) => textContent.includes('thread::sleep')).length === 2")
+        .await;
+    let reason = browser.text("#status").await;
+    assert_eq!(reason, "Running: watch the lanes.");
+    let mark = browser
+        .run("return getComputedStyle(document.querySelector('.guess')).left")
+        .await;
+    assert_ne!(mark, "0px", "the guess is marked");
+
+    let verdict = browser.verdict().await;
+    assert!(
+        verdict.contains("blocked by GET\u{a0}/blocking: the event loop stood still"),
+        "{verdict}"
+    );
+    assert!(!verdict.contains("times sooner"), "{verdict}");
+    assert!(browser.text(ASYNC_TOOK).await.ends_with(" s"));
+    browser
+        .until("return document.getElementById('status').textContent.startsWith('Your guess: 1.')")
+        .await;
+    browser.click("#copy-result").await;
+    browser
+        .until("return document.getElementById('copy-result').textContent.includes('Copied')")
+        .await;
+    let copied = browser
+        .run_async("navigator.clipboard.readText().then(arguments[0], (error) => arguments[0](String(error)))")
+        .await;
+    assert_eq!(copied, verdict.as_str());
+    browser.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs Chromium: run make test"]
+async fn a_button_that_cannot_be_used_has_its_reason_beside_it() {
+    let lab = Lab::start(&[]);
+    let browser = Browser::open(&lab.front).await;
+    set_wait(&browser, 1).await;
+    browser.click(".send").await;
+    browser
+        .until("return document.getElementById('run').ariaDisabled === 'true'")
+        .await;
+    let reason = browser.text("#status").await;
+    assert_eq!(reason, "Waits for the response to 1 request sent below.");
+    browser
+        .until("return document.getElementById('run').ariaDisabled === 'false'")
+        .await;
+    assert_eq!(browser.text("#status").await, "");
     browser.close().await;
 }
 

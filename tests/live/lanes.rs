@@ -48,14 +48,16 @@ async fn with_several_replicas_the_page_says_that_it_shows_one() {
              const show = async () => {
                 const { ServerView } = await import('/live/server.js');
                 const { verdict } = await import('/live/experiment.js');
-                const view = new ServerView('sync', 'Synchronous');
+                const { Shown } = await import('/live/shown.js');
+                const { WAITS: [wait] } = await import('/live/handlers.js');
+                const view = new ServerView({ name: 'sync', title: 'Synchronous', kind: 'sync' }, new Shown());
                 const connection = () => view.element.querySelector('.connection').textContent;
                 const seconds = { running: 0, runnable: 0, blocked: 0, awaiting: 0, idle: 1 };
                 const event = { now: 1, began: 0, active_requests: 0, threads: [{ thread: '0', state: 'idle', seconds }], requests: [], links: [] };
                 const said = [{ ...event, replicas: 3 }, { ...event, now: 2, replicas: null }, { ...event, now: 3, replicas: 1 }]
                     .map((event) => { view.receive(event); return connection(); });
                 const ok = (took) => ({ took, status: 200 });
-                const outcome = (took) => ({ seconds: 5, sync: { long: ok(5000), short: ok(took) }, async: { long: ok(5000), short: ok(2) } });
+                const outcome = (took) => ({ wait, seconds: 5, sync: { long: ok(5000), short: ok(took) }, async: { long: ok(5000), short: ok(2) } });
                 view.history.replicas = 3;
                 const sentence = (took) => verdict(outcome(took), { sync: view.history, async: view.history });
                 return [...said, sentence(3), sentence(4500)];
@@ -76,6 +78,83 @@ async fn with_several_replicas_the_page_says_that_it_shows_one() {
         "{}",
         said[4]
     );
+    browser.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs Chromium: run make test"]
+async fn a_page_opened_after_the_requests_shows_the_states_of_that_time() {
+    let lab = Lab::start(&[]);
+    assert_eq!(get(&lab.front, "/sync/?seconds=1.5").status, 200);
+    let browser = Browser::open(&lab.front).await;
+    let blocked = browser
+        .until(
+            "const { share } = document.querySelector('.threads [data-state=blocked]').dataset;
+             const known = Number(document.querySelector('.server').dataset.known);
+             return share && share * known",
+        )
+        .await;
+    let blocked = blocked.as_f64().unwrap();
+    assert!((1_400.0..1_800.0).contains(&blocked), "{blocked} ms");
+    // The labels of bars at the right edge stay within the lane.
+    assert_eq!(get(&lab.front, "/sync/dummy").status, 200);
+    let sticks_out = "const lane = document.querySelector('.requests .lane').getBoundingClientRect();
+        const labels = [...document.querySelectorAll('.server:first-child .label')];
+        return labels.length === 2 && Math.max(...labels.map((label) => label.getBoundingClientRect().right - lane.right))";
+    let by = browser.until(sticks_out).await.as_f64().unwrap();
+    assert!(by <= 1.0, "by {by} px");
+    browser.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs Chromium: run make test"]
+async fn the_time_shown_is_the_run_and_then_the_last_minute_again() {
+    let lab = Lab::start(&[]);
+    let browser = Browser::open(&lab.front).await;
+    let spans = browser
+        .run_async(
+            "const done = arguments[0];
+             const show = async () => {
+                const { Shown, axis, span } = await import('/live/shown.js');
+                const shown = new Shown();
+                const spans = [span(shown.at(0))];
+                shown.begin(1000, 5000);
+                for (const at of [1000, 7999, 8001]) spans.push(span(shown.at(at)));
+                shown.end(9000);
+                for (const at of [9000, 18_999, 19_001]) spans.push(span(shown.at(at)));
+                shown.choose(true);
+                spans.push(span(shown.at(99_000)));
+                return [spans, axis({ span: 7000 }).map(({ text }) => text).join(), axis({ span: 62_000 }).length <= 9];
+             };
+             show().then(done, (error) => done(String(error)));",
+        )
+        .await;
+    let run = json!(8750.0);
+    assert_eq!(
+        spans,
+        json!([
+            [60_000, 7000, 7000, run, run, run, 60_000, run],
+            "0 s,1 s,2 s,3 s,4 s,5 s,6 s,7 s",
+            true
+        ])
+    );
+    browser.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs Chromium: run make test"]
+async fn a_busy_machine_is_named() {
+    let lab = Lab::start(&[]);
+    let browser = Browser::open(&lab.front).await;
+    let warnings = browser
+        .run_async(
+            "import('/live/pressure.js').then(({ warning }) => arguments[0]([null, 0.1, 0.64].map(warning)), (error) => arguments[0](String(error)))",
+        )
+        .await;
+    assert_eq!(warnings[0], "");
+    assert_eq!(warnings[1], "");
+    let busy = warnings[2].as_str().unwrap();
+    assert!(busy.contains("64 %"), "{busy}");
     browser.close().await;
 }
 

@@ -53,14 +53,14 @@ async fn a_server_that_dies_is_reported_and_found_again() {
     browser.click("#run").await;
     let verdict = browser.verdict().await;
     assert!(
-        verdict.contains("failed on the synchronous server (502"),
+        verdict.contains("no response on the synchronous server: it failed (502"),
         "{verdict}"
     );
 
     sync.restart();
     browser.until(&connection(0, "Connected")).await;
     browser
-        .until("return document.querySelector('.now').textContent === 'idle'")
+        .until("return document.querySelector('.threads .now').textContent.startsWith('idle')")
         .await;
     // The browser itself logs the streams and responses that failed.
     browser

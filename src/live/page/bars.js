@@ -1,16 +1,15 @@
 // The requests as bars above the lanes, from arrival to response.
 //
 // They are elements rather than drawn, so that keyboards and screen readers can reach them. They keep
-// their positions in a list that is as wide as the window and slides; only those in flight grow.
+// their positions in a list that is as wide as the lane and slides; only those in flight grow.
 
 import { cloneOf } from "./dom.js";
-import { WINDOW } from "./history.js";
 import { count, duration } from "./format.js";
 
-/** Room that a bar with a label takes up, in milliseconds from its start. */
-const LABEL = 7000;
+/** Room that a bar with a label takes up from its start, as a share of the lane. */
+const LABEL = 0.12;
 /** Room that a bar without a label takes up at least. */
-const SHORTEST = 500;
+const SHORTEST = 0.008;
 /** Number of bars in a row above which they are shown without labels. */
 const DENSE = 6;
 
@@ -26,48 +25,82 @@ export class Bars {
   #room = LABEL;
   #bars = new Map();
   #epoch = null;
+  #span = 0;
+  /** Width of the lane in CSS pixels. */
+  #width = 0;
 
   constructor(list, detail, threadName) {
     this.#list = list;
     this.#detail = detail;
     this.#threadName = threadName;
     list.addEventListener("keydown", (event) => this.#move(event));
+    // Observed, because reading the width in each frame would force a layout in each frame.
+    new ResizeObserver(([{ contentRect }]) => { this.#width = contentRect.width; }).observe(list);
   }
 
-  /** Shows these requests, `{key, route, arrived, started, ended…}`. Returns the number of those without room. */
-  show(requests, edge, rows) {
+  /**
+   * Shows those of the requests `{key, route, arrived, started, ended…}` that were there between `from` and `to`, up to
+   * `edge`. Returns the number of those without room.
+   */
+  show(requests, { from, to, edge }, rows) {
+    if (to - from !== this.#span) this.clear();
+    this.#span = to - from;
     this.#rows = rows;
     const dense = requests.length > DENSE * rows;
-    this.#room = dense ? SHORTEST : LABEL;
+    this.#room = (dense ? SHORTEST : LABEL) * this.#span;
     this.#list.classList.toggle("dense", dense);
-    this.#epoch ??= edge;
+    this.#epoch ??= from;
     const seen = new Set();
     let left = 0;
     for (const request of requests) {
-      if (request.ended < edge - WINDOW || request.arrived > edge) continue;
+      if (request.ended < from || request.arrived > Math.min(edge, to)) continue;
       seen.add(request.key);
       if (!this.#place(request)) left += 1;
     }
     for (const [key, bar] of this.#bars) {
       if (!seen.has(key)) this.#remove(key, bar);
     }
+    this.#restoreFocus();
     this.#keepOneTabStop();
     return left;
   }
 
-  /** Slides the list to `edge`; bars of requests in flight grow up to it. */
-  slide(edge) {
+  /** Slides the list to `from`; bars of requests in flight grow up to `edge`, and labels stay within the lane. */
+  slide({ from, edge }) {
     if (this.#epoch === null) return;
-    this.#list.style.transform = `translateX(${-100 * (edge - WINDOW - this.#epoch) / WINDOW}%)`;
+    this.#list.style.transform = `translateX(${-100 * (from - this.#epoch) / this.#span}%)`;
     for (const bar of this.#bars.values()) {
-      if (bar.request.ended === undefined) shape(bar, edge);
+      if (bar.request.ended === undefined) shape(bar, edge, this.#span);
+      this.#keepLabelInside(bar, from, edge);
     }
+  }
+
+  #keepLabelInside(bar, from, edge) {
+    const x = (time) => ((time - from) / this.#span) * this.#width;
+    const left = x(bar.request.arrived);
+    const room = Math.max(0, x(bar.request.ended ?? edge) - left - bar.labelWidth);
+    const shift = Math.round(left < 0 ? Math.min(-left, room) : Math.min(0, this.#width - bar.labelWidth - left));
+    if (shift === bar.shift) return;
+    bar.shift = shift;
+    bar.label.style.transform = shift ? `translateX(${shift}px)` : "";
   }
 
   /** Removes all bars. */
   clear() {
-    for (const [key, bar] of this.#bars) this.#remove(key, bar);
+    for (const [key, bar] of this.#bars) {
+      if (bar.button === document.activeElement) this.#focused = key;
+      this.#remove(key, bar);
+    }
     this.#epoch = null;
+  }
+
+  /** Key of the bar that had the focus when all were removed. */
+  #focused = null;
+
+  #restoreFocus() {
+    if (this.#focused === null) return;
+    this.#bars.get(this.#focused)?.button.focus({ preventScroll: true });
+    this.#focused = null;
   }
 
   #place(request) {
@@ -103,7 +136,8 @@ export class Bars {
 
   #add(request, row) {
     const element = cloneOf("bar");
-    const bar = { element, row, request: null, button: element.firstElementChild };
+    const button = element.firstElementChild;
+    const bar = { element, row, request: null, button, label: button.querySelector(".label"), labelWidth: 0, shift: 0 };
     element.style.setProperty("--row", row);
     bar.button.tabIndex = -1;
     bar.button.addEventListener("focus", () => this.#describe(bar));
@@ -121,13 +155,14 @@ export class Bars {
 
   #update(bar) {
     const { element, request, button } = bar;
-    element.style.left = `${100 * (request.arrived - this.#epoch) / WINDOW}%`;
+    element.style.left = `${100 * (request.arrived - this.#epoch) / this.#span}%`;
     const took = request.ended === undefined ? "" : ` ${duration(request.ended - request.arrived)}`;
-    button.querySelector(".label").textContent = request.route + took;
+    bar.label.textContent = request.route + took;
+    bar.labelWidth = bar.label.offsetWidth;
     button.ariaLabel = sentence(request, took, this.#threadName);
     const body = button.querySelector(".part:last-child");
     body.className = `part ${request.awaits ? "awaited" : "held"}`;
-    if (request.ended !== undefined) shape(bar, request.ended);
+    if (request.ended !== undefined) shape(bar, request.ended, this.#span);
     if (bar === this.#described) this.#describe(bar);
   }
 
@@ -158,10 +193,10 @@ export class Bars {
 }
 
 /** Makes a bar end at `end`, and its queued part end where a thread started the request. */
-function shape({ button, element, request }, end) {
+function shape({ button, element, request }, end, span) {
   const length = Math.max(0, end - request.arrived);
   const queued = Math.max(0, Math.min(request.started ?? end, end) - request.arrived);
-  element.style.width = `${100 * length / WINDOW}%`;
+  element.style.width = `${100 * length / span}%`;
   button.querySelector(".queued").style.width = `${queued > SHORT ? 100 * queued / length : 0}%`;
 }
 

@@ -1,4 +1,4 @@
-// The buttons that send requests to a server, and the list of responses.
+// The buttons that send requests to a server, the list of responses, and copying to the clipboard.
 
 import { send } from "./request.js";
 import { cloneOf } from "./dom.js";
@@ -7,15 +7,17 @@ import { duration } from "./format.js";
 /** Maximum number of responses in the list of a server. */
 const MAX_RESPONSES = 5;
 
-/** Returns a row with the button for `GET /PATH` and its curl command. */
-export function requestRow(view, label, pathOf) {
+/** Returns a row with the button for `GET /PATH` and its curl command. `labelOf` and `pathOf` return the present ones. */
+export function requestRow(view, labelOf, pathOf) {
   const row = cloneOf("request");
   const [button, line, copy, word] = [".send", "code", ".copy", ".word"].map((selector) => row.querySelector(selector));
-  button.textContent = label;
-  copy.querySelector(".unseen").textContent = ` the curl command for ${label} on the ${view.name} server`;
-  const update = () => { line.textContent = `curl '${location.origin}/${view.name}/${pathOf()}'`; };
+  const update = () => {
+    button.textContent = labelOf();
+    copy.querySelector(".unseen").textContent = ` the curl command for ${labelOf()} on the ${view.name} server`;
+    line.textContent = `curl '${location.origin}/${view.name}/${pathOf()}'`;
+  };
   copy.addEventListener("click", async () => {
-    word.textContent = await copied(line) ? "Copied" : "Selected";
+    word.textContent = await copied(line.textContent, line) ? "Copied" : "Selected";
     const said = view.controls.querySelector(".copied");
     said.textContent = copy.textContent;
     setTimeout(() => {
@@ -24,16 +26,16 @@ export function requestRow(view, label, pathOf) {
     }, 1500);
   });
   button.addEventListener("click", () => {
-    if (button.ariaDisabled !== "true") request(view, label, pathOf());
+    if (button.ariaDisabled !== "true") request(view, labelOf(), pathOf());
   });
   update();
   return { row, update };
 }
 
-/** Copies an element's text. Where the browser forbids that, selects it, to be copied by hand. */
-async function copied(element) {
+/** Copies a text. Where the browser forbids that, selects `element`, to be copied by hand. */
+export async function copied(text, element) {
   try {
-    await navigator.clipboard.writeText(element.textContent);
+    await navigator.clipboard.writeText(text);
     return true;
   } catch {
     getSelection().selectAllChildren(element);
@@ -48,6 +50,6 @@ async function request(view, label, path) {
   list.prepend(item);
   list.querySelectorAll(`.done:nth-child(n + ${MAX_RESPONSES + 1})`).forEach((old) => old.remove());
   const { took, status, message } = await send(view.name, path);
-  item.textContent = `${label}: ${status ?? "no valid response"} after ${duration(took)}, ${message}`;
+  item.textContent = `${label}: ${status ?? "no valid response"} after ${duration(took)}, ${message ?? "no message"}`;
   item.classList.add("done");
 }

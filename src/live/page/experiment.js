@@ -1,18 +1,17 @@
-// The article's experiment, and its result in one sentence.
+// The article's experiment, and its result in words.
 
 import { send } from "./request.js";
 import { count, duration } from "./format.js";
 
-/** Milliseconds between GET / and GET /dummy. */
-const PAUSE = 500;
+/** Milliseconds between the first request and GET /dummy. */
+export const PAUSE = 500;
 
-/** Names of the requests in a sentence, without line breaks in them. */
-const LONG = "GET\u00a0/";
+/** The quick request in a sentence, without a line break in it. */
 const QUICK = "GET\u00a0/dummy";
 
-/** Sends GET /, which waits `seconds`, to `server`, and half a second later GET /dummy. Returns both outcomes. */
-async function runOn(server, seconds, responded) {
-  const long = send(server, `?seconds=${seconds}`);
+/** Sends the request of `wait` for `seconds` to `server`, and half a second later GET /dummy. Returns both outcomes. */
+async function runOn(server, wait, seconds, responded) {
+  const long = send(server, `${wait.path}?seconds=${seconds}`);
   await new Promise((resolve) => setTimeout(resolve, PAUSE));
   const short = await send(server, "dummy");
   responded(server, short);
@@ -23,9 +22,9 @@ async function runOn(server, seconds, responded) {
  * Runs the experiment on both servers at the same time; they share nothing but the machine. Calls
  * `responded(server, outcome)` at each response to GET /dummy.
  */
-export async function run(seconds, responded) {
-  const [sync, async] = await Promise.all(["sync", "async"].map((server) => runOn(server, seconds, responded)));
-  return { seconds, sync, async };
+export async function run([sync, async], wait, seconds, responded) {
+  const outcomes = await Promise.all([sync, async].map((server) => runOn(server, wait, seconds, responded)));
+  return { wait, seconds, sync: outcomes[0], async: outcomes[1] };
 }
 
 /** Compares the times of GET /dummy, e.g. "750 times sooner"; empty without a clear difference. */
@@ -35,46 +34,52 @@ export function timesSooner({ sync, async }) {
   return factor >= 2 ? `${factor} times sooner` : "";
 }
 
-/** Describes the result in a sentence. `servers` are their histories, for the number of threads and replicas. */
-export function verdict({ seconds, sync, async }, servers) {
-  const clauses = [
-    clause("synchronous", sync, seconds, servers.sync),
-    clause("asynchronous", async, seconds, servers.async),
-  ];
-  return `While ${LONG} waited ${count(seconds, "second")}, ${QUICK} ${clauses.join(", and ")}.`;
+/** Describes the result in sentences. `servers` are their histories, for the number of threads and replicas. */
+export function verdict(outcome, servers) {
+  const on = (kind) => {
+    const { took, status } = outcome[kind].short;
+    return status === 200 ? `took ${duration(took)} on the ${kind}hronous server: ` : `got no response on the ${kind}hronous server: `;
+  };
+  const sentence = (kind) => on(kind) + reason(kind, outcome, servers[kind]);
+  return `While ${long(outcome.wait)} waited ${count(outcome.seconds, "second")}, ${QUICK} ${sentence("sync")}. It ${sentence("async")}.`;
 }
 
-function clause(kind, { long, short }, seconds, { threads, replicas }) {
+/** Explains the time of GET /dummy on the server of one kind, in a clause. */
+export function reason(kind, { wait, seconds, ...outcomes }, { threads, replicas }) {
+  const { long, short } = outcomes[kind];
   const failed = [long, short].find(({ status }) => status !== 200);
-  if (failed) return `failed on the ${kind} server (${failed.status ?? "no response"}: ${failed.message})`;
-  const took = `took ${duration(short.took)} on the ${kind} server`;
+  if (failed) return `it failed (${failed.status ?? "no response"}: ${failed.message})`;
   const hadToWait = short.took > (1000 * seconds - PAUSE) / 2;
   const others = long.took > 1000 * seconds + PAUSE;
-  if (kind === "synchronous" && replicas > 1) return `${took}, ${whyOfReplicas(hadToWait, replicas)}`;
-  return `${took}, ${hadToWait ? whyLate(kind, threads.length, others) : whyAtOnce(kind, threads.length)}`;
+  if (kind === "sync" && replicas > 1) return ofReplicas(hadToWait, wait, replicas);
+  return hadToWait ? late(kind, wait, threads.length, others) : atOnce(kind, wait, threads.length);
 }
 
-/** `others`: whether GET / itself had to wait for a thread. */
-function whyLate(kind, threads, others) {
-  if (kind === "asynchronous") return "whose event loop was busy";
-  if (threads === 1 && others) return `whose only thread was held by other requests, besides ${LONG}`;
-  return threads === 1
-    ? `whose only thread was held by ${LONG}, although that only waited`
-    : `whose ${threads} threads were all held by other requests`;
+/** `others`: whether the first request itself had to wait for a thread. */
+function late(kind, wait, threads, others) {
+  if (others) {
+    return threads === 1
+      ? `its only thread was held by other requests, besides ${long(wait)}`
+      : `its ${threads} threads were all held by other requests`;
+  }
+  if (threads > 1) return `its ${threads} threads were all held by other requests`;
+  if (kind === "async" && !wait.blocksLoop) return "its event loop was busy with something else";
+  return `its only thread was ${wait.held}${kind === "async" ? ": the event loop stood still" : ""}`;
 }
 
 /** The page knows the threads of one replica only. */
-function whyOfReplicas(hadToWait, replicas) {
+function ofReplicas(hadToWait, wait, replicas) {
   return hadToWait
-    ? `whose threads, in ${replicas} replicas, were all held by other requests`
-    : `which had another thread for it in its ${replicas} replicas, because ${LONG} held only one`;
+    ? `its threads, in ${replicas} replicas, were all held by other requests`
+    : `it had another thread for it in its ${replicas} replicas, because ${long(wait)} held only one`;
 }
 
-function whyAtOnce(kind, threads) {
-  if (kind === "asynchronous") {
-    return threads === 1
-      ? `whose only thread was free, because ${LONG} waits there without a thread`
-      : `whose ${threads} threads were free, because ${LONG} waits there without a thread`;
-  }
-  return `which had another of its ${threads} threads for it, because ${LONG} held only one`;
+function atOnce(kind, wait, threads) {
+  if (kind === "async") return threads === 1 ? `its only thread was ${wait.free}` : `one of its ${threads} threads was free`;
+  return `it had another of its ${threads} threads for it, because ${long(wait)} held only one`;
+}
+
+/** The first request in a sentence, without a line break in it. */
+function long(wait) {
+  return `GET\u00a0/${wait.path}`;
 }

@@ -23,6 +23,10 @@ class ThreadHistory {
   totals = null;
   /** Name of the present state; `null` once the thread has ended. */
   state = null;
+  /** Seconds for which it has been in this state. */
+  since = 0;
+  /** What a blocked thread waits for; `undefined` if it is not known. */
+  on = undefined;
   /** Stretches `{from, to, grown, pure}`, the oldest first; `pure` is the index of the only state, or -1. */
   stretches = [];
 
@@ -44,6 +48,18 @@ class ThreadHistory {
     } else {
       this.stretches.push({ from, to, grown, pure });
     }
+  }
+
+  /** Replaces everything by what the server has recorded, `[time, seconds in each state…]`, the oldest first. */
+  restore(moments) {
+    this.totals = null;
+    this.stretches = [];
+    let before = moments[0][0];
+    for (const [at, ...totals] of moments) {
+      this.add(before, at, totals);
+      before = at;
+    }
+    return before;
   }
 
   forget(before) {
@@ -74,6 +90,10 @@ export class History {
   queue = null;
   /** Maximum number of requests that the server keeps for new viewers. */
   maxRequests = Infinity;
+  /** Time from which on everything is kept, even if it is older than the window; `null` without such a time. */
+  keepFrom = null;
+  /** Share of the last 10 s in which a thread of the machine waited for a CPU; `null` if it is not known. */
+  cpuPressure = null;
   /** For each connection in the accept queue the time since when it is known; the oldest first. */
   queuedSince = [];
   #began = null;
@@ -85,15 +105,16 @@ export class History {
     const restarted = event.began !== this.#began;
     if (restarted) this.#restart(event.began);
     this.#synchronise(event.now, at);
-    this.#addThreads(event.threads, this.#last ?? event.now, event.now);
+    this.#addThreads(event);
     for (const request of event.requests) this.requests.set(request.number, request);
     this.active = event.active_requests;
     this.replicas = event.replicas ?? this.replicas;
     this.maxRequests = event.max_requests;
+    this.cpuPressure = event.cpu_pressure ?? null;
     this.queue = event.accept_queue;
     this.#addQueue(event.accept_queue?.length ?? 0, event.now);
     this.#last = event.now;
-    this.#forget(event.now - WINDOW - 1000);
+    this.#forget(Math.min(event.now - WINDOW - 1000, this.keepFrom ?? Infinity));
     return restarted;
   }
 
@@ -114,6 +135,16 @@ export class History {
     return first ? Math.min(WINDOW, this.#last - first.from) : 0;
   }
 
+  /** Returns a copy of what is known of the time from `from` to `to`. */
+  copy(from, to) {
+    const threads = this.threads.map(({ name, stretches }) => ({
+      name,
+      stretches: stretches.filter((stretch) => stretch.to > from && stretch.from < to).map((stretch) => ({ ...stretch })),
+    }));
+    const requests = [...this.requests.values()].filter(({ arrived, ended }) => arrived < to && !(ended < from));
+    return { threads, requests };
+  }
+
   /** Returns the share of each state in the window, for one thread. */
   shares(thread) {
     return thread.shares(this.#last - WINDOW);
@@ -129,15 +160,18 @@ export class History {
     this.#offsets = [];
   }
 
-  /** After a gap in the events, the whole gap becomes one stretch. */
-  #addThreads(readings, before, now) {
-    for (const { thread: name, state, seconds } of readings) {
+  /** The first event of a connection has the last minute; after any other gap, the whole gap becomes one stretch. */
+  #addThreads({ threads: readings, history, now }) {
+    for (const { thread: name, state, state_seconds: since, on, seconds } of readings) {
       let thread = this.threads.find((known) => known.name === name);
       if (!thread) {
         thread = new ThreadHistory(name);
         this.threads.push(thread);
       }
       thread.state = state;
+      thread.since = since;
+      thread.on = on;
+      const before = history?.[name] ? thread.restore(history[name]) : this.#last ?? now;
       thread.add(before, now, STATES.map((known) => seconds[known.name]));
     }
   }

@@ -1,11 +1,13 @@
 // Draws the lane of one thread: its states over the window, stacked where several are mixed.
 //
 // A frame moves the lane to the left and draws only its new end, so that its cost does not depend on
-// the minute before. Positions are counted in pixels since the first frame, those of patterns too, so
+// the minute before. Positions are counted in pixels since a fixed time, those of patterns too, so
 // that patterns move with the lane.
 
-import { WINDOW } from "./history.js";
-import { STATES, fillsAt } from "./states.js";
+import { STATES, colourOf, fillsAt, inkOn } from "./states.js";
+
+/** Share of a sliding lane after which a long stretch gets its label again: the first one leaves the lane. */
+const REPEAT = 0.45;
 
 const inSight = new WeakSet();
 const sight = new IntersectionObserver((entries) => {
@@ -29,11 +31,13 @@ const sizes = new ResizeObserver((entries) => {
 export class Lane {
   #canvas;
   #pen;
-  #epoch = null;
+  #epoch = 0;
+  #span = 0;
+  #fills = null;
   /** Right edge of the drawing, and the canvas size at that time. */
   #drawn = { right: -Infinity, width: 0, height: 0 };
-  /** Start of the last stretch that has a label. */
-  #labelled = -Infinity;
+  /** Position and state of the last label. */
+  #labelled = { at: -Infinity, state: -1 };
 
   constructor(canvas) {
     this.#canvas = canvas;
@@ -42,21 +46,35 @@ export class Lane {
     sizes.observe(canvas);
   }
 
-  /** Draws the window that ends at `edge` of the server's clock, if the canvas is in sight. */
-  draw(stretches, edge) {
+  /**
+   * Draws the time from `from` to `to` of the server's clock, up to `edge`, if the canvas is in sight.
+   * `stretches` are the states, the oldest first.
+   */
+  draw(stretches, { from, to, edge, slides }) {
     const { width, height } = this.#canvas;
     if (!inSight.has(this.#canvas) || width === 0) return;
-    this.#epoch ??= edge;
-    const x = (time) => Math.round(((time - this.#epoch) / WINDOW) * width);
-    const right = x(edge);
-    const from = this.#move(right, width, height);
+    const fills = fillsAt(devicePixelRatio);
+    if (to - from !== this.#span || fills !== this.#fills) {
+      this.#drawn.width = 0;
+      this.#epoch = from;
+      this.#span = to - from;
+      this.#fills = fills;
+    }
+    const x = (time) => Math.round(((time - this.#epoch) / this.#span) * width);
+    const [right, end] = [x(to), x(Math.min(edge, to))];
+    const start = this.#move(right, width, height);
+    this.#drawn.right = right;
     this.#pen.setTransform(1, 0, 0, 1, width - right, 0);
-    // New stretches are at the end.
-    for (let i = stretches.length - 1; i >= 0 && x(stretches[i].to) > from; i -= 1) {
-      this.#stretch(stretches[i], x(stretches[i].from), Math.min(x(stretches[i].to), right), from, height);
+    let first = stretches.length;
+    while (first > 0 && x(stretches[first - 1].to) > start) first -= 1;
+    for (const stretch of stretches.slice(first)) {
+      if (x(stretch.from) >= end) break;
+      const [left, until] = [x(stretch.from), Math.min(x(stretch.to), end)];
+      this.#stretch(stretch, left, until, start, height);
+      if (stretch.pure >= 0) this.#label(stretch.pure, left, until, slides ? REPEAT * width : Infinity, height);
     }
     // The states at the right end may not be known yet; they are drawn once they are.
-    const known = stretches.length > 0 ? Math.min(right, x(stretches.at(-1).to)) : right;
+    const known = Math.min(end, stretches.length > 0 ? x(stretches.at(-1).to) : end);
     this.#drawn = { right, known, width, height };
   }
 
@@ -67,7 +85,7 @@ export class Lane {
     this.#pen.setTransform(1, 0, 0, 1, 0, 0);
     if (by < 0 || by >= width || width !== oldWidth || height !== oldHeight) {
       this.#pen.clearRect(0, 0, width, height);
-      this.#labelled = -Infinity;
+      this.#labelled = { at: -Infinity, state: -1 };
       return right - width;
     }
     this.#pen.globalCompositeOperation = "copy";
@@ -77,17 +95,21 @@ export class Lane {
   }
 
   #stretch({ grown, pure }, left, right, from, height) {
-    const fills = fillsAt(devicePixelRatio);
     const start = Math.max(left, from);
     if (pure < 0) {
-      stack(this.#pen, fills, grown, start, right, height);
-      return;
+      stack(this.#pen, this.#fills, grown, start, right, height);
+    } else {
+      this.#pen.fillStyle = this.#fills[pure];
+      this.#pen.fillRect(start, 0, right - start, height);
     }
-    this.#pen.fillStyle = fills[pure];
-    this.#pen.fillRect(start, 0, right - start, height);
-    if (left > this.#labelled && label(this.#pen, STATES[pure], left, right, height)) {
-      this.#labelled = left;
-    }
+  }
+
+  /** Labels a stretch at its start, unless the last label is of the same state and less than `repeat` pixels before it. */
+  #label(state, left, right, repeat, height) {
+    const { at, state: before } = this.#labelled;
+    const visible = Math.max(left, this.#drawn.right - this.#canvas.width);
+    const start = state === before ? Math.max(visible, at + repeat) : visible;
+    if (start > at && label(this.#pen, STATES[state], start, right, height)) this.#labelled = { at: start, state };
   }
 }
 
@@ -105,16 +127,16 @@ function stack(pen, fills, grown, left, right, height) {
 }
 
 /** Draws a state's name at the start of a stretch, on plain colour. Returns whether there was room for it. */
-function label(pen, { name, colour }, left, right, height) {
+function label(pen, state, left, right, height) {
   const scale = devicePixelRatio;
   const size = Math.min(13 * scale, height - 2 * scale);
   pen.font = `${size}px system-ui, sans-serif`;
-  const wide = pen.measureText(name).width + 6 * scale;
+  const wide = pen.measureText(state.name).width + 6 * scale;
   if (wide > right - left) return false;
-  pen.fillStyle = colour;
+  pen.fillStyle = colourOf(state);
   pen.fillRect(left, (height - size) / 2 - scale, wide, size + 2 * scale);
-  pen.fillStyle = "#000";
+  pen.fillStyle = inkOn(state);
   pen.textBaseline = "middle";
-  pen.fillText(name, left + 3 * scale, height / 2 + scale / 2);
+  pen.fillText(state.name, left + 3 * scale, height / 2 + scale / 2);
   return true;
 }

@@ -1,11 +1,14 @@
-// The live page: shows both servers and sends requests to them.
+// The live page: shows two servers, sends requests to them and runs the experiment.
 
 import { MAX_WAITING, onChange, waiting } from "./request.js";
-import { requestRow } from "./controls.js";
-import { setText } from "./dom.js";
-import { run, timesSooner, verdict } from "./experiment.js";
-import { WINDOW } from "./history.js";
+import { copied, requestRow } from "./controls.js";
+import { cloneOf, setText } from "./dom.js";
+import { PAUSE, reason, run, timesSooner, verdict } from "./experiment.js";
+import { allowGuesses, guess, score } from "./guess.js";
+import { WAITS } from "./handlers.js";
+import { warning } from "./pressure.js";
 import { ServerView } from "./server.js";
+import { Shown, span } from "./shown.js";
 import { STATES, swatch } from "./states.js";
 import { follow } from "./stream.js";
 import { count, duration } from "./format.js";
@@ -13,13 +16,26 @@ import { count, duration } from "./format.js";
 /** Milliseconds between two updates of numbers that would flicker otherwise. */
 const UPDATE_INTERVAL = 500;
 
-const wait = document.getElementById("wait");
-const button = document.getElementById("run");
+const SERVERS = [
+  { name: "sync", title: "Synchronous", kind: "sync", python: "flask" },
+  { name: "async", title: "Asynchronous", kind: "async", python: "fastapi" },
+];
+
+const byId = (id) => document.getElementById(id);
+const wait = byId("wait");
+const button = byId("run");
+const shown = new Shown();
+let kind = WAITS[0];
 let running = false;
 
 /** Returns the wait in the input field; `null` if it is invalid. */
 function seconds() {
   return wait.checkValidity() ? wait.valueAsNumber : null;
+}
+
+/** Returns the name of the first request. */
+function first() {
+  return `GET /${kind.path}`;
 }
 
 const pending = new Set();
@@ -31,88 +47,151 @@ const pending = new Set();
 function settle(name) {
   pending.delete(name);
   if (pending.size > 0) return;
-  for (const part of document.querySelectorAll("#servers, #controls, footer")) part.hidden = false;
+  for (const part of document.querySelectorAll("#toolbar, #servers, #controls, footer")) part.hidden = false;
 }
 
-const views = [["sync", "Synchronous"], ["async", "Asynchronous"]].map(([name, title]) => {
-  const view = new ServerView(name, title);
-  document.getElementById("servers").append(view.element);
-  document.getElementById("controls").append(view.controls);
-  pending.add(name);
+const views = SERVERS.map((server) => {
+  const view = new ServerView(server, shown);
+  byId("servers").append(view.element);
+  byId("controls").append(view.controls);
+  pending.add(server.name);
   const received = (event) => {
     view.receive(event);
-    settle(name);
+    settle(server.name);
     for (const link of event.links) addLink(link.name, link.url, ", if it runs");
+    const inCompose = event.replicas !== null;
+    setText(byId("next"), inCompose ? "docker compose run --rm --no-deps experiment matrix" : "cargo run --release -- experiment matrix");
   };
   const lost = () => {
     view.connected(false);
-    settle(name);
+    settle(server.name);
   };
-  follow(name, { received, lost });
+  follow(server.name, { received, lost });
   return view;
 });
 
 const rows = views.flatMap((view) => {
   const list = view.controls.querySelector(".requests-to-send");
   const pair = [
-    requestRow(view, "GET /", () => `?seconds=${seconds() ?? wait.defaultValue}`),
-    requestRow(view, "GET /dummy", () => "dummy"),
+    requestRow(view, first, () => `${kind.path}?seconds=${seconds() ?? wait.defaultValue}`),
+    requestRow(view, () => "GET /dummy", () => "dummy"),
   ];
   list.append(...pair.map(({ row }) => row));
   return pair;
 });
 
-wait.addEventListener("input", () => {
+/** Shows what depends on the kind of wait and its length. */
+function showChoice() {
   wait.ariaInvalid = String(seconds() === null);
+  if (seconds() !== null) allowGuesses(seconds() + 2);
+  setText(byId("wait-meaning"), kind.meaning);
+  const language = document.querySelector("[name=language]:checked").value;
+  views.forEach((view, i) => view.showCode(kind, language === "python" ? SERVERS[i].python : language));
   rows.forEach(({ update }) => update());
-});
+}
 
-const numbers = Object.fromEntries(["sync", "async"].map((name) => [name, document.querySelector(`#times [data-server=${name}]`)]));
-const ratio = document.querySelector("#times .ratio");
+WAITS.forEach((one, i) => {
+  const chip = cloneOf("chip");
+  const input = chip.firstElementChild;
+  input.checked = i === 0;
+  input.addEventListener("change", () => {
+    kind = one;
+    showChoice();
+  });
+  chip.append(one.name);
+  byId("waits").append(chip);
+});
+wait.addEventListener("input", showChoice);
+byId("language").addEventListener("change", showChoice);
+byId("shown").addEventListener("change", ({ target }) => shown.choose(target.value === "run"));
+showChoice();
+
+/** Shows which time is shown. */
+function showShown(at) {
+  const isRun = shown.at(at) !== null;
+  const [minute, theRun] = document.querySelectorAll("[name=shown]");
+  theRun.disabled = shown.run === null;
+  if (theRun.checked !== isRun) (isRun ? theRun : minute).checked = true;
+}
 
 /** Counts up the time of each GET /dummy of the experiment that has no response yet. */
 function showWaiting(at) {
   if (!running) return;
   for (const { server, route, sentAt } of waiting) {
-    if (route === "/dummy") setText(numbers[server], duration(at - sentAt));
+    if (route === "/dummy") views.find(({ name }) => name === server).showResult(duration(at - sentAt), "GET /dummy has no response yet.");
   }
 }
 
 /** Shows the time of GET /dummy on a server; a dash without a valid response. */
 function showTime(server, { took, status }) {
-  setText(numbers[server], status === 200 ? duration(took) : "–");
+  views.find(({ name }) => name === server).showResult(status === 200 ? duration(took) : "–", "");
 }
 
-/** Disables the buttons when the browser has no connection left for another request. */
+/** Disables the buttons when the browser has no connection left for another request, and says why. */
 function updateButtons() {
   const full = waiting.size >= MAX_WAITING || running;
   for (const send of document.querySelectorAll(".send")) send.ariaDisabled = String(full);
   button.ariaDisabled = String(waiting.size > 0 || running);
-  const why = running || !full ? "" : `${MAX_WAITING} requests are in flight, the maximum of a browser. Use curl for more.`;
-  for (const line of document.querySelectorAll(".full")) setText(line, why);
+  showReason();
+  const why = running ? "The experiment runs." : `${MAX_WAITING} requests are in flight, the maximum of a browser. Use curl for more.`;
+  for (const line of document.querySelectorAll(".full")) setText(line, full ? why : "");
 }
 onChange(updateButtons);
+
+/** Says why the experiment cannot be run now; keeps the latest result if it can. */
+function showReason() {
+  const line = byId("status");
+  const sent = `Waits for the response to ${count(waiting.size, "request")} sent below.`;
+  if (running) setText(line, "Running: watch the lanes.");
+  else if (waiting.size > 0) setText(line, sent);
+  else line.replaceChildren(...result);
+}
+
+/** The elements and texts that describe the latest result beside the button. */
+let result = [];
 
 document.querySelector("form").addEventListener("submit", async (event) => {
   event.preventDefault();
   if (button.ariaDisabled === "true") return;
-  const line = document.getElementById("verdict");
   if (seconds() === null) {
-    setText(line, `Enter a whole number of seconds from ${wait.min} to ${wait.max}.`);
+    setText(byId("status"), `Enter a whole number of seconds from ${wait.min} to ${wait.max}.`);
     wait.focus();
     return;
   }
   running = true;
-  setText(line, "Running: GET / on both servers, and GET /dummy half a second later. Watch the lanes.");
-  for (const number of Object.values(numbers)) setText(number, "–");
-  setText(ratio, "");
-  const outcome = await run(seconds(), showTime);
+  result = [];
+  const [length, guessed, startedAt] = [1000 * seconds(), guess(), performance.now()];
+  shown.begin(startedAt, length);
+  setText(byId("verdict"), "");
+  for (const view of views) view.showResult("–", "");
+  views[0].showGuess(guessed === null ? null : (PAUSE + guessed) / span(shown.run));
+  const outcome = await run(views.map(({ name }) => name), kind, seconds(), showTime);
   running = false;
-  setText(ratio, timesSooner(outcome));
+  shown.end(performance.now());
+  showOutcome(outcome, guessed);
   updateButtons();
-  const [sync, async] = views.map(({ history }) => history);
-  setText(line, verdict(outcome, { sync, async }));
 });
+
+/** Shows the result of a run beside the lanes, and all of it for screen readers and to be copied. */
+function showOutcome(outcome, guessed) {
+  const histories = Object.fromEntries(views.map(({ kind: of, history }) => [of, history]));
+  const times = timesSooner(outcome);
+  for (const view of views) {
+    const { took, status } = outcome[view.kind].short;
+    const why = reason(view.kind, outcome, histories[view.kind]);
+    const clause = view.kind === "async" && times ? `${times}: ${why}` : why;
+    view.showResult(status === 200 ? duration(took) : "–", `${clause[0].toUpperCase()}${clause.slice(1)}.`);
+  }
+  const { short } = outcome.sync;
+  const scored = guessed !== null && short.status === 200 ? score(guessed, short.took) : "";
+  const text = [verdict(outcome, histories), times && `The asynchronous server responded ${times}.`, scored].filter(Boolean).join(" ");
+  setText(byId("verdict"), text);
+  const copy = cloneOf("copy-result");
+  copy.addEventListener("click", async () => {
+    setText(copy.firstElementChild, await copied(text, byId("verdict")) ? "Copied" : "Selected");
+  });
+  result = scored ? [scored, " ", copy] : [copy];
+}
 
 for (const [i, { name, meaning }] of STATES.entries()) {
   const row = document.createElement("div");
@@ -120,12 +199,24 @@ for (const [i, { name, meaning }] of STATES.entries()) {
   term.append(swatch(i), name);
   words.textContent = meaning;
   row.append(term, words);
-  document.getElementById("states").append(row);
+  byId("states").append(row);
+  addToLegend(swatch(i), name);
+}
+for (const [look, name] of [["unknown", "not known"], ["queued", "queued"], ["held", "held"], ["awaited", "awaited"]]) {
+  const part = document.createElement("i");
+  part.className = `part ${look}`;
+  addToLegend(part, name);
+}
+
+function addToLegend(...parts) {
+  const item = document.createElement("li");
+  item.append(...parts);
+  byId("legend").append(item);
 }
 
 /** Adds a link with a remark to the end of the page, unless it is there already. */
 function addLink(text, url, remark = "") {
-  const links = document.getElementById("links");
+  const links = byId("links");
   if ([...links.querySelectorAll("a")].some(({ textContent }) => textContent === text)) return;
   const item = document.createElement("li");
   const link = document.createElement("a");
@@ -140,7 +231,9 @@ setInterval(() => {
   if (document.hidden) return;
   for (const view of views) view.showShares();
   const others = views.reduce((sum, view) => sum + view.others(), 0);
-  setText(document.getElementById("others"), others > 0 ? `Other clients use this lab: ${count(others, "request")} shown here did not come from this tab.` : "");
+  setText(byId("others"), others > 0 ? `Other clients use this lab: ${count(others, "request")} shown here did not come from this tab.` : "");
+  const pressures = views.map(({ history }) => history.cpuPressure).filter((pressure) => pressure !== null);
+  setText(byId("pressure"), warning(pressures.length > 0 ? Math.max(...pressures) : null));
 }, UPDATE_INTERVAL);
 
 const reducedMotion = matchMedia("(prefers-reduced-motion: reduce)");
@@ -148,10 +241,12 @@ let drawnAt = 0;
 
 /** Draws when the lanes have moved by a pixel. */
 function frame(at) {
-  const pixel = WINDOW / (document.querySelector(".threads canvas")?.width ?? WINDOW);
+  const time = span(shown.at(performance.now()));
+  const pixel = time / (document.querySelector(".threads canvas")?.width ?? time);
   const step = reducedMotion.matches ? 1000 : pixel;
   if (at - drawnAt >= step) {
     const start = performance.now();
+    showShown(start);
     for (const view of views) view.draw(start);
     showWaiting(start);
     drawnAt = at;

@@ -2,30 +2,52 @@
 
 import { isOwn, waiting } from "./request.js";
 import { Bars, leftOut } from "./bars.js";
+import { Code } from "./code.js";
 import { cloneOf, setText } from "./dom.js";
 import { History, WINDOW } from "./history.js";
 import { Lane } from "./lane.js";
+import { Places } from "./places.js";
 import { STATES, swatch } from "./states.js";
-import { percent } from "./format.js";
+import { axis } from "./shown.js";
+import { count, duration, percent } from "./format.js";
 
-/** The table of one server: its requests, and its threads with their lanes and shares. */
+/** Number of shares that are shown beside a lane. */
+const MAX_SHARES = 2;
+
+/** Shares below this are not shown. */
+const SMALL = 0.005;
+
+/** The part of one server: its result, its requests, its threads with their lanes and shares, and its handler. */
 export class ServerView {
   #lanes = [];
   #bars;
+  #places;
+  #code;
+  #shown;
+  /** The run that is shown, with its start on the server's clock and a copy of its states once it is complete. */
+  #run = { run: null };
+  /** Route of the handler whose code is shown. */
+  #route = "/";
 
-  constructor(name, title) {
+  /** `kind` is "sync" or "async": whether one thread can have several requests. `shown` is the time that is shown. */
+  constructor({ name, title, kind }, shown) {
     this.name = name;
+    this.kind = kind;
+    this.title = title;
     this.history = new History();
+    this.#shown = shown;
     this.element = cloneOf("server");
     this.#find("h2").textContent = title;
     this.element.ariaLabel = title;
     this.controls = cloneOf("server-controls");
-    this.controls.querySelector("h2").textContent = `Requests to the ${title.toLowerCase()} server`;
-    this.#find("table").ariaLabel = `${title}: requests and threads over the last 60 s`;
-    this.#find(".bars").ariaLabel = `Requests of the ${name} server; the arrow keys move between them`;
-    this.#find("thead tr").append(...STATES.map(({ name: state }, i) => header(state, i)));
+    this.controls.querySelector("h2").textContent = `Requests to ${name}`;
+    this.#find("table").ariaLabel = `${title}: requests and threads`;
+    this.#find(".bars").ariaLabel = `Requests of ${name}; the arrow keys move between them`;
     this.#bars = new Bars(this.#find(".bars"), this.#find(".detail"), (thread) => `${name}-${thread}`);
+    this.#places = new Places(this.element, kind === "async");
+    this.#code = new Code(this.#find(".code"));
     this.#setRows(1);
+    drawAxis(this.#find(".axis"), null);
   }
 
   /** Adds an event, and shows all that does not slide. */
@@ -37,36 +59,59 @@ export class ServerView {
     setText(this.#find(".active"), String(this.history.active));
     const { queue } = this.history;
     setText(this.#find(".queue"), queue ? `${queue.length} of ${queue.limit}` : "not known");
-    for (const { row, thread } of this.#lanes) {
-      setText(row.querySelector(".now"), thread.state ?? "ended");
-    }
-    this.#showBars();
+    for (const { row, thread } of this.#lanes) setText(row.querySelector(".now"), now(thread));
+    this.#showRequests();
   }
 
   /** Shows whether there is a connection to the server. */
   connected(is) {
     setText(this.#find(".connection"), is ? connectedTo(this.history.replicas) : "Connection lost, trying again…");
+    this.#find(".connection").classList.toggle("partial", this.history.replicas > 1);
     this.element.classList.toggle("stale", !is);
   }
 
-  /** Shows the shares of each state in the window. */
+  /** Shows the largest shares of the last minute. */
   showShares() {
-    for (const { thread, cells } of this.#lanes) {
+    for (const { thread, shares: cells } of this.#lanes) {
       const shares = this.history.shares(thread);
+      const largest = [...shares].sort((one, other) => other - one).slice(0, MAX_SHARES);
       cells.forEach((cell, i) => {
         cell.dataset.share = shares[i];
-        setText(cell, percent(shares[i]));
+        cell.hidden = shares[i] < SMALL || !largest.includes(shares[i]);
+        setText(cell.lastChild, `${percent(shares[i])} ${STATES[i].name}`);
       });
     }
     this.element.dataset.known = this.history.known();
   }
 
-  /** Draws the window up to now. */
+  /** Shows the handler of `wait`. */
+  showCode(wait, language) {
+    this.#route = `/${wait.path}`;
+    this.#code.show(wait, language);
+  }
+
+  /** Shows the time of GET /dummy and why it took that long. */
+  showResult(took, why) {
+    setText(this.#find(".took"), took);
+    setText(this.#find(".why"), why);
+  }
+
+  /** Marks the guessed end of GET /dummy, as a share of the lane; `null` for no mark. */
+  showGuess(at) {
+    const mark = this.#find(".guess");
+    mark.hidden = at === null;
+    mark.style.left = `${100 * at}%`;
+  }
+
+  /** Draws the time that is shown. */
   draw(at) {
-    const edge = this.history.edge(at);
-    if (edge === null) return;
-    this.#bars.slide(edge);
-    for (const { lane, thread } of this.#lanes) lane.draw(thread.stretches, edge);
+    const range = this.#range(at);
+    if (range === null) return;
+    this.#bars.slide(range);
+    for (const { lane, thread } of this.#lanes) {
+      const copied = this.#run.copy?.threads.find(({ name }) => name === thread.name);
+      lane.draw((copied ?? thread).stretches, range);
+    }
   }
 
   /** Returns the number of known requests that were not sent by this tab. */
@@ -78,29 +123,75 @@ export class ServerView {
     return this.element.querySelector(selector);
   }
 
+  /** Returns the time that is shown as `{from, to, edge}` of the server's clock; `null` before the first event. */
+  #range(at) {
+    const edge = this.history.edge(at);
+    if (edge === null) return null;
+    const run = this.#shown.at(at);
+    if (run !== this.#run.run) this.#begin(run, at);
+    if (run?.span !== this.#run.span) {
+      this.#run.span = run?.span;
+      drawAxis(this.#find(".axis"), run);
+    }
+    if (!run) return { from: edge - WINDOW, to: edge, edge, slides: true };
+    const range = { from: this.#run.from, to: this.#run.from + run.span, edge, slides: false };
+    if (edge > range.to && run.endedAt !== null && !run.copies?.[this.name]) {
+      run.copies = { ...run.copies, [this.name]: this.history.copy(range.from, range.to) };
+      this.history.keepFrom = null;
+    }
+    this.#run.copy = run.copies?.[this.name];
+    return range;
+  }
+
+  /** Begins to show `run`, or the last minute. */
+  #begin(run, at) {
+    this.#run = { run };
+    this.#bars.clear();
+    drawAxis(this.#find(".axis"), run);
+    if (!run) return;
+    run.from ??= {};
+    run.from[this.name] ??= run.startedAt - (at - this.history.serverTime(at));
+    this.#run.from = run.from[this.name];
+    this.#run.span = run.span;
+    if (!run.copies?.[this.name]) this.history.keepFrom = this.#run.from;
+  }
+
   #addLanes() {
     this.#lanes = this.history.threads.map((thread) => laneRow(this.name, thread));
     this.#find(".threads").replaceChildren(...this.#lanes.map(({ row }) => row));
     this.#setRows(this.#lanes.length);
+    this.#find("h2").replaceChildren(this.title, " ", small(count(this.#lanes.length, "thread")));
   }
 
   /** Servers with many threads get more rows for requests, and lower lanes. */
   #setRows(threads) {
-    this.rows = threads > 4 ? 12 : 4;
+    this.rows = threads > 4 ? 12 : 3;
     this.element.style.setProperty("--rows", this.rows);
     this.element.classList.toggle("many", threads > 4);
   }
 
-  #showBars() {
+  #showRequests() {
     const at = performance.now();
+    const range = this.#range(at);
+    const now = this.history.serverTime(at);
     const logged = [...this.history.requests.values()];
     const known = new Set(logged.map(({ tag }) => tag));
     const queued = this.#queued(known, at);
-    const requests = [...logged.map(withKey), ...queued].sort((one, other) => one.arrived - other.arrived);
-    const noRoom = this.#bars.show(requests, this.history.edge(at), this.rows);
-    const inFlight = logged.filter(({ ended }) => ended === undefined).length;
-    const unknown = logged.length < this.history.maxRequests ? 0 : this.history.active - inFlight;
+    const requests = [...(this.#run.copy?.requests ?? logged).map(withKey), ...queued].sort((one, other) => one.arrived - other.arrived);
+    const noRoom = this.#bars.show(requests, range, this.rows);
+    const inFlight = logged.filter(({ ended }) => ended === undefined).map(withKey);
+    const unknown = logged.length < this.history.maxRequests ? 0 : Math.max(0, this.history.active - inFlight.length);
     setText(this.#find(".hidden-requests"), leftOut(noRoom, unknown));
+
+    const [free, held] = [true, false].map((awaits) => inFlight.filter((request) => request.awaits === awaits));
+    this.#places.show(queued, held, free, now, unknown);
+    const waitsHere = inFlight.find(({ route }) => route === this.#route);
+    this.#code.light(waitsHere && (waitsHere.awaits ? "awaiting" : this.#stateOf(waitsHere)));
+  }
+
+  /** Returns the state of the thread that has a request. */
+  #stateOf({ thread: index }) {
+    return this.history.threads.find(({ name }) => name === String(index))?.state ?? "blocked";
   }
 
   /**
@@ -124,18 +215,33 @@ function connectedTo(replicas) {
   return replicas > 1 ? `Connected to one of ${replicas} replicas; the others are not shown` : "Connected";
 }
 
+/** Describes the present state of a thread, e.g. as "blocked for 5 s on sleep". */
+function now({ state, since, on }) {
+  if (state === null) return "ended";
+  const long = since >= 1 ? ` for ${duration(1000 * Math.floor(since)).replace(".00", "")}` : "";
+  return state + long + (on ? ` on ${on}` : "");
+}
+
 /** The key stays the same when a request of this page leaves the queue, so that its bar keeps its place. */
 function withKey(request) {
   request.key ??= isOwn(request.tag) ? request.tag : request.number;
   return request;
 }
 
-function header(state, i) {
-  const cell = document.createElement("th");
-  cell.scope = "col";
-  cell.setAttribute("role", "columnheader");
-  cell.append(swatch(i), state);
-  return cell;
+function small(text) {
+  const element = document.createElement("small");
+  element.textContent = text;
+  return element;
+}
+
+function drawAxis(element, run) {
+  element.replaceChildren(...axis(run).map(({ at, text }) => {
+    const label = document.createElement("span");
+    label.textContent = text;
+    label.style.left = `${100 * at}%`;
+    label.style.transform = `translateX(${-100 * at}%)`;
+    return label;
+  }));
 }
 
 /** Returns the row of a thread: its name, its lane and its shares. */
@@ -144,14 +250,14 @@ function laneRow(server, thread) {
   const name = `${server}-${thread.name}`;
   row.querySelector(".name").textContent = name;
   const canvas = row.querySelector("canvas");
-  canvas.ariaLabel = `The states of ${name} over the last ${WINDOW / 1000} s`;
-  const cells = STATES.map(({ name: state }) => {
-    const cell = document.createElement("td");
-    cell.setAttribute("role", "cell");
-    cell.dataset.state = state;
-    cell.textContent = "–";
-    return cell;
+  canvas.ariaLabel = `The states of ${name} over the time shown`;
+  const shares = STATES.map(({ name: state }, i) => {
+    const share = document.createElement("span");
+    share.dataset.state = state;
+    share.hidden = true;
+    share.append(swatch(i), document.createElement("span"));
+    return share;
   });
-  row.append(...cells);
-  return { row, lane: new Lane(canvas), cells, thread };
+  row.querySelector(".shares").append(...shares);
+  return { row, lane: new Lane(canvas), shares, thread };
 }

@@ -1,0 +1,135 @@
+// The kinds of waits that the experiment can send, and the handlers that wait.
+//
+// The code is that of src/app and originals/: a test compares it. A line "…" stands for lines that are left out.
+// `waitsAt` is a part of the line on which the handler waits.
+
+/**
+ * `name` is the button's text, `path` the path below a server, and `blocksLoop` says that the handler holds the thread of
+ * an event loop, too. `held` and `free` complete "its only thread was …". Each language has `{code, waitsAt}`.
+ */
+export const WAITS = [
+  {
+    name: "await",
+    path: "",
+    meaning: "GET / awaits a timer.",
+    held: "held by GET\u00a0/, although that only waited",
+    free: "free, because GET\u00a0/ waits there without a thread",
+    rust: {
+      code: `async fn awaiting(seconds: Seconds) -> Json<Completed> {
+    tokio::time::sleep(seconds.get()).await;
+    Completed::after(seconds, "awaited a timer")
+}`,
+      waitsAt: "sleep",
+    },
+    flask: {
+      code: `@app.get("/")
+def root():
+    time.sleep(seconds(20))
+    return {"message": "Hello World"}`,
+      waitsAt: "sleep",
+    },
+    fastapi: {
+      code: `@app.get("/")
+async def root(seconds: Seconds = 20):
+    await asyncio.sleep(seconds)
+    return {"message": "Hello World"}`,
+      waitsAt: "sleep",
+    },
+  },
+  {
+    name: "blocking",
+    path: "blocking",
+    meaning: "GET /blocking sleeps in a blocking call: the common mistake in an async function.",
+    blocksLoop: true,
+    held: "blocked by GET\u00a0/blocking",
+    free: "free",
+    rust: {
+      code: `async fn blocking(seconds: Seconds) -> Json<Completed> {
+    // A blocking call in an async function, on purpose: this is the mistake to show.
+    thread::sleep(seconds.get());
+    Completed::after(seconds, "blocked the thread")
+}`,
+      waitsAt: "thread::sleep",
+    },
+    flask: {
+      code: `@app.get("/blocking")
+def blocking():
+    time.sleep(seconds(20))
+    return {"message": "blocking"}`,
+      waitsAt: "sleep",
+    },
+    fastapi: {
+      code: `@app.get("/blocking")
+async def blocking(seconds: Seconds = 20):
+    # The mistake: nothing else runs on the event loop meanwhile.
+    time.sleep(seconds)
+    return {"message": "blocking"}`,
+      waitsAt: "sleep",
+    },
+  },
+  {
+    name: "offloaded",
+    path: "offloaded",
+    meaning: "GET /offloaded makes the same blocking call on a thread of a pool: the remedy.",
+    held: "held by GET\u00a0/offloaded, and waited for another thread",
+    free: "free, because GET\u00a0/offloaded blocks a thread of the pool instead",
+    rust: {
+      code: `async fn offloaded(seconds: Seconds) -> Result<Json<Completed>, Problem> {
+    task::spawn_blocking(move || thread::sleep(seconds.get()))
+        .await
+…
+    Ok(Completed::after(seconds, "blocked another thread"))
+}`,
+      waitsAt: ".await",
+    },
+    flask: {
+      code: `@app.get("/offloaded")
+def offloaded():
+    # Flask has no pool to hand work to: this is the same as /blocking.
+    time.sleep(seconds(20))
+    return {"message": "offloaded"}`,
+      waitsAt: "sleep",
+    },
+    fastapi: {
+      code: `@app.get("/offloaded")
+def offloaded(seconds: Seconds = 20):
+    # A plain function: FastAPI runs it in a pool of threads.
+    time.sleep(seconds)
+    return {"message": "offloaded"}`,
+      waitsAt: "sleep",
+    },
+  },
+  {
+    name: "cpu",
+    path: "cpu",
+    meaning: "GET /cpu computes: asynchronous code does not help.",
+    blocksLoop: true,
+    held: "busy computing GET\u00a0/cpu",
+    free: "free",
+    rust: {
+      code: `async fn cpu(seconds: Seconds) -> Json<Completed> {
+    cpu::compute(seconds.get());
+    Completed::after(seconds, "computed")
+}`,
+      waitsAt: "compute(",
+    },
+    flask: {
+      code: `@app.get("/cpu")
+def cpu():
+    end = time.thread_time() + seconds(1)
+    while time.thread_time() < end:
+        pass
+    return {"message": "cpu"}`,
+      waitsAt: "while",
+    },
+    fastapi: {
+      code: `@app.get("/cpu")
+async def cpu(seconds: Seconds = 1):
+    end = time.thread_time() + seconds
+    while time.thread_time() < end:
+        pass
+    return {"message": "cpu"}`,
+      waitsAt: "while",
+    },
+  },
+];
