@@ -103,7 +103,7 @@ impl Scrape {
             None,
         ));
         let listener = TcpListener::bind(("127.0.0.1", 0))?;
-        Ok((exporter::spawn(listener, routes)?, end))
+        Ok((exporter::spawn(listener, routes)?.address(), end))
     }
 
     fn scrape(&self, address: SocketAddr) -> anyhow::Result<Duration> {

@@ -123,8 +123,10 @@ impl Process {
                 shared_name,
             ));
         let names = config.metrics_names.clone();
-        exporter::spawn_for_names(self.metrics_listener.try_clone()?, routes, names)
-            .context("cannot start the exporter")
+        let listener = self.metrics_listener.try_clone()?;
+        let exporter = exporter::spawn_for_names(listener, routes, names)
+            .context("cannot start the exporter")?;
+        Ok(exporter.address())
     }
 
     /// Starts the front before these servers.

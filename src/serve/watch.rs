@@ -49,7 +49,7 @@ pub fn watch(
         [] => "every server that listens here".to_owned(),
         _ => names.join(", "),
     };
-    announce::watch(&names, metrics);
+    announce::watch(&names, metrics.address());
     readiness.set(true);
     signals.wait()?;
     Ok(ExitCode::SUCCESS)

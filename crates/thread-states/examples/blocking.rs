@@ -28,11 +28,11 @@ fn main() -> Result<(), Box<dyn Error>> {
     let mut builder = Builder::new_multi_thread();
     metrics.instrument(&mut builder);
     let exporter = metrics.export("127.0.0.1:9100")?;
-    println!("metrics: http://{exporter}/metrics");
+    println!("metrics: http://{}/metrics", exporter.address());
     builder
         .enable_all()
         .build()?
-        .block_on(serve(&metrics, exporter))
+        .block_on(serve(&metrics, exporter.address()))
 }
 
 async fn serve(metrics: &Metrics, exporter: SocketAddr) -> Result<(), Box<dyn Error>> {

@@ -20,7 +20,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let mut builder = Builder::new_multi_thread();
     metrics.instrument(&mut builder); // 2: account the worker threads
     let exporter = metrics.export("127.0.0.1:9100")?; // 4: serve the metrics
-    println!("metrics: http://{exporter}/metrics");
+    println!("metrics: http://{}/metrics", exporter.address());
     builder.enable_all().build()?.block_on(serve(&metrics))
 }
 

@@ -11,7 +11,7 @@
 //! let metrics = Metrics::new("shop")?;
 //! let runtime = metrics.instrument(Builder::new_multi_thread().enable_all()).build()?;
 //! let app: Router = Router::new().route("/", get(async || "hello")).layer(metrics.layer());
-//! let address = metrics.export("127.0.0.1:0")?; // `/metrics`, on a thread of its own
+//! let exporter = metrics.export("127.0.0.1:0")?; // `/metrics`, on a thread of its own
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!

@@ -132,7 +132,7 @@ fn a_request_dropped_on_an_unregistered_thread_ends_its_await() {
     let mut app = app().layer(metrics.layer());
     let runtime = thread::scope(|scope| {
         let driver = scope.spawn(|| {
-            let _registration = metrics.threads().join();
+            let _registration = metrics.threads().register_current_thread();
             let runtime = runtime();
             runtime.spawn(async move { send(&mut app, "/wait").await });
             runtime.block_on(async { sleep(Duration::from_millis(20)).await });
@@ -161,16 +161,16 @@ fn a_request_that_moves_to_or_from_an_unregistered_thread_changes_no_other_times
             assert!(runtime.block_on(begun).is_err());
         };
         if begins_here {
-            let _registration = metrics.threads().join();
+            let _registration = metrics.threads().register_current_thread();
             begin();
         } else {
             begin();
         }
-        let here = (!begins_here).then(|| metrics.threads().join());
+        let here = (!begins_here).then(|| metrics.threads().register_current_thread());
         runtime.block_on(&mut request);
         drop((request, here));
 
-        let _registration = metrics.threads().join();
+        let _registration = metrics.threads().register_current_thread();
         runtime.block_on(send(&mut app, "/wait"));
         let awaited = value(&metrics, AWAITED, &["/wait"]).unwrap();
         assert!((0.045..2.0).contains(&awaited), "{awaited}, {begins_here}");
@@ -193,7 +193,7 @@ fn responses_have_server_timing_if_enabled_and_the_thread_is_registered() {
             Some(value.to_str().unwrap().to_owned())
         };
         assert_eq!(timing(true), None, "the thread is not registered");
-        let _registration = metrics.threads().join();
+        let _registration = metrics.threads().register_current_thread();
         assert_eq!(timing(false), None);
         let header = timing(true).unwrap();
         let waited = if thread_model == ThreadModel::ThreadPerRequest {

@@ -111,6 +111,11 @@ impl InFlight {
         self.word.load(Ordering::Acquire) & COUNT_MASK
     }
 
+    /// Sets the number to 0.
+    pub(super) fn reset(&self) {
+        self.update(|word| word & !COUNT_MASK, Timestamp::now);
+    }
+
     /// Value of the clock at `now`.
     pub(super) fn clock(&self, now: Timestamp) -> Ticks {
         clock(self.word.load(Ordering::Acquire), now)

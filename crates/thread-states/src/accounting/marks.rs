@@ -73,7 +73,7 @@ pub fn index() -> Option<usize> {
 /// use thread_states::Registry;
 ///
 /// let registry = Registry::new("shop", []);
-/// let _registration = registry.join();
+/// let _registration = registry.register_current_thread();
 /// let mail = registry.routes().index("mail");
 ///
 /// let hold = thread_states::hold(mail);
@@ -124,7 +124,7 @@ impl Drop for HoldGuard {
 /// use thread_states::{HoldEnd, HoldStart, Registry, Timestamp, hold_at, release_at};
 ///
 /// let registry = Registry::new("shop", ["/".to_owned()]);
-/// let _registration = registry.join();
+/// let _registration = registry.register_current_thread();
 /// hold_at(Timestamp::now(), 0, HoldStart::New);
 /// // The first poll of the request's future, which is pending:
 /// release_at(Timestamp::now(), 0, HoldEnd::Awaits);

@@ -21,7 +21,8 @@
 //!   do so themselves ([`Registry::instrument`]); `reading` is the result
 //!
 //! `in_flight` counts requests, `routes` names them, `hold` and `route_times` are their times,
-//! `long_holds` counts and reports the holds that delay others, and `request_log` has the latest of them for people who watch.
+//! `long_holds` counts and reports the holds that delay others, `request_log` has the latest requests for people
+//! who watch, and `fork` notices that this is another process.
 //!
 //! A thread that is not registered may call everything here; its marks have no effect.
 //!
@@ -32,6 +33,7 @@ mod accounts;
 mod atomic;
 mod clock;
 mod evidence;
+mod fork;
 mod hold;
 mod in_flight;
 mod kernel;

@@ -1,11 +1,13 @@
 //! Registration: the threads of one server, and the times of all of them.
 
 use std::marker::PhantomData;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, Once, PoisonError, RwLock};
 use std::time::Duration;
 
 use super::accounts::Accounts;
 use super::clock::{self, Clock};
+use super::fork;
 use super::in_flight::InFlight;
 use super::kernel::Unsupported;
 use super::long_holds::LongHolds;
@@ -18,11 +20,15 @@ use super::worker_id::WorkerId;
 
 /// The threads of one server. Clones share one registry.
 ///
+/// In a child process that was forked, the registry has no threads, no requests in flight and no times of
+/// routes: those of the parent are not in the child. A thread that the child goes on with has to be registered again. As everywhere
+/// after `fork`, a lock that another thread held stays locked, so fork before other threads are busy.
+///
 /// ```
 /// use thread_states::{Registry, State};
 ///
 /// let registry = Registry::new("shop", []);
-/// let _registration = registry.join();
+/// let _registration = registry.register_current_thread();
 /// let thread = registry.read().threads[0];
 /// assert_eq!(thread.times.total(), thread.wall);
 /// println!("CPU time so far: {:?}", thread.times[State::Running]);
@@ -41,6 +47,8 @@ struct Inner {
     in_flight: Arc<InFlight>,
     all_in_flight: RwLock<Vec<Arc<InFlight>>>,
     accounts: Mutex<Accounts>,
+    /// The process to which all of this belongs, see [`fork::generation`].
+    process: AtomicU64,
 }
 
 impl Registry {
@@ -58,6 +66,7 @@ impl Registry {
             request_log: RequestLog::new(),
             all_in_flight: RwLock::new(vec![Arc::clone(&in_flight)]),
             in_flight,
+            process: AtomicU64::new(fork::generation()),
         }))
     }
 
@@ -95,7 +104,7 @@ impl Registry {
     /// let registry = Registry::new("shop", []);
     /// let worker = registry.clone();
     /// std::thread::spawn(move || {
-    ///     let _registration = worker.join();
+    ///     let _registration = worker.register_current_thread();
     ///     assert_eq!(thread_states::index(), Some(0));
     ///     // Works, and marks where it waits for work: see `thread_states::parked`.
     /// })
@@ -103,7 +112,7 @@ impl Registry {
     /// .unwrap();
     /// assert_eq!(registry.read().threads.len(), 1);
     /// ```
-    pub fn join(&self) -> Registration {
+    pub fn register_current_thread(&self) -> Registration {
         let mut accounts = self.accounts();
         let index = accounts.free_index(0);
         let in_flight = Arc::clone(&self.0.in_flight);
@@ -169,7 +178,7 @@ impl Registry {
         }
     }
 
-    /// Requests in flight that threads serve together, as those of [`Self::join`] do.
+    /// Requests in flight that threads serve together, as those of [`Self::register_current_thread`] do.
     #[must_use]
     pub fn in_flight(&self) -> &Arc<InFlight> {
         &self.0.in_flight
@@ -178,6 +187,7 @@ impl Registry {
     /// Number of requests in flight, over all threads.
     #[must_use]
     pub fn requests_in_flight(&self) -> u64 {
+        self.forget_parent();
         let known = self.0.all_in_flight.read();
         let known = known.unwrap_or_else(PoisonError::into_inner);
         known.iter().map(|in_flight| in_flight.count()).sum()
@@ -236,7 +246,26 @@ impl Registry {
         self.accounts().read(self.0.routes.len())
     }
 
+    /// Empties the registry in a child process, before its first use there.
+    fn forget_parent(&self) {
+        let process = fork::generation();
+        if self.0.process.load(Ordering::Relaxed) == process {
+            return;
+        }
+        self.0.process.store(process, Ordering::Relaxed);
+        *self.locked_accounts() = Accounts::new(self.0.routes.capacity());
+        let known = self.0.all_in_flight.read();
+        for in_flight in known.unwrap_or_else(PoisonError::into_inner).iter() {
+            in_flight.reset();
+        }
+    }
+
     fn accounts(&self) -> MutexGuard<'_, Accounts> {
+        self.forget_parent();
+        self.locked_accounts()
+    }
+
+    fn locked_accounts(&self) -> MutexGuard<'_, Accounts> {
         // A reader that panicked leaves counters that are still right.
         let accounts = self.0.accounts.lock();
         accounts.unwrap_or_else(PoisonError::into_inner)
@@ -278,7 +307,7 @@ mod tests {
     fn threads_that_join_get_an_index_each_and_free_it_at_their_end() {
         let (registry, all_joined) = (Registry::new("test", []), Barrier::new(4));
         let join = || {
-            let _registration = registry.join();
+            let _registration = registry.register_current_thread();
             all_joined.wait();
             index().unwrap()
         };
@@ -327,7 +356,7 @@ mod tests {
     #[test]
     fn a_new_route_has_times_of_its_own() {
         let registry = Registry::new("test", ["/known".to_owned()]);
-        let _registration = registry.join();
+        let _registration = registry.register_current_thread();
         assert_eq!(registry.read().routes.len(), 1);
         let new = registry.routes().index("/new");
         clock::with(|clock| clock.hold(Timestamp::now(), new, HoldStart::New));

@@ -273,7 +273,7 @@ mod tests {
     #[test]
     fn series_have_the_labels_that_the_list_declares() {
         let registry = Registry::new("shop", ["/".to_owned()]);
-        let _registration = registry.join();
+        let _registration = registry.register_current_thread();
         let sample = Sample::new(&registry);
         for family in Family::ALL {
             let metric = family.metric();
@@ -294,7 +294,7 @@ mod tests {
         let registry = Registry::new("shop", []);
         let named = std::thread::Builder::new().name("worker-7".into());
         let seen = named.spawn(move || {
-            let _registration = registry.join();
+            let _registration = registry.register_current_thread();
             let mut seen = Vec::new();
             Sample::new(&registry).series(Family::Infos, &mut |labels, _| {
                 seen.extend(labels.iter().map(|(_, value)| (*value).to_owned()));

@@ -211,7 +211,7 @@ mod tests {
         let routes = ["/a\"b\\c\nd".to_owned(), "/".to_owned()];
         let shop = Metrics::of(Threads::new("shop", routes)).unwrap();
         let admin = Metrics::new("admin").unwrap();
-        let _registration = shop.threads().join();
+        let _registration = shop.threads().register_current_thread();
         let _layer = shop.layer();
         let registry = super::super::registry([shop.clone(), admin.clone()]).unwrap();
         let expected = TextEncoder::new()

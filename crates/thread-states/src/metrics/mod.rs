@@ -18,9 +18,11 @@ mod process;
 mod requests;
 mod server_metrics;
 
+use std::fmt;
 use std::io;
-use std::net::{SocketAddr, TcpListener, ToSocketAddrs};
+use std::net::{TcpListener, ToSocketAddrs};
 
+use self::exporter::Exporter;
 pub use exposition::Exposition;
 pub use layer::{Measured, RequestLayer, RequestService, ResponseFuture, ThreadModel};
 pub use server_metrics::{Metrics, registry};
@@ -37,13 +39,23 @@ impl Metrics {
     }
 
     /// Serves these metrics and the `process_*` metrics, with the routes of [`exporter::routes`], on
-    /// an OS thread of its own until the process ends. Returns the address that it listens on.
+    /// an OS thread of its own, until [`Exporter::stop`] or the end of the process.
     ///
     /// # Errors
     ///
-    /// Returns an error if binding the address fails or the thread cannot be started.
-    pub fn export(&self, address: impl ToSocketAddrs) -> io::Result<SocketAddr> {
-        let exposition = Exposition::new([self.clone()]).map_err(io::Error::other)?;
-        exporter::spawn(TcpListener::bind(address)?, exporter::routes(exposition))
+    /// Returns an error, which names the address, if it cannot be bound or the thread cannot be started.
+    pub fn export(&self, address: impl ToSocketAddrs + fmt::Debug) -> io::Result<Exporter> {
+        let name = format!("{address:?}");
+        let export = || {
+            let exposition = Exposition::new([self.clone()]).map_err(io::Error::other)?;
+            exporter::spawn(TcpListener::bind(address)?, exporter::routes(exposition))
+        };
+        export().map_err(|error| {
+            let message = format!(
+                "cannot serve metrics on {}: {error}",
+                name.trim_matches('"')
+            );
+            io::Error::new(error.kind(), message)
+        })
     }
 }

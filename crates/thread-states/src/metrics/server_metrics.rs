@@ -21,7 +21,7 @@ use crate::accounting::Registry;
 /// use thread_states::Metrics;
 ///
 /// let metrics = Metrics::new("shop")?;
-/// let _registration = metrics.threads().join(); // or the workers of a runtime: `instrument`
+/// let _registration = metrics.threads().register_current_thread(); // or the workers of a runtime: `instrument`
 ///
 /// let registry = prometheus::Registry::new(); // or your own
 /// registry.register(Box::new(metrics.clone()))?;
@@ -171,7 +171,7 @@ mod tests {
             named.any(|family| !family.get_metric().is_empty())
         };
         assert!(!of_routes());
-        let _registration = metrics.threads().join();
+        let _registration = metrics.threads().register_current_thread();
         assert!(of_routes());
     }
 }

@@ -122,7 +122,7 @@ fn a_route_is_not_charged_for_short_blocking_between_its_holds() {
 fn a_thread_that_parks_while_it_holds_a_route_is_blocked() {
     alone(|| {
         let registry = Registry::new("test", ["/".to_owned()]);
-        let _registration = registry.join();
+        let _registration = registry.register_current_thread();
         let hold = thread_states::hold(0);
         let parked = thread_states::parked();
         thread::sleep(SECOND / 20);

@@ -10,13 +10,14 @@
 //!
 //! let (shop, admin) = (Metrics::new("shop")?, Metrics::new("admin")?);
 //! let routes = exporter::routes(Exposition::new([shop, admin])?);
-//! let address = exporter::spawn(TcpListener::bind("127.0.0.1:0")?, routes)?;
+//! let exporter = exporter::spawn(TcpListener::bind("127.0.0.1:0")?, routes)?;
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
 //! * `routes`: `/metrics` and `/healthz`
 //! * `readiness`: `/readyz`
 //! * `server`: the thread that accepts connections
+//! * `running`: its handle
 //! * `connections`: the open connections and their limits
 //! * `client_stream`: a client's socket below hyper
 //! * `request_rules`: requests that are rejected before any route sees them
@@ -27,9 +28,11 @@ mod connections;
 mod readiness;
 mod request_rules;
 mod routes;
+mod running;
 mod server;
 mod spare;
 
 pub use readiness::{Readiness, readiness_route};
 pub use routes::routes;
+pub use running::Exporter;
 pub use server::{spawn, spawn_for_names};

@@ -4,8 +4,9 @@
 //! and both protect the file descriptors of the process whose health is in question.
 
 use std::convert::Infallible;
+use std::future::pending;
 use std::io;
-use std::net::{SocketAddr, TcpListener};
+use std::net::TcpListener;
 use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
@@ -17,6 +18,7 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use rustix::net::sockopt::set_socket_send_buffer_size;
+use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use tower::Service;
@@ -24,6 +26,7 @@ use tower::Service;
 use super::client_stream::{ClientStream, WaitsSince};
 use super::connections::{ConnectionLimits, Connections};
 use super::request_rules::RequestRules;
+use super::running::Exporter;
 use super::spare::Spare;
 use crate::problem::Problem;
 
@@ -35,8 +38,7 @@ const ACCEPT_BACKOFF: Duration = Duration::from_millis(100);
 /// busy until then.
 const BUFFER: usize = 48 * 1024;
 
-/// Serves `routes` on an OS thread named `exporter` until the process ends. Returns the address that
-/// it listens on.
+/// Serves `routes` on an OS thread named `exporter`, until [`Exporter::stop`] or the end of the process.
 ///
 /// Requests that a browser sends for a page of another origin get a 403.
 ///
@@ -44,7 +46,7 @@ const BUFFER: usize = 48 * 1024;
 ///
 /// Returns an error if the listener cannot be made non-blocking, or the runtime or its thread cannot
 /// be started.
-pub fn spawn(listener: TcpListener, routes: Router) -> io::Result<SocketAddr> {
+pub fn spawn(listener: TcpListener, routes: Router) -> io::Result<Exporter> {
     spawn_within(
         ConnectionLimits::default(),
         RequestRules::default(),
@@ -65,7 +67,7 @@ pub fn spawn_for_names(
     listener: TcpListener,
     routes: Router,
     names: impl IntoIterator<Item = String>,
-) -> io::Result<SocketAddr> {
+) -> io::Result<Exporter> {
     let (limits, rules) = (ConnectionLimits::default(), RequestRules::of_names(names));
     spawn_within(limits, rules, listener, routes)
 }
@@ -75,7 +77,7 @@ fn spawn_within(
     rules: RequestRules,
     listener: TcpListener,
     routes: Router,
-) -> io::Result<SocketAddr> {
+) -> io::Result<Exporter> {
     let address = listener.local_addr()?;
     listener.set_nonblocking(true)?;
     // On Linux, accepted connections inherit it.
@@ -91,10 +93,19 @@ fn spawn_within(
         let detail = "method not allowed; the Allow header lists the allowed methods";
         Problem::new(StatusCode::METHOD_NOT_ALLOWED, detail).into_response::<axum::body::Body>()
     });
-    thread::Builder::new()
-        .name("exporter".into())
-        .spawn(move || runtime.block_on(serve(listener, routes, rules, limits)))?;
-    Ok(address)
+    let (stop, stopped) = oneshot::channel::<()>();
+    let run = move || {
+        runtime.block_on(async {
+            tokio::spawn(serve(listener, routes, rules, limits));
+            // Without its handle, it goes on.
+            if stopped.await.is_err() {
+                pending::<()>().await;
+            }
+        });
+        // Dropping the runtime closes the listener and every connection.
+    };
+    let thread = thread::Builder::new().name("exporter".into());
+    Ok(Exporter::new(address, stop, thread.spawn(run)?))
 }
 
 async fn serve(
@@ -209,7 +220,7 @@ async fn serve_connection(
 #[cfg(test)]
 mod tests {
     use std::io::{Read, Write};
-    use std::net::TcpStream;
+    use std::net::{SocketAddr, TcpStream};
     use std::time::Instant;
 
     use axum::routing::get;
@@ -227,7 +238,8 @@ mod tests {
         };
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let rules = RequestRules::default();
-        let address = spawn_within(limits, rules, listener, Router::new()).unwrap();
+        let exporter = spawn_within(limits, rules, listener, Router::new()).unwrap();
+        let address = exporter.address();
         let started = Instant::now();
         let mut silent = TcpStream::connect(address).unwrap();
         silent.set_read_timeout(Some(PLENTY)).unwrap();
@@ -274,7 +286,8 @@ mod tests {
         let routes = Router::new()
             .route("/", get(async || "here"))
             .route("/large", get(async move || large.clone()));
-        spawn_within(limits, RequestRules::default(), listener, routes).unwrap()
+        let exporter = spawn_within(limits, RequestRules::default(), listener, routes);
+        exporter.unwrap().address()
     }
 
     fn send(address: SocketAddr, request: &str) -> TcpStream {
