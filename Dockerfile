@@ -19,7 +19,7 @@ RUN --mount=type=cache,target=/usr/local/cargo/registry \
 FROM scratch AS threadlab
 LABEL org.opencontainers.image.title="threadlab" \
       org.opencontainers.image.description="Shows where a server thread's time goes: running, runnable, blocked, awaiting or idle" \
-      org.opencontainers.image.licenses="MIT"
+      org.opencontainers.image.licenses="MIT OR Apache-2.0"
 COPY --from=build /threadlab /threadlab
 USER 65532:65532
 EXPOSE 8000 9100
