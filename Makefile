@@ -30,6 +30,7 @@ stack: images ## the tests in Docker: nginx alone, then the whole stack
 check: ## formatting, lints, documentation
 	cargo fmt --check
 	cargo clippy --all-targets -- -D warnings
+	cargo clippy --package thread-states --no-default-features -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --no-deps
 
 cross: ## lints for macOS and Windows

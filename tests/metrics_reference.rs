@@ -88,15 +88,9 @@ fn metrics_table(metrics: &[Metric]) -> String {
 
 fn process_table() -> String {
     let mut table = "| metric | type | meaning |\n|---|---|---|\n".to_owned();
-    for family in thread_states::metrics::registry([]).unwrap().gather() {
-        let kind = format!("{:?}", family.get_field_type()).to_lowercase();
-        writeln!(
-            table,
-            "| `{}` | {kind} | {} |",
-            family.name(),
-            family.help()
-        )
-        .unwrap();
+    for metric in list::PROCESS {
+        let (name, kind, help) = (metric.name, metric.kind.as_str(), metric.help);
+        writeln!(table, "| `{name}` | {kind} | {help} |").unwrap();
     }
     table
 }

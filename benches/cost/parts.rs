@@ -31,7 +31,7 @@ pub(crate) fn measure(turns: usize, out: &mut dyn Write) -> anyhow::Result<()> {
     let registry = Registry::new("parts", app::ROUTES.iter().map(|route| (*route).to_owned()));
     let in_flight = InFlight::of_one_thread();
     let _registration = registry.register(0, in_flight.clone());
-    let metrics = Metrics::of(registry.clone())?;
+    let metrics = Metrics::of(registry.clone());
 
     writeln!(out, "## {TITLE}\n\n| in a loop | ns |\n|---|--:|")?;
     for (name, app) in apps(&registry, &metrics) {

@@ -96,7 +96,7 @@ impl Scrape {
             thread::Builder::new().stack_size(STACK).spawn(wait)?;
         }
         all_wait.wait();
-        let metrics = Exposition::new([Metrics::of(registry.clone())?])?;
+        let metrics = Exposition::new([Metrics::of(registry.clone())])?;
         let routes = exporter::routes(metrics).merge(live::routes(
             vec![live::WatchedServer::new(registry, None)],
             &[],

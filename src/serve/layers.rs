@@ -28,7 +28,8 @@ pub fn request_layer(flavor: Flavor, metrics: &Metrics) -> RequestLayer {
     let layer = metrics
         .layer()
         .thread_model(thread_model)
-        .count_in_flight(false);
+        .count_in_flight(false)
+        .request_log(true);
     layer.server_timing(true)
 }
 

@@ -73,7 +73,9 @@ impl Process {
             .chain([UNMATCHED])
             .map(str::to_owned);
         let registry = Registry::new(flavor.as_str(), routes);
-        let metrics = Metrics::with_buckets(registry.clone(), &REQUEST_BUCKETS)?;
+        let metrics = Metrics::builder(registry.clone())
+            .buckets(&REQUEST_BUCKETS)?
+            .build();
         if flavor == Flavor::Sync {
             // A thread is held by each of its requests, by design.
             registry.warn_of_holds(None);
@@ -108,13 +110,13 @@ impl Process {
         config: &ServerConfig,
         shared_name: Option<&str>,
     ) -> anyhow::Result<SocketAddr> {
-        let registry = Exposition::new(self.metrics.clone())?;
+        let exposition = Exposition::new(self.metrics.clone())?;
         let experiments = Experiments::new(experiment::ALL.iter().map(|one| one.name))?;
-        registry.register(Box::new(experiments.clone()))?;
-        registry.register(Box::new(self.pools.clone()))?;
-        registry.register(Box::new(self.databases.clone()))?;
-        registry.register(Box::new(AcceptQueues::new(self.queues.clone())?))?;
-        let routes = exporter::routes(registry)
+        exposition.register(Box::new(experiments.clone()))?;
+        exposition.register(Box::new(self.pools.clone()))?;
+        exposition.register(Box::new(self.databases.clone()))?;
+        exposition.register(Box::new(AcceptQueues::new(self.queues.clone())?))?;
+        let routes = exporter::routes(exposition)
             .merge(exporter::readiness_route(self.readiness.clone()))
             .merge(experiments.routes())
             .merge(live::routes(

@@ -4,8 +4,8 @@ use std::net::TcpListener;
 use std::process::ExitCode;
 
 use anyhow::Context;
+use thread_states::metrics::Exposition;
 use thread_states::metrics::exporter::{self, Readiness};
-use thread_states::metrics::registry;
 use thread_states::{RequestLog, Routes, Timestamp};
 
 use super::address::Address;
@@ -37,10 +37,10 @@ pub fn watch(
         .collect();
     let watch = Watch::start(settings).context("cannot start the watcher")?;
 
-    let registry = registry([])?;
-    registry.register(Box::new(WatchCollector::new(watch.clone())?))?;
+    let exposition = Exposition::new([])?;
+    exposition.register(Box::new(WatchCollector::new(watch.clone())?))?;
     let readiness = Readiness::default();
-    let routes = exporter::routes(registry)
+    let routes = exporter::routes(exposition)
         .merge(exporter::readiness_route(readiness.clone()))
         .merge(live::routes_of(move || shown(&watch), &[], None));
     let metrics = exporter::spawn_for_names(listener, routes, metrics_names)

@@ -20,19 +20,13 @@ use axum::Router;
 use axum::routing::get;
 use thread_states::Metrics;
 use tokio::net::TcpListener;
-use tokio::runtime::Builder;
 use tokio::task::{JoinError, spawn_blocking};
 
 fn main() -> Result<(), Box<dyn Error>> {
-    let metrics = Metrics::new("shop")?;
-    let mut builder = Builder::new_multi_thread();
-    metrics.instrument(&mut builder);
+    let metrics = Metrics::new("shop");
     let exporter = metrics.export("127.0.0.1:9100")?;
     println!("metrics: http://{}/metrics", exporter.address());
-    builder
-        .enable_all()
-        .build()?
-        .block_on(serve(&metrics, exporter.address()))
+    metrics.run(serve(&metrics, exporter.address()))?
 }
 
 async fn serve(metrics: &Metrics, exporter: SocketAddr) -> Result<(), Box<dyn Error>> {

@@ -1,4 +1,4 @@
-//! A plain axum server on tokio's multi-thread runtime. Lines 1 to 3 account its threads; line 4
+//! A plain axum server on tokio's multi-thread runtime. Lines 1 to 3 account its threads, line 4
 //! serves the metrics on a port and a thread of their own.
 //!
 //!     cargo run --example service
@@ -13,15 +13,12 @@ use axum::Router;
 use axum::routing::get;
 use thread_states::Metrics;
 use tokio::net::TcpListener;
-use tokio::runtime::Builder;
 
 fn main() -> Result<(), Box<dyn Error>> {
-    let metrics = Metrics::new("shop")?; // 1: the name of the server
-    let mut builder = Builder::new_multi_thread();
-    metrics.instrument(&mut builder); // 2: account the worker threads
+    let metrics = Metrics::new("shop"); // 1: the name of the server
     let exporter = metrics.export("127.0.0.1:9100")?; // 4: serve the metrics
     println!("metrics: http://{}/metrics", exporter.address());
-    builder.enable_all().build()?.block_on(serve(&metrics))
+    metrics.run(serve(&metrics))? // 2: a runtime whose worker threads are accounted
 }
 
 async fn serve(metrics: &Metrics) -> Result<(), Box<dyn Error>> {

@@ -23,21 +23,13 @@ use tower_http::trace::TraceLayer;
 
 /// Number of requests to a route with status 200.
 fn count(metrics: &Metrics, route: &str) -> u64 {
-    use prometheus::core::Collector;
-    let families = metrics.collect();
-    let durations = families
-        .iter()
-        .find(|f| f.name() == "http_server_request_duration_seconds");
-    let series = durations.unwrap().get_metric().iter();
-    let of_route = |metric: &&prometheus::proto::Metric| {
-        let labels = metric.get_label();
-        labels.iter().any(|label| label.value() == route)
-            && labels.iter().any(|label| label.value() == "200")
-    };
-    series
-        .filter(of_route)
-        .map(|metric| metric.get_histogram().get_sample_count())
-        .sum()
+    let series = format!(
+        "http_server_request_duration_seconds_count{{server=\"shop\",http_request_method=\"GET\",\
+         http_route=\"{route}\",http_response_status_code=\"200\"}} "
+    );
+    let text = metrics.encode();
+    let count = text.lines().find_map(|line| line.strip_prefix(&series));
+    count.map_or(0, |count| count.parse().unwrap())
 }
 
 async fn send<S, B>(service: S, path: &str) -> (HeaderMap, Bytes)
@@ -55,7 +47,7 @@ where
 
 #[tokio::test]
 async fn other_middleware_may_be_inside_and_outside() {
-    let metrics = Metrics::new("shop").unwrap();
+    let metrics = Metrics::new("shop");
     let text = "hello ".repeat(100);
     let app = Router::new().route("/", get(async move || text));
     let layers = ServiceBuilder::new()
@@ -76,7 +68,7 @@ async fn other_middleware_may_be_inside_and_outside() {
 
 #[tokio::test]
 async fn a_service_with_bodies_of_its_own_is_measured() {
-    let metrics = Metrics::new("shop").unwrap();
+    let metrics = Metrics::new("shop");
     let service = service_fn(async |_: Request<Body>| {
         Ok::<_, Infallible>(Response::new(Full::new(Bytes::from("hello"))))
     });
@@ -100,7 +92,7 @@ async fn get_from(address: SocketAddr, path: &str) -> u16 {
 
 #[tokio::test]
 async fn a_hyper_server_without_axum_is_measured() {
-    let metrics = Metrics::new("shop").unwrap();
+    let metrics = Metrics::new("shop");
     let hello = service_fn(async |request: Request<Incoming>| {
         let path = request.uri().path().to_owned();
         Ok::<_, Infallible>(Response::new(Full::new(Bytes::from(path))))
@@ -120,19 +112,45 @@ async fn a_hyper_server_without_axum_is_measured() {
 
 #[tokio::test]
 async fn a_tonic_server_is_measured() {
-    let metrics = Metrics::new("shop").unwrap();
+    let metrics = Metrics::new("shop");
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     drop(listener);
     let routes = Router::new().route("/shop.Baskets/Get", get(async || ""));
     let server = tonic::transport::Server::builder()
         .accept_http1(true)
-        .layer(metrics.layer())
+        .layer(
+            metrics
+                .layer()
+                .name_unmatched(|path| path.starts_with("/shop.").then_some(path)),
+        )
         .add_routes(routes.into());
     tokio::spawn(server.serve(address));
     while tokio::net::TcpStream::connect(address).await.is_err() {
         tokio::task::yield_now().await;
     }
     assert_eq!(get_from(address, "/shop.Baskets/Get").await, 200);
-    assert_eq!(count(&metrics, "unmatched"), 1);
+    assert_eq!(count(&metrics, "/shop.Baskets/Get"), 1);
+}
+
+#[tokio::test]
+async fn requests_that_match_no_route_can_have_names() {
+    let metrics = Metrics::new("shop");
+    let layer = metrics.layer().name_unmatched(|path| match path {
+        path if path.starts_with("/assets/") => Some("/assets/{*file}"),
+        "/favicon.ico" => None,
+        _ => Some("fallback"),
+    });
+    let files =
+        service_fn(async |_: Request<Body>| Ok::<_, Infallible>(Response::new(Body::empty())));
+    let app = Router::new()
+        .route("/", get(async || ""))
+        .nest_service("/assets", files)
+        .fallback(async || "")
+        .layer(layer);
+    for path in ["/", "/assets/a", "/assets/b", "/favicon.ico", "/else"] {
+        send(app.clone(), path).await;
+    }
+    let routes = ["/", "/assets/{*file}", "unmatched", "fallback"];
+    assert_eq!(routes.map(|route| count(&metrics, route)), [1, 2, 1, 1]);
 }

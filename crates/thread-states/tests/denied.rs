@@ -73,7 +73,7 @@ fn the_service() {
     if when == "at first" {
         deny(call);
     }
-    let metrics = Metrics::new("shop").unwrap();
+    let metrics = Metrics::new("shop");
     let block = async || thread::sleep(Duration::from_millis(30));
     let app: Router = Router::new()
         .route("/block", get(block))
@@ -94,7 +94,7 @@ fn the_service() {
     for _ in 0..3 {
         send("/wait");
         send("/block");
-        let text = metrics.encode().unwrap();
+        let text = metrics.encode();
         assert!(text.contains("http_server_active_requests{server=\"shop\"} 0"));
     }
     // What is known adds up, and what is not known is not made up.

@@ -26,7 +26,7 @@ fn scrape(address: SocketAddr) -> TcpStream {
 /// One test, because it counts the threads and descriptors of the process.
 #[test]
 fn a_stopped_exporter_leaves_nothing_and_a_dropped_handle_leaves_it_running() {
-    let metrics = Metrics::new("shop").unwrap();
+    let metrics = Metrics::new("shop");
     let start = || metrics.export("127.0.0.1:0").unwrap();
     // Whatever is opened once is open from now on.
     start().stop();

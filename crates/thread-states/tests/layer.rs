@@ -10,10 +10,10 @@ use axum::Router;
 use axum::body::Body;
 use axum::http::{Request, Response};
 use axum::routing::get;
-use prometheus::TextEncoder;
 use thread_states::metrics::ThreadModel;
 use thread_states::{MOST_NEW_ROUTES, Metrics, OTHER};
 use tokio::runtime::{Builder, Runtime};
+use tokio::task::block_in_place;
 use tokio::time::{sleep, timeout};
 use tower::Service;
 
@@ -44,10 +44,7 @@ async fn send(app: &mut Router, path: &str) -> Response<Body> {
 
 /// The value of the first series whose line begins with `name` and has all these parts.
 fn value(metrics: &Metrics, name: &str, parts: &[&str]) -> Option<f64> {
-    let registry = prometheus::Registry::new();
-    registry.register(Box::new(metrics.clone())).unwrap();
-    let text = TextEncoder::new().encode_to_string(&registry.gather());
-    let text = text.unwrap();
+    let text = metrics.encode();
     let mut lines = text.lines().filter(|line| line.starts_with(name));
     let line = lines.find(|line| parts.iter().all(|part| line.contains(part)))?;
     line.rsplit_once(' ')?.1.parse().ok()
@@ -57,7 +54,7 @@ const COUNT: &str = "http_server_request_duration_seconds_count";
 
 #[test]
 fn requests_are_counted_under_the_pattern_of_their_route() {
-    let metrics = Metrics::new("shop").unwrap();
+    let metrics = Metrics::new("shop");
     let mut app = app().layer(metrics.layer());
     runtime().block_on(async {
         for path in ["/basket/1", "/basket/2", "/nowhere", "/else", "/"] {
@@ -76,7 +73,7 @@ fn requests_are_counted_under_the_pattern_of_their_route() {
 
 #[test]
 fn routes_beyond_the_limit_share_one_series() {
-    let metrics = Metrics::new("shop").unwrap();
+    let metrics = Metrics::new("shop");
     let routes = 0..MOST_NEW_ROUTES + 10;
     let app = routes.clone().fold(Router::new(), |app, number| {
         app.route(&format!("/{number}"), get(async || ""))
@@ -95,7 +92,7 @@ fn routes_beyond_the_limit_share_one_series() {
 #[test]
 fn requests_are_in_flight_while_they_wait() {
     for (counted, expected) in [(true, 1), (false, 0)] {
-        let metrics = Metrics::new("shop").unwrap();
+        let metrics = Metrics::new("shop");
         let mut app = app().layer(metrics.layer().count_in_flight(counted));
         runtime().block_on(async {
             let request = send(&mut app, "/wait");
@@ -112,7 +109,7 @@ fn requests_are_in_flight_while_they_wait() {
 
 #[test]
 fn a_request_whose_handler_panics_counts_as_500_and_not_as_499() {
-    let metrics = Metrics::new("shop").unwrap();
+    let metrics = Metrics::new("shop");
     let mut app = app().layer(metrics.layer());
     let response = catch_unwind(AssertUnwindSafe(|| {
         runtime().block_on(send(&mut app, "/panic"));
@@ -128,11 +125,11 @@ const AWAITED: &str = "http_route_await_seconds_total";
 
 #[test]
 fn a_request_dropped_on_an_unregistered_thread_ends_its_await() {
-    let metrics = Metrics::new("shop").unwrap();
+    let metrics = Metrics::new("shop");
     let mut app = app().layer(metrics.layer());
     let runtime = thread::scope(|scope| {
         let driver = scope.spawn(|| {
-            let _registration = metrics.threads().register_current_thread();
+            let _registration = metrics.register_current_thread();
             let runtime = runtime();
             runtime.spawn(async move { send(&mut app, "/wait").await });
             runtime.block_on(async { sleep(Duration::from_millis(20)).await });
@@ -152,7 +149,7 @@ fn a_request_dropped_on_an_unregistered_thread_ends_its_await() {
 #[test]
 fn a_request_that_moves_to_or_from_an_unregistered_thread_changes_no_other_times() {
     for begins_here in [false, true] {
-        let metrics = Metrics::new("shop").unwrap();
+        let metrics = Metrics::new("shop");
         let mut app = app().layer(metrics.layer());
         let runtime = runtime();
         let mut request = Box::pin(async { send(&mut app, "/wait").await });
@@ -161,16 +158,16 @@ fn a_request_that_moves_to_or_from_an_unregistered_thread_changes_no_other_times
             assert!(runtime.block_on(begun).is_err());
         };
         if begins_here {
-            let _registration = metrics.threads().register_current_thread();
+            let _registration = metrics.register_current_thread();
             begin();
         } else {
             begin();
         }
-        let here = (!begins_here).then(|| metrics.threads().register_current_thread());
+        let here = (!begins_here).then(|| metrics.register_current_thread());
         runtime.block_on(&mut request);
         drop((request, here));
 
-        let _registration = metrics.threads().register_current_thread();
+        let _registration = metrics.register_current_thread();
         runtime.block_on(send(&mut app, "/wait"));
         let awaited = value(&metrics, AWAITED, &["/wait"]).unwrap();
         assert!((0.045..2.0).contains(&awaited), "{awaited}, {begins_here}");
@@ -179,7 +176,7 @@ fn a_request_that_moves_to_or_from_an_unregistered_thread_changes_no_other_times
 
 #[test]
 fn responses_have_server_timing_if_enabled_and_the_thread_is_registered() {
-    let metrics = Metrics::new("shop").unwrap();
+    let metrics = Metrics::new("shop");
     for thread_model in [ThreadModel::ThreadPerRequest, ThreadModel::EventLoop] {
         let timing = |enabled: bool| {
             let layer = metrics.layer().thread_model(thread_model);
@@ -193,7 +190,7 @@ fn responses_have_server_timing_if_enabled_and_the_thread_is_registered() {
             Some(value.to_str().unwrap().to_owned())
         };
         assert_eq!(timing(true), None, "the thread is not registered");
-        let _registration = metrics.threads().register_current_thread();
+        let _registration = metrics.register_current_thread();
         assert_eq!(timing(false), None);
         let header = timing(true).unwrap();
         let waited = if thread_model == ThreadModel::ThreadPerRequest {
@@ -233,7 +230,7 @@ fn timing(response: &Response<Body>, name: &str) -> Option<f64> {
 
 #[test]
 fn a_request_whose_event_came_while_another_route_blocked_waited_for_a_thread() {
-    let metrics = Metrics::new("shop").unwrap();
+    let metrics = Metrics::new("shop");
     let block = get(async || thread::sleep(BLOCKED));
     let app = app().route("/block", block);
     let app = app.layer(metrics.layer().server_timing(true));
@@ -262,7 +259,7 @@ fn a_request_whose_event_came_while_another_route_blocked_waited_for_a_thread() 
 
 #[test]
 fn a_request_that_was_woken_while_another_route_blocks_waits_for_a_thread_meanwhile() {
-    let metrics = Metrics::new("shop").unwrap();
+    let metrics = Metrics::new("shop");
     let (send_event, event) = tokio::sync::watch::channel(false);
     let listen = get(async move || {
         event.clone().wait_for(|happened| *happened).await.unwrap();
@@ -295,7 +292,7 @@ fn a_request_that_was_woken_while_another_route_blocks_waits_for_a_thread_meanwh
 
 #[test]
 fn a_request_that_is_polled_at_once_has_waited_for_no_thread() {
-    let metrics = Metrics::new("shop").unwrap();
+    let metrics = Metrics::new("shop");
     let mut app = app().layer(metrics.layer());
     instrumented(&metrics).block_on(async {
         park().await;
@@ -308,7 +305,7 @@ fn a_request_that_is_polled_at_once_has_waited_for_no_thread() {
 
 #[test]
 fn a_layer_applied_twice_counts_a_request_once() {
-    let metrics = Metrics::new("shop").unwrap();
+    let metrics = Metrics::new("shop");
     let mut app = app().layer(metrics.layer()).layer(metrics.layer());
     runtime().block_on(async {
         send(&mut app, "/").await;
@@ -317,7 +314,7 @@ fn a_layer_applied_twice_counts_a_request_once() {
     let count = |route: &str| value(&metrics, COUNT, &[&format!(r#"http_route="{route}""#)]);
     assert_eq!((count("/"), count("/wait")), (Some(1.0), Some(1.0)));
     // The layer of another server is not the same.
-    let other = Metrics::new("other").unwrap();
+    let other = Metrics::new("other");
     let mut app = app.layer(other.layer());
     runtime().block_on(send(&mut app, "/"));
     assert_eq!(count("/"), Some(2.0));
@@ -326,7 +323,7 @@ fn a_layer_applied_twice_counts_a_request_once() {
 
 #[test]
 fn other_work_has_a_route_with_its_holds_and_waits() {
-    let metrics = Metrics::new("shop").unwrap();
+    let metrics = Metrics::new("shop");
     let mail = async {
         thread::sleep(Duration::from_millis(30));
         sleep(Duration::from_millis(20)).await;
@@ -352,4 +349,26 @@ fn other_work_has_a_route_with_its_holds_and_waits() {
         &["\"mail\"", "blocked"],
     );
     assert_eq!(long, Some(1.0));
+}
+
+#[test]
+fn a_route_in_block_in_place_counts_as_awaiting_meanwhile() {
+    let metrics = Metrics::new("shop");
+    let mut builder = Builder::new_multi_thread();
+    builder.worker_threads(1).enable_all();
+    let runtime = metrics.instrument(&mut builder).build().unwrap();
+    let block = get(async || block_in_place(|| thread::sleep(3 * BLOCKED)));
+    let mut app = app().route("/block", block).layer(metrics.layer());
+    let request = runtime.spawn(async move { send(&mut app, "/block").await });
+    let awaited = || value(&metrics, AWAITED, &["\"/block\""]).unwrap_or(0.0);
+    // The other thread becomes the worker when it first parks.
+    while awaited() < BLOCKED.as_secs_f64() {
+        assert!(!request.is_finished(), "{} s at the end", awaited());
+        thread::sleep(Duration::from_millis(1));
+    }
+    runtime.block_on(request).unwrap();
+    let after = awaited();
+    assert!((0.5..2.0).contains(&after), "{after}");
+    thread::sleep(Duration::from_millis(20));
+    assert_eq!(awaited(), after);
 }

@@ -17,7 +17,7 @@ const AT_MOST: Duration = Duration::from_millis(250);
 
 #[test]
 fn a_scrape_of_a_thousand_threads_takes_milliseconds() {
-    let metrics = Metrics::new("many").unwrap();
+    let metrics = Metrics::new("many");
     let address = metrics.export("127.0.0.1:0").unwrap().address();
     let all_wait = Barrier::new(THREADS + 1);
     thread::scope(|scope| {

@@ -136,7 +136,7 @@ impl Shared {
     }
 
     /// When another thread replaced this one; `None` if none has.
-    fn replaced(&self) -> Option<Timestamp> {
+    pub(super) fn replaced(&self) -> Option<Timestamp> {
         let replaced = self.replaced.load(Ordering::Acquire);
         (replaced > 0).then_some(Timestamp::from_nanos(replaced))
     }

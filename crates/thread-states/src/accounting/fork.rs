@@ -16,7 +16,7 @@ pub(super) fn generation() -> u64 {
 }
 
 #[cfg(target_os = "linux")]
-#[expect(unsafe_code, reason = "rustix has no pthread_atfork")]
+#[expect(unsafe_code, reason = "std has no pthread_atfork")]
 fn count_forks() {
     extern "C" fn in_child() {
         FORKS.fetch_add(1, Ordering::Relaxed);

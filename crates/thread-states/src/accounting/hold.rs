@@ -8,6 +8,7 @@ use super::words::words;
 
 /// Time during which a route's code occupied a thread, by the thread's state.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Held {
     /// On a CPU.
     pub running: Nanos,

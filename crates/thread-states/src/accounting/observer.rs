@@ -8,7 +8,7 @@ use super::kernel::{Activity, Counters, OsThread};
 use super::route_times::RouteTimes;
 use super::snapshot::{Settled, Snapshot};
 use super::state::{State, Times};
-use super::units::Nanos;
+use super::units::{Nanos, Timestamp};
 use super::words::Words;
 use super::worker_id::WorkerId;
 
@@ -128,11 +128,14 @@ impl Observer {
     }
 
     /// Reads the times of the routes alone: after it was replaced, the thread still ends its holds
-    /// and awaits.
+    /// and awaits. The hold that it has not ended counts as an await, as it will when it ends.
     fn read_routes(&mut self, reader: &mut Reader, open: Option<(usize, Held)>) {
         if let Some((_, snapshot)) = self.read_slot(reader) {
             self.last.set_routes(&reader.words, open);
             self.last.ended = snapshot.settled.ended;
+            if let (Some(hold), Some(replaced)) = (snapshot.hold, self.shared.replaced()) {
+                self.last.begin_await(hold.route, hold.since.max(replaced));
+            }
         }
     }
 
@@ -218,6 +221,12 @@ impl Observer {
 }
 
 impl ThreadTimes {
+    fn begin_await(&mut self, route: usize, since: Timestamp) {
+        if let Some(times) = self.routes.get_mut(route) {
+            times.awaits.begin(since);
+        }
+    }
+
     fn set_routes(&mut self, words: &[u64], open: Option<(usize, Held)>) {
         let (_, routes) = Snapshot::of_slot(words);
         self.routes.clear();

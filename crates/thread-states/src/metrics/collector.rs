@@ -1,62 +1,13 @@
 //! Thread states, routes and requests in flight as metrics, computed during the scrape.
 
-use std::collections::HashMap;
-
-use prometheus::core::{Collector, Desc};
-use prometheus::proto::{self, LabelPair, MetricFamily, MetricType};
-
+use super::histogram::HistogramCounts;
 use super::list::{
-    ACTIVE_REQUESTS, HTTP_ROUTE, Metric, MetricKind, ROUTE_AWAIT_SECONDS, ROUTE_HOLD_SECONDS,
-    ROUTE_POLL_SECONDS, ROUTE_READY_SECONDS, SERVER, STATE, THREAD, THREAD_INFO,
-    THREAD_STATE_SECONDS, THREAD_WALL_SECONDS,
+    ACTIVE_REQUESTS, HTTP_ROUTE, METHOD, Metric, REQUEST_DURATION, REQUEST_QUEUE,
+    ROUTE_AWAIT_SECONDS, ROUTE_HOLD_SECONDS, ROUTE_POLL_SECONDS, ROUTE_READY_SECONDS, SERVER,
+    STATE, STATUS, THREAD, THREAD_INFO, THREAD_STATE_SECONDS, THREAD_WALL_SECONDS, UNMATCHED,
 };
+use super::requests::RequestHistograms;
 use crate::accounting::{HoldCounts, LONG_HOLD_BOUNDS, Reading, Registry, RouteReading, State};
-
-/// Collector of the metrics that are computed from a [`Registry`] during the scrape.
-#[derive(Debug, Clone)]
-pub(super) struct ServerCollector {
-    registry: Registry,
-    descs: Vec<Desc>,
-}
-
-impl ServerCollector {
-    /// # Errors
-    ///
-    /// Returns an error if Prometheus does not allow the name of a metric or label.
-    pub(super) fn new(registry: Registry) -> prometheus::Result<Self> {
-        let server = HashMap::from([(SERVER.to_owned(), registry.server().to_owned())]);
-        let desc = |metric: Metric| {
-            let labels = metric.labels_within_server();
-            Desc::new(
-                metric.name.to_owned(),
-                metric.help.to_owned(),
-                labels.into_iter().map(str::to_owned).collect(),
-                server.clone(),
-            )
-        };
-        let families = Family::ALL.into_iter().map(Family::metric);
-        let descs = families.map(desc).collect::<Result<_, _>>()?;
-        Ok(Self { registry, descs })
-    }
-
-    pub(super) fn registry(&self) -> &Registry {
-        &self.registry
-    }
-}
-
-impl Collector for ServerCollector {
-    fn desc(&self) -> Vec<&Desc> {
-        self.descs.iter().collect()
-    }
-
-    fn collect(&self) -> Vec<MetricFamily> {
-        let sample = Sample::new(&self.registry);
-        let families = Family::ALL.into_iter();
-        families
-            .map(|family| into_proto(family.metric(), |each| sample.series(family, each)))
-            .collect()
-    }
-}
 
 /// A metric that this collector computes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -69,10 +20,12 @@ pub(super) enum Family {
     Awaits,
     Readies,
     Active,
+    Durations,
+    Queue,
 }
 
 impl Family {
-    pub(super) const ALL: [Self; 8] = [
+    pub(super) const ALL: [Self; 10] = [
         Self::States,
         Self::Walls,
         Self::Infos,
@@ -81,6 +34,8 @@ impl Family {
         Self::Awaits,
         Self::Readies,
         Self::Active,
+        Self::Durations,
+        Self::Queue,
     ];
 
     pub(super) const fn metric(self) -> Metric {
@@ -93,48 +48,84 @@ impl Family {
             Self::Awaits => ROUTE_AWAIT_SECONDS,
             Self::Readies => ROUTE_READY_SECONDS,
             Self::Active => ACTIVE_REQUESTS,
+            Self::Durations => REQUEST_DURATION,
+            Self::Queue => REQUEST_QUEUE,
         }
     }
 }
 
 /// Value of a series.
 #[derive(Debug, Clone, Copy)]
-pub(super) enum Value {
+pub(super) enum Value<'a> {
     Number(f64),
-    Histogram(HoldCounts),
+    Histogram {
+        /// Upper bounds of the buckets in seconds.
+        bounds: &'a [f64],
+        counts: &'a HistogramCounts,
+    },
 }
 
 /// Labels of a series, as name and value.
 pub(super) type Labels<'a> = &'a [(&'static str, &'a str)];
 
+/// Function that gets each series of a metric.
+pub(super) type Each<'a> = &'a mut dyn FnMut(Labels<'_>, Value<'_>);
+
 /// Times of one server at one moment.
 pub(super) struct Sample<'a> {
     registry: &'a Registry,
+    requests: &'a RequestHistograms,
     reading: Reading,
     /// Index of each thread, as the value of its label.
     threads: Vec<String>,
 }
 
 impl<'a> Sample<'a> {
-    pub(super) fn new(registry: &'a Registry) -> Self {
+    pub(super) fn new(registry: &'a Registry, requests: &'a RequestHistograms) -> Self {
         let reading = registry.read();
         let threads = reading.threads.iter();
         Self {
             threads: threads.map(|thread| thread.index.to_string()).collect(),
             registry,
+            requests,
             reading,
         }
     }
 
     /// Calls `each` with every series of a metric.
-    pub(super) fn series(&self, family: Family, each: &mut dyn FnMut(Labels<'_>, Value)) {
+    pub(super) fn series(&self, family: Family, each: Each<'_>) {
         match family {
             Family::States | Family::Walls | Family::Infos => self.thread_series(family, each),
             Family::Active => {
                 let active = self.registry.requests_in_flight() as f64;
                 each(&[self.server()], Value::Number(active));
             }
+            Family::Durations => self.durations(each),
+            Family::Queue => {
+                let value = Value::Histogram {
+                    bounds: self.requests.bounds(),
+                    counts: &self.requests.queue(),
+                };
+                each(&[self.server()], value);
+            }
             _ => self.route_series(family, each),
+        }
+    }
+
+    fn durations(&self, each: Each<'_>) {
+        for (key, counts) in self.requests.durations() {
+            let route = self.registry.routes().name(key.route);
+            let labels = [
+                self.server(),
+                (METHOD, key.method),
+                (HTTP_ROUTE, route.unwrap_or(UNMATCHED)),
+                (STATUS, key.status.as_str()),
+            ];
+            let value = Value::Histogram {
+                bounds: self.requests.bounds(),
+                counts: &counts,
+            };
+            each(&labels, value);
         }
     }
 
@@ -142,7 +133,7 @@ impl<'a> Sample<'a> {
         (SERVER, self.registry.server())
     }
 
-    fn thread_series(&self, family: Family, each: &mut dyn FnMut(Labels<'_>, Value)) {
+    fn thread_series(&self, family: Family, each: Each<'_>) {
         let server = self.server();
         let pid = std::process::id().to_string();
         for (thread, index) in self.reading.threads.iter().zip(&self.threads) {
@@ -168,12 +159,13 @@ impl<'a> Sample<'a> {
         }
     }
 
-    fn route_series(&self, family: Family, each: &mut dyn FnMut(Labels<'_>, Value)) {
+    fn route_series(&self, family: Family, each: Each<'_>) {
         // The times of routes come from the threads: without threads they would be 0 whatever happened.
         if self.reading.threads.is_empty() {
             return;
         }
         let server = self.server();
+        let bounds = LONG_HOLD_BOUNDS.map(|bound| bound.as_secs_f64());
         let routes = self.registry.routes().iter();
         for (index, (route, times)) in routes.zip(&self.reading.routes).enumerate() {
             let route = (HTTP_ROUTE, route);
@@ -187,7 +179,11 @@ impl<'a> Sample<'a> {
                 Family::Holds => {
                     for (state, counts) in self.registry.long_holds().read(index) {
                         let labels = [server, route, (STATE, state.as_str())];
-                        each(&labels, Value::Histogram(counts));
+                        let value = Value::Histogram {
+                            bounds: &bounds,
+                            counts: &counts.into(),
+                        };
+                        each(&labels, value);
                     }
                 }
                 Family::Awaits => {
@@ -207,74 +203,35 @@ fn held_by_state(times: &RouteReading) -> [(State, f64); 3] {
     ]
 }
 
-/// Returns a metric with its series as a registry of the `prometheus` crate takes it.
-fn into_proto(
-    metric: Metric,
-    series: impl FnOnce(&mut dyn FnMut(Labels<'_>, Value)),
-) -> MetricFamily {
-    let mut family = MetricFamily::default();
-    family.set_name(metric.name.to_owned());
-    family.set_help(metric.help.to_owned());
-    family.set_field_type(match metric.kind {
-        MetricKind::Counter => MetricType::COUNTER,
-        MetricKind::Gauge => MetricType::GAUGE,
-        MetricKind::Histogram => MetricType::HISTOGRAM,
-    });
-    let mut all = Vec::new();
-    series(&mut |labels, value| all.push(series_proto(metric.kind, labels, value)));
-    family.set_metric(all);
-    family
-}
-
-fn series_proto(kind: MetricKind, labels: Labels<'_>, value: Value) -> proto::Metric {
-    let pair = |(name, value): &(&str, &str)| {
-        let mut pair = LabelPair::default();
-        pair.set_name((*name).to_owned());
-        pair.set_value((*value).to_owned());
-        pair
-    };
-    let mut series = proto::Metric::from_label(labels.iter().map(pair).collect());
-    match value {
-        Value::Number(value) if kind == MetricKind::Counter => {
-            let mut counter = proto::Counter::default();
-            counter.set_value(value);
-            series.set_counter(counter);
+impl From<HoldCounts> for HistogramCounts {
+    fn from(counts: HoldCounts) -> Self {
+        Self {
+            cumulative: counts.cumulative.into(),
+            count: counts.count,
+            sum: counts.sum.as_secs_f64(),
         }
-        Value::Number(value) => {
-            let mut gauge = proto::Gauge::default();
-            gauge.set_value(value);
-            series.set_gauge(gauge);
-        }
-        Value::Histogram(counts) => series.set_histogram(histogram_proto(&counts)),
     }
-    series
-}
-
-fn histogram_proto(counts: &HoldCounts) -> proto::Histogram {
-    let buckets = LONG_HOLD_BOUNDS.iter().zip(counts.cumulative);
-    let buckets = buckets.map(|(bound, count)| {
-        let mut bucket = proto::Bucket::default();
-        bucket.set_upper_bound(bound.as_secs_f64());
-        bucket.set_cumulative_count(count);
-        bucket
-    });
-    let mut histogram = proto::Histogram::default();
-    histogram.set_bucket(buckets.collect());
-    histogram.set_sample_count(counts.count);
-    histogram.set_sample_sum(counts.sum.as_secs_f64());
-    histogram
 }
 
 #[cfg(test)]
 #[cfg(target_os = "linux")]
 mod tests {
+    use super::super::histogram::Bounds;
+    use super::super::list::MetricKind;
+    use super::super::requests::Requests;
     use super::*;
+
+    fn no_requests() -> RequestHistograms {
+        RequestHistograms::new(Bounds::of_ascending(&[1.0]))
+    }
 
     #[test]
     fn series_have_the_labels_that_the_list_declares() {
         let registry = Registry::new("shop", ["/".to_owned()]);
         let _registration = registry.register_current_thread();
-        let sample = Sample::new(&registry);
+        let histograms = no_requests();
+        let _requests = Requests::new(&histograms, &registry);
+        let sample = Sample::new(&registry, &histograms);
         for family in Family::ALL {
             let metric = family.metric();
             let mut any = false;
@@ -282,7 +239,7 @@ mod tests {
                 any = true;
                 let labels = labels.iter().map(|(name, _)| *name);
                 assert_eq!(labels.collect::<Vec<_>>(), metric.labels);
-                let is_histogram = matches!(value, Value::Histogram(_));
+                let is_histogram = matches!(value, Value::Histogram { .. });
                 assert_eq!(is_histogram, metric.kind == MetricKind::Histogram);
             });
             assert!(any, "{} has no series", metric.name);
@@ -296,7 +253,7 @@ mod tests {
         let seen = named.spawn(move || {
             let _registration = registry.register_current_thread();
             let mut seen = Vec::new();
-            Sample::new(&registry).series(Family::Infos, &mut |labels, _| {
+            Sample::new(&registry, &no_requests()).series(Family::Infos, &mut |labels, _| {
                 seen.extend(labels.iter().map(|(_, value)| (*value).to_owned()));
             });
             (seen, rustix::thread::gettid().as_raw_nonzero().to_string())

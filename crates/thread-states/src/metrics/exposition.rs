@@ -1,36 +1,79 @@
 //! Metrics in Prometheus' text format.
-//!
-//! The thread states and routes are written straight from a reading: as values of the `prometheus` crate,
-//! the 6,000 series of 1,000 threads took 6 ms, most of it for the memory of their labels.
 
-use std::fmt::Write;
-
-use prometheus::core::Collector;
-use prometheus::proto::MetricFamily;
-use prometheus::{Registry, TextEncoder};
+use std::error::Error;
+use std::fmt::{self, Debug, Write};
+use std::sync::Arc;
 
 use super::collector::{Family, Labels, Sample, Value};
+use super::histogram::HistogramCounts;
 use super::list::Metric;
-use super::server_metrics::{Metrics, registry};
-use crate::accounting::{HoldCounts, LONG_HOLD_BOUNDS};
+#[cfg(target_os = "linux")]
+use super::process;
+use super::server_metrics::Metrics;
 
-/// Content of one `/metrics`: the metrics of any number of servers, and those of other collectors.
+/// Content of one `/metrics`: the metrics of any number of servers, of the process, and of the
+/// application's own registry, whichever library that is of.
 ///
-/// It is a registry of its own, so that no name can clash with those of the application's registry.
+/// It is no registry that names could clash in.
 ///
 /// ```
 /// use thread_states::Metrics;
 /// use thread_states::metrics::Exposition;
 ///
-/// let (shop, admin) = (Metrics::new("shop")?, Metrics::new("admin")?);
-/// let text = Exposition::new([shop, admin])?.encode()?;
+/// let (shop, admin) = (Metrics::new("shop"), Metrics::new("admin"));
+/// let exposition = Exposition::new([shop, admin])?.append(|| "baskets 3\n".to_owned());
+/// let text = exposition.encode()?;
 /// assert!(text.contains(r#"http_server_active_requests{server="admin"} 0"#));
-/// # Ok::<(), prometheus::Error>(())
+/// assert!(text.ends_with("baskets 3\n"));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-#[derive(Debug, Clone)]
+#[derive(Clone, Default)]
 pub struct Exposition {
     servers: Vec<Metrics>,
-    others: Registry,
+    without_process: bool,
+    others: Vec<Arc<Other>>,
+    #[cfg(feature = "prometheus")]
+    registry: prometheus::Registry,
+}
+
+/// Source of other metrics, as text.
+type Other = dyn Fn() -> String + Send + Sync;
+
+/// Two servers of an exposition have the same name, so that their series would be the same.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DuplicateServer {
+    name: String,
+}
+
+impl fmt::Display for DuplicateServer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { name } = self;
+        write!(f, "two servers have the name {name:?}; give each its own")
+    }
+}
+
+impl Error for DuplicateServer {}
+
+/// A collector returned metrics that the text format does not allow.
+#[derive(Debug)]
+pub struct EncodeError {
+    source: Box<dyn Error + Send + Sync>,
+}
+
+impl fmt::Display for EncodeError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "a collector has metrics that are not allowed: {}",
+            self.source
+        )
+    }
+}
+
+impl Error for EncodeError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        Some(&*self.source)
+    }
 }
 
 impl Exposition {
@@ -39,14 +82,34 @@ impl Exposition {
     /// # Errors
     ///
     /// Returns an error if two servers have the same name.
-    pub fn new(servers: impl IntoIterator<Item = Metrics>) -> prometheus::Result<Self> {
-        let servers: Vec<_> = servers.into_iter().collect();
-        // It knows which names clash.
-        let _ = registry(servers.clone())?;
-        Ok(Self {
-            servers,
-            others: registry([])?,
-        })
+    pub fn new(servers: impl IntoIterator<Item = Metrics>) -> Result<Self, DuplicateServer> {
+        let mut exposition = Self::default();
+        for server in servers {
+            let name = server.threads().server();
+            if exposition
+                .servers
+                .iter()
+                .any(|other| other.threads().server() == name)
+            {
+                return Err(DuplicateServer { name: name.into() });
+            }
+            exposition.servers.push(server);
+        }
+        Ok(exposition)
+    }
+
+    /// Leaves out the `process_*` metrics, for an application that has them elsewhere.
+    #[must_use]
+    pub fn without_process(mut self) -> Self {
+        self.without_process = true;
+        self
+    }
+
+    /// Appends what `text` returns at each scrape: metrics of another library, in Prometheus' text format.
+    #[must_use]
+    pub fn append(mut self, text: impl Fn() -> String + Send + Sync + 'static) -> Self {
+        self.others.push(Arc::new(text));
+        self
     }
 
     /// Adds another collector, of other metrics than those of this crate.
@@ -54,8 +117,12 @@ impl Exposition {
     /// # Errors
     ///
     /// Returns an error if its metrics are registered already.
-    pub fn register(&self, collector: Box<dyn Collector>) -> prometheus::Result<()> {
-        self.others.register(collector)
+    #[cfg(feature = "prometheus")]
+    pub fn register(
+        &self,
+        collector: Box<dyn prometheus::core::Collector>,
+    ) -> prometheus::Result<()> {
+        self.registry.register(collector)
     }
 
     /// Returns all metrics in Prometheus' text format, version 0.0.4.
@@ -63,57 +130,82 @@ impl Exposition {
     /// # Errors
     ///
     /// Returns an error if another collector returns metrics that Prometheus does not allow.
-    pub fn encode(&self) -> prometheus::Result<String> {
-        let mut text = encode(&self.servers)?;
-        TextEncoder::new().encode_utf8(&self.others.gather(), &mut text)?;
+    pub fn encode(&self) -> Result<String, EncodeError> {
+        let mut text = encode(&self.servers);
+        #[cfg(target_os = "linux")]
+        if !self.without_process {
+            for (metric, value) in process::values() {
+                write_header(&mut text, &metric);
+                write_line(&mut text, metric.name, "", &[], value);
+            }
+        }
+        #[cfg(feature = "prometheus")]
+        self.encode_registry(&mut text)?;
+        for other in &self.others {
+            text.push_str(&other());
+        }
         Ok(text)
+    }
+
+    #[cfg(feature = "prometheus")]
+    fn encode_registry(&self, text: &mut String) -> Result<(), EncodeError> {
+        let families = self.registry.gather();
+        let encoded = prometheus::TextEncoder::new().encode_utf8(&families, text);
+        encoded.map_err(|error| EncodeError {
+            source: error.into(),
+        })
     }
 }
 
-impl From<Registry> for Exposition {
+impl Debug for Exposition {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut debug = f.debug_struct("Exposition");
+        debug.field("servers", &self.servers);
+        debug.field("others", &self.others.len());
+        debug.finish_non_exhaustive()
+    }
+}
+
+#[cfg(feature = "prometheus")]
+impl From<prometheus::Registry> for Exposition {
     /// Shows the metrics of a registry, and no others.
-    fn from(others: Registry) -> Self {
+    fn from(registry: prometheus::Registry) -> Self {
         Self {
-            servers: Vec::new(),
-            others,
+            registry,
+            without_process: true,
+            ..Self::default()
         }
+    }
+}
+
+impl Metrics {
+    /// Returns these metrics in Prometheus' text format, version 0.0.4, for a page that the application
+    /// serves itself. Several servers, and other metrics: [`Exposition`].
+    #[must_use]
+    pub fn encode(&self) -> String {
+        encode(std::slice::from_ref(self))
     }
 }
 
 /// Returns the metrics of these servers as text.
-pub(super) fn encode(servers: &[Metrics]) -> prometheus::Result<String> {
+fn encode(servers: &[Metrics]) -> String {
     let mut text = String::new();
-    let registries = servers.iter().map(Metrics::threads);
-    let samples: Vec<_> = registries.map(Sample::new).collect();
-    for family in Family::ALL {
-        write_family(&mut text, family, &samples);
-    }
-    TextEncoder::new().encode_utf8(&request_families(servers), &mut text)?;
-    Ok(text)
-}
-
-/// Returns the histograms of requests, each with the series of all servers.
-fn request_families(servers: &[Metrics]) -> Vec<MetricFamily> {
-    let mut merged: Vec<MetricFamily> = Vec::new();
-    for mut family in servers
+    let samples: Vec<_> = servers
         .iter()
-        .flat_map(|server| server.histograms.collect())
-    {
-        if family.get_metric().is_empty() {
-            continue;
-        }
-        match merged
-            .iter_mut()
-            .find(|other| other.name() == family.name())
-        {
-            Some(other) => other.mut_metric().extend(family.take_metric()),
-            None => merged.push(family),
-        }
+        .map(|server| (server, server.sample()))
+        .collect();
+    for family in Family::ALL {
+        let shown = samples.iter().filter(|(server, _)| server.has(family));
+        write_family(&mut text, family, shown.map(|(_, sample)| sample));
     }
-    merged
+    text
 }
 
-fn write_family(text: &mut String, family: Family, samples: &[Sample<'_>]) {
+fn write_family<'a>(
+    text: &mut String,
+    family: Family,
+    samples: impl Iterator<Item = &'a Sample<'a>>,
+) {
     let metric = family.metric();
     let mut has_header = false;
     for sample in samples {
@@ -124,7 +216,9 @@ fn write_family(text: &mut String, family: Family, samples: &[Sample<'_>]) {
             }
             match value {
                 Value::Number(value) => write_line(text, metric.name, "", labels, value),
-                Value::Histogram(counts) => write_histogram(text, metric.name, labels, &counts),
+                Value::Histogram { bounds, counts } => {
+                    write_histogram(text, metric.name, labels, bounds, counts);
+                }
             }
         });
     }
@@ -137,21 +231,21 @@ fn write_header(text: &mut String, metric: &Metric) {
     let _ = writeln!(text, "# HELP {name} {help}\n# TYPE {name} {kind}");
 }
 
-fn write_histogram(text: &mut String, name: &str, labels: Labels<'_>, counts: &HoldCounts) {
-    let bounds = LONG_HOLD_BOUNDS.iter().zip(counts.cumulative);
-    for (bound, count) in bounds {
-        let bound = bound.as_secs_f64().to_string();
-        write_line(
-            text,
-            name,
-            "_bucket",
-            &with_bound(labels, &bound),
-            count as f64,
-        );
+fn write_histogram(
+    text: &mut String,
+    name: &str,
+    labels: Labels<'_>,
+    bounds: &[f64],
+    counts: &HistogramCounts,
+) {
+    for (bound, count) in bounds.iter().zip(&counts.cumulative) {
+        let bound = bound.to_string();
+        let labels = with_bound(labels, &bound);
+        write_line(text, name, "_bucket", &labels, *count as f64);
     }
     let all = with_bound(labels, "+Inf");
     write_line(text, name, "_bucket", &all, counts.count as f64);
-    write_line(text, name, "_sum", labels, counts.sum.as_secs_f64());
+    write_line(text, name, "_sum", labels, counts.sum);
     write_line(text, name, "_count", labels, counts.count as f64);
 }
 
@@ -171,7 +265,10 @@ fn write_line(text: &mut String, name: &str, suffix: &str, labels: Labels<'_>, v
         text.push('"');
         before = ',';
     }
-    let _ = writeln!(text, "}} {value}");
+    if !labels.is_empty() {
+        text.push('}');
+    }
+    let _ = writeln!(text, " {value}");
 }
 
 fn write_label(text: &mut String, value: &str) {
@@ -193,10 +290,12 @@ fn write_label(text: &mut String, value: &str) {
 mod tests {
     use std::collections::BTreeSet;
 
+    use super::super::list::{ALL, PROCESS, REQUEST_DURATION};
     use super::*;
-    use crate::accounting::Registry as Threads;
+    use crate::accounting::Registry;
 
     /// Lines without their values.
+    #[cfg(feature = "prometheus")]
     fn series(text: &str) -> BTreeSet<&str> {
         text.lines()
             .map(|line| match line.starts_with('#') {
@@ -206,28 +305,74 @@ mod tests {
             .collect()
     }
 
+    fn shop() -> Metrics {
+        Metrics::of(Registry::new(
+            "shop",
+            ["/a\"b\\c\nd", "/"].map(str::to_owned),
+        ))
+    }
+
     #[test]
+    #[cfg(feature = "prometheus")]
     fn the_text_has_the_same_series_as_a_registry_of_the_prometheus_crate() {
-        let routes = ["/a\"b\\c\nd".to_owned(), "/".to_owned()];
-        let shop = Metrics::of(Threads::new("shop", routes)).unwrap();
-        let admin = Metrics::new("admin").unwrap();
-        let _registration = shop.threads().register_current_thread();
+        let (shop, admin) = (shop(), Metrics::new("admin"));
+        let _registration = shop.register_current_thread();
         let _layer = shop.layer();
-        let registry = super::super::registry([shop.clone(), admin.clone()]).unwrap();
-        let expected = TextEncoder::new()
+        let registry = prometheus::Registry::new();
+        registry.register(Box::new(shop.clone())).unwrap();
+        registry.register(Box::new(admin.clone())).unwrap();
+        let expected = prometheus::TextEncoder::new()
             .encode_to_string(&registry.gather())
             .unwrap();
-        let text = Exposition::new([shop, admin]).unwrap().encode().unwrap();
+        let text = encode(&[shop, admin]);
         assert_eq!(series(&text), series(&expected));
-        let headers = text.lines().filter(|line| line.starts_with("# TYPE"));
-        let names: Vec<_> = headers.collect();
-        assert_eq!(names.len(), names.iter().collect::<BTreeSet<_>>().len());
+    }
+
+    #[test]
+    fn every_metric_has_one_header() {
+        let shop = shop();
+        let _registration = shop.register_current_thread();
+        let _layer = shop.layer();
+        let text = Exposition::new([shop, Metrics::new("admin")])
+            .unwrap()
+            .encode()
+            .unwrap();
+        let headers = text.lines().filter_map(|line| line.strip_prefix("# TYPE "));
+        let names: Vec<_> = headers
+            .map(|header| header.split(' ').next().unwrap())
+            .collect();
+        let expected: BTreeSet<_> = ALL
+            .iter()
+            .chain(PROCESS)
+            .map(|metric| metric.name)
+            .collect();
+        assert_eq!(names.len(), expected.len());
+        assert_eq!(names.into_iter().collect::<BTreeSet<_>>(), expected);
+        assert!(text.contains(r#"http_route="/a\"b\\c\nd""#));
+    }
+
+    #[test]
+    fn families_can_be_left_out() {
+        let registry = Registry::new("shop", ["/".to_owned()]);
+        let metrics = Metrics::builder(registry).without(REQUEST_DURATION).build();
+        let _layer = metrics.layer();
+        let exposition = Exposition::new([metrics]).unwrap().without_process();
+        let text = exposition.encode().unwrap();
+        assert!(
+            !text.contains("http_server_request_duration_seconds"),
+            "{text}"
+        );
+        assert!(!text.contains("process_"), "{text}");
+        assert!(
+            text.contains("http_server_active_requests{server=\"shop\"} 0\n"),
+            "{text}"
+        );
     }
 
     #[test]
     fn two_servers_of_one_name_are_refused() {
-        let named = |name: &str| Metrics::new(name).unwrap();
-        assert!(Exposition::new([named("shop"), named("shop")]).is_err());
-        assert!(Exposition::new([named("shop"), named("admin")]).is_ok());
+        let error = Exposition::new([Metrics::new("shop"), Metrics::new("shop")]).unwrap_err();
+        assert!(error.to_string().contains("\"shop\""), "{error}");
+        assert!(Exposition::new([Metrics::new("shop"), Metrics::new("admin")]).is_ok());
     }
 }

@@ -44,14 +44,10 @@ pub(super) const THREAD: &str = "thread";
 pub(super) const STATE: &str = "state";
 /// Label for the route pattern, as OpenTelemetry names it.
 pub(super) const HTTP_ROUTE: &str = "http_route";
-
-impl Metric {
-    /// Returns the labels that differ between the series of one server: all but [`SERVER`].
-    pub(super) fn labels_within_server(&self) -> Vec<&'static str> {
-        let labels = self.labels.iter().copied();
-        labels.filter(|label| *label != SERVER).collect()
-    }
-}
+/// Label for the method of a request.
+pub(super) const METHOD: &str = "http_request_method";
+/// Label for the status of a response.
+pub(super) const STATUS: &str = "http_response_status_code";
 
 /// Time of each server thread in its five states.
 pub const THREAD_STATE_SECONDS: Metric = Metric {
@@ -86,12 +82,7 @@ pub const REQUEST_DURATION: Metric = Metric {
     help: "Time from the start of the handler to the end of the response. A request whose client \
            disconnected first has status 499. Names follow OpenTelemetry's HTTP conventions.",
     kind: MetricKind::Histogram,
-    labels: &[
-        SERVER,
-        "http_request_method",
-        HTTP_ROUTE,
-        "http_response_status_code",
-    ],
+    labels: &[SERVER, METHOD, HTTP_ROUTE, STATUS],
 };
 
 /// Requests in flight.
@@ -151,7 +142,7 @@ pub const ROUTE_READY_SECONDS: Metric = Metric {
     labels: &[SERVER, HTTP_ROUTE],
 };
 
-/// Every metric of this crate except the `process_*` metrics, which the `prometheus` crate defines.
+/// Every metric of a server. [`PROCESS`] has those of the process.
 pub const ALL: &[Metric] = &[
     THREAD_STATE_SECONDS,
     THREAD_WALL_SECONDS,
@@ -163,6 +154,76 @@ pub const ALL: &[Metric] = &[
     ROUTE_HOLD_SECONDS,
     ROUTE_AWAIT_SECONDS,
     ROUTE_READY_SECONDS,
+];
+
+/// Gauge or counter of the process, without labels.
+const fn process(name: &'static str, help: &'static str, kind: MetricKind) -> Metric {
+    Metric {
+        name,
+        help,
+        kind,
+        labels: &[],
+    }
+}
+
+/// CPU time of the process.
+pub const PROCESS_CPU_SECONDS: Metric = process(
+    "process_cpu_seconds_total",
+    "Total user and system CPU time spent in seconds.",
+    MetricKind::Counter,
+);
+
+/// Limit of open file descriptors.
+pub const PROCESS_MAX_FDS: Metric = process(
+    "process_max_fds",
+    "Maximum number of open file descriptors.",
+    MetricKind::Gauge,
+);
+
+/// Open file descriptors.
+pub const PROCESS_OPEN_FDS: Metric = process(
+    "process_open_fds",
+    "Number of open file descriptors.",
+    MetricKind::Gauge,
+);
+
+/// Memory of the process that is in RAM.
+pub const PROCESS_RESIDENT_BYTES: Metric = process(
+    "process_resident_memory_bytes",
+    "Resident memory size in bytes.",
+    MetricKind::Gauge,
+);
+
+/// Start of the process.
+pub const PROCESS_START_SECONDS: Metric = process(
+    "process_start_time_seconds",
+    "Start time of the process since unix epoch in seconds.",
+    MetricKind::Gauge,
+);
+
+/// Threads of the process.
+pub const PROCESS_THREADS: Metric = process(
+    "process_threads",
+    "Number of OS threads in the process.",
+    MetricKind::Gauge,
+);
+
+/// Address space of the process.
+pub const PROCESS_VIRTUAL_BYTES: Metric = process(
+    "process_virtual_memory_bytes",
+    "Virtual memory size in bytes.",
+    MetricKind::Gauge,
+);
+
+/// The metrics of the process, which Prometheus' client libraries have in common. Linux only.
+pub const PROCESS: &[Metric] = &[
+    PROCESS_CPU_SECONDS,
+    PROCESS_MAX_FDS,
+    PROCESS_OPEN_FDS,
+    PROCESS_RESIDENT_BYTES,
+    PROCESS_START_SECONDS,
+    PROCESS_THREADS,
+    PROCESS_VIRTUAL_BYTES,
 ];
 
 /// Route of all requests that match no route: one series for all such paths.

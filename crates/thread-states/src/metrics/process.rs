@@ -1,64 +1,106 @@
-//! The `process_*` metrics.
+//! The `process_*` metrics that Prometheus' client libraries have in common, from `/proc`.
 
-use prometheus::core::{Collector, Desc};
-use prometheus::process_collector::ProcessCollector;
-use prometheus::proto::{Counter, MetricFamily};
+use std::fs;
 
+use super::list::{
+    Metric, PROCESS_CPU_SECONDS, PROCESS_MAX_FDS, PROCESS_OPEN_FDS, PROCESS_RESIDENT_BYTES,
+    PROCESS_START_SECONDS, PROCESS_THREADS, PROCESS_VIRTUAL_BYTES,
+};
 use crate::accounting::process_cpu_seconds;
 
-/// The process metrics of the `prometheus` crate, with one corrected: the crate reports CPU time in
-/// whole seconds, which is too coarse for a rate over a few seconds.
-pub(super) struct ProcessMetrics(ProcessCollector);
-
-impl ProcessMetrics {
-    /// Creates the collector for this process.
-    pub(super) fn for_self() -> Self {
-        Self(ProcessCollector::for_self())
-    }
+/// Returns the values that can be read.
+pub(super) fn values() -> Vec<(Metric, f64)> {
+    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let kilobytes = |name| Some(field(&status, name)? * 1_024.0);
+    let all = [
+        (PROCESS_CPU_SECONDS, process_cpu_seconds()),
+        (PROCESS_MAX_FDS, max_fds()),
+        (PROCESS_OPEN_FDS, open_fds()),
+        (PROCESS_RESIDENT_BYTES, kilobytes("VmRSS:")),
+        (PROCESS_START_SECONDS, start_seconds()),
+        (PROCESS_THREADS, field(&status, "Threads:")),
+        (PROCESS_VIRTUAL_BYTES, kilobytes("VmSize:")),
+    ];
+    let known = all.into_iter();
+    known
+        .filter_map(|(metric, value)| Some((metric, value?)))
+        .collect()
 }
 
-impl Collector for ProcessMetrics {
-    fn desc(&self) -> Vec<&Desc> {
-        self.0.desc()
-    }
+/// Returns the first number after a name at the start of a line.
+fn field(text: &str, name: &str) -> Option<f64> {
+    let rest = text.lines().find_map(|line| line.strip_prefix(name))?;
+    rest.split_ascii_whitespace().next()?.parse().ok()
+}
 
-    fn collect(&self) -> Vec<MetricFamily> {
-        let mut families = self.0.collect();
-        // Where its clock is denied, the whole seconds are better than none.
-        let Some(seconds) = process_cpu_seconds() else {
-            return families;
-        };
-        for family in &mut families {
-            if family.name() == "process_cpu_seconds_total" {
-                for metric in family.mut_metric() {
-                    let mut counter = Counter::default();
-                    counter.set_value(seconds);
-                    metric.set_counter(counter);
-                }
-            }
-        }
-        families
-    }
+/// Number of open file descriptors.
+fn open_fds() -> Option<f64> {
+    let count = fs::read_dir("/proc/self/fd").ok()?.count();
+    // The one that reads them is among them.
+    Some(count.saturating_sub(1) as f64)
+}
+
+/// Soft limit of open file descriptors. `unlimited` is not known to the kernel for these.
+fn max_fds() -> Option<f64> {
+    let limits = fs::read_to_string("/proc/self/limits").ok()?;
+    field(&limits, "Max open files")
+}
+
+/// Start of the process, in seconds since 1970. See proc_pid_stat(5), field 22, and proc_stat(5).
+fn start_seconds() -> Option<f64> {
+    let stat = fs::read_to_string("/proc/self/stat").ok()?;
+    // The name, in parentheses, may contain anything.
+    let (_, rest) = stat.rsplit_once(')')?;
+    let ticks: f64 = rest.split_ascii_whitespace().nth(19)?.parse().ok()?;
+    let booted = field(&fs::read_to_string("/proc/stat").ok()?, "btime ")?;
+    Some(booted + ticks / clock_ticks_per_second()?)
+}
+
+#[expect(unsafe_code, reason = "std has no sysconf")]
+fn clock_ticks_per_second() -> Option<f64> {
+    // SAFETY: the call reads a constant.
+    let ticks = unsafe { libc::sysconf(libc::_SC_CLK_TCK) };
+    (ticks > 0).then_some(ticks as f64)
 }
 
 #[cfg(test)]
 mod tests {
+    use std::time::SystemTime;
+
+    use super::super::list::PROCESS;
     use super::*;
+
+    fn value(wanted: Metric) -> f64 {
+        let values = values();
+        values
+            .iter()
+            .find(|(metric, _)| *metric == wanted)
+            .unwrap()
+            .1
+    }
+
+    #[test]
+    fn every_process_metric_has_a_plausible_value() {
+        let metrics: Vec<_> = values().iter().map(|(metric, _)| *metric).collect();
+        assert_eq!(metrics, PROCESS);
+        let now = SystemTime::now()
+            .duration_since(SystemTime::UNIX_EPOCH)
+            .unwrap();
+        let age = now.as_secs_f64() - value(PROCESS_START_SECONDS);
+        assert!((-2.0..36_000.0).contains(&age), "started {age} s ago");
+        let (resident, virt) = (value(PROCESS_RESIDENT_BYTES), value(PROCESS_VIRTUAL_BYTES));
+        assert!(resident > 1e6 && virt > resident, "{resident} of {virt}");
+        assert!(value(PROCESS_THREADS) >= 2.0);
+        let (open, max) = (value(PROCESS_OPEN_FDS), value(PROCESS_MAX_FDS));
+        assert!((3.0..=max).contains(&open), "{open} of {max}");
+    }
 
     #[test]
     fn cpu_time_has_fractions_of_a_second() {
-        let cpu = || {
-            let families = ProcessMetrics::for_self().collect();
-            let mut named = families
-                .iter()
-                .filter(|f| f.name() == "process_cpu_seconds_total");
-            named.next().unwrap().get_metric()[0]
-                .get_counter()
-                .get_value()
-        };
-        let before = cpu();
+        let before = value(PROCESS_CPU_SECONDS);
         let spent = process_cpu_seconds().unwrap();
         while process_cpu_seconds().unwrap() - spent < 0.02 {}
-        assert!((0.02..0.5).contains(&(cpu() - before)));
+        let after = value(PROCESS_CPU_SECONDS);
+        assert!((0.02..0.5).contains(&(after - before)));
     }
 }

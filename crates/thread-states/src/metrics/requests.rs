@@ -1,15 +1,13 @@
 //! Histograms of one server's requests: duration and queue time.
 
-use std::sync::OnceLock;
-use std::time::Duration;
+use std::collections::BTreeMap;
+use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 
 use http::{Method, StatusCode};
-use prometheus::core::{Collector, Desc};
-use prometheus::proto::MetricFamily;
-use prometheus::{Histogram, HistogramOpts, HistogramVec};
 
-use super::list::{Metric, REQUEST_DURATION, REQUEST_QUEUE, SERVER, UNMATCHED};
-use crate::accounting::Registry;
+use super::histogram::{Bounds, Histogram, HistogramCounts};
+use super::list::UNMATCHED;
+use crate::accounting::{Nanos, Registry};
 
 /// Upper bounds of the buckets in seconds by default, from half a millisecond to five minutes.
 pub(super) const BUCKETS: [f64; 17] = [
@@ -17,38 +15,67 @@ pub(super) const BUCKETS: [f64; 17] = [
     100.0, 300.0,
 ];
 
-/// Histograms of one server. Clones share the series.
+/// Histograms of one server's requests. Clones share the series.
 #[derive(Debug, Clone)]
-pub(super) struct Histograms {
-    durations: HistogramVec,
+pub(super) struct RequestHistograms(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    bounds: Bounds,
+    durations: RwLock<BTreeMap<Key, Arc<Histogram>>>,
     queue: Histogram,
 }
 
-impl Histograms {
-    /// # Errors
-    ///
-    /// Returns an error if the bounds of the buckets are not ascending.
-    pub(super) fn new(server: &str, buckets: &[f64]) -> prometheus::Result<Self> {
-        let options = |metric: &Metric| {
-            HistogramOpts::new(metric.name, metric.help)
-                .const_label(SERVER, server)
-                .buckets(buckets.to_vec())
-        };
-        let labels = REQUEST_DURATION.labels_within_server();
-        Ok(Self {
-            durations: HistogramVec::new(options(&REQUEST_DURATION), &labels)?,
-            queue: Histogram::with_opts(options(&REQUEST_QUEUE))?,
-        })
-    }
+/// Labels of a series of the durations.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Key {
+    pub(super) method: &'static str,
+    /// Index of the route in the registry.
+    pub(super) route: usize,
+    pub(super) status: StatusCode,
 }
 
-impl Collector for Histograms {
-    fn desc(&self) -> Vec<&Desc> {
-        [self.durations.desc(), self.queue.desc()].concat()
+impl RequestHistograms {
+    pub(super) fn new(bounds: Bounds) -> Self {
+        Self(Arc::new(Inner {
+            queue: Histogram::new(&bounds),
+            durations: RwLock::default(),
+            bounds,
+        }))
     }
 
-    fn collect(&self) -> Vec<MetricFamily> {
-        [self.durations.collect(), self.queue.collect()].concat()
+    /// Upper bounds of the buckets in seconds.
+    pub(super) fn bounds(&self) -> &[f64] {
+        &self.0.bounds.seconds
+    }
+
+    /// Returns the durations by method, route and status so far.
+    pub(super) fn durations(&self) -> Vec<(Key, HistogramCounts)> {
+        let durations = self.0.durations.read();
+        let durations = durations.unwrap_or_else(PoisonError::into_inner);
+        durations
+            .iter()
+            .map(|(key, series)| (*key, series.read()))
+            .collect()
+    }
+
+    /// Returns the queue times so far.
+    pub(super) fn queue(&self) -> HistogramCounts {
+        self.0.queue.read()
+    }
+
+    fn series(&self, key: Key) -> Arc<Histogram> {
+        let durations = self.0.durations.read();
+        let found = durations
+            .unwrap_or_else(PoisonError::into_inner)
+            .get(&key)
+            .cloned();
+        found.unwrap_or_else(|| {
+            let durations = self.0.durations.write();
+            let mut durations = durations.unwrap_or_else(PoisonError::into_inner);
+            let new = || Arc::new(Histogram::new(&self.0.bounds));
+            Arc::clone(durations.entry(key).or_insert_with(new))
+        })
     }
 }
 
@@ -56,14 +83,14 @@ impl Collector for Histograms {
 #[derive(Debug)]
 pub(super) struct Requests {
     registry: Registry,
-    histograms: Histograms,
+    histograms: RequestHistograms,
     /// Series of `GET` requests with status 200, by route index: saves most requests the lookup by
     /// label values.
-    get_ok: Box<[OnceLock<Histogram>]>,
+    get_ok: Box<[OnceLock<Arc<Histogram>>]>,
 }
 
 impl Requests {
-    pub(super) fn new(histograms: &Histograms, registry: &Registry) -> Self {
+    pub(super) fn new(histograms: &RequestHistograms, registry: &Registry) -> Self {
         let routes = registry.routes();
         let requests = Self {
             registry: registry.clone(),
@@ -77,55 +104,53 @@ impl Requests {
     }
 
     fn get_ok(&self, route: usize) -> Option<&Histogram> {
-        let series = || self.series(&Method::GET, route, StatusCode::OK);
+        let series = || {
+            self.histograms.series(Key {
+                method: "GET",
+                route,
+                status: StatusCode::OK,
+            })
+        };
         Some(self.get_ok.get(route)?.get_or_init(series))
     }
 
-    fn series(&self, method: &Method, route: usize, status: StatusCode) -> Histogram {
-        let route = self.registry.routes().name(route).unwrap_or(UNMATCHED);
-        let labels = [method_label(method), route, status.as_str()];
-        self.histograms.durations.with_label_values(&labels)
-    }
-
     /// Records the duration of a request to the route with this index.
-    pub(super) fn finished(
-        &self,
-        method: &Method,
-        route: usize,
-        status: StatusCode,
-        took: Duration,
-    ) {
-        let took = took.as_secs_f64();
+    pub(super) fn finished(&self, method: &Method, route: usize, status: StatusCode, took: Nanos) {
+        let bounds = &self.histograms.0.bounds;
         let is_get_ok = status == StatusCode::OK && method == Method::GET;
         match is_get_ok.then(|| self.get_ok(route)).flatten() {
-            Some(series) => series.observe(took),
-            None => self.series(method, route, status).observe(took),
+            Some(series) => series.add(bounds, took),
+            None => {
+                let key = Key {
+                    method: method_label(method),
+                    route,
+                    status,
+                };
+                self.histograms.series(key).add(bounds, took);
+            }
         }
     }
 
     /// Records the time that a request waited for a thread.
-    pub(super) fn queued(&self, waited: Duration) {
-        self.histograms.queue.observe(waited.as_secs_f64());
+    pub(super) fn queued(&self, waited: Nanos) {
+        self.histograms
+            .0
+            .queue
+            .add(&self.histograms.0.bounds, waited);
+    }
+
+    /// Returns the index of a route by its name; `None` for requests that match none.
+    pub(super) fn route(&self, name: Option<&str>) -> usize {
+        self.registry.routes().index(name.unwrap_or(UNMATCHED))
     }
 }
 
 /// Returns the label value for a method: itself, or `_OTHER` for a method that is not in RFC 9110 or
 /// 5789, as OpenTelemetry prescribes. Otherwise clients could create series.
-fn method_label(method: &Method) -> &str {
-    const KNOWN: [Method; 9] = [
-        Method::GET,
-        Method::HEAD,
-        Method::POST,
-        Method::PUT,
-        Method::DELETE,
-        Method::CONNECT,
-        Method::OPTIONS,
-        Method::TRACE,
-        Method::PATCH,
+fn method_label(method: &Method) -> &'static str {
+    const KNOWN: [&str; 9] = [
+        "GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH",
     ];
-    if KNOWN.contains(method) {
-        method.as_str()
-    } else {
-        "_OTHER"
-    }
+    let known = KNOWN.into_iter().find(|known| method.as_str() == *known);
+    known.unwrap_or("_OTHER")
 }

@@ -24,6 +24,7 @@
 
 use std::fs::{self, File};
 use std::io;
+use std::os::unix::fs::FileExt;
 
 use super::super::units::{Nanos, Timestamp};
 use super::counters::{Activity, Counters, OsThread, Status};
@@ -39,9 +40,9 @@ pub(super) fn now() -> Timestamp {
     Timestamp::from_nanos(read_clock(libc::CLOCK_MONOTONIC).unwrap_or(1))
 }
 
-/// Nanoseconds of a clock. The functions of `rustix` and `std` panic where the kernel refuses.
+/// Nanoseconds of a clock. Those of `std` panic where the kernel refuses.
 #[inline]
-#[expect(unsafe_code, reason = "rustix has no clocks of other threads")]
+#[expect(unsafe_code, reason = "std has no clocks of threads")]
 fn read_clock(clock: libc::clockid_t) -> io::Result<u64> {
     let mut time = libc::timespec {
         tv_sec: 0,
@@ -83,9 +84,9 @@ impl Source {
                 |error| tracing::warn!(%error, "no run-queue delay: schedstat cannot be read"),
             )
             .ok();
-        let name = rustix::thread::name().unwrap_or_default();
+        let name = fs::read(format!("/proc/self/task/{tid}/comm")).unwrap_or_default();
         Ok(Self {
-            thread: OsThread::new(tid, name.to_bytes()),
+            thread: OsThread::new(tid, name.trim_ascii_end()),
             schedstat,
         })
     }
@@ -175,7 +176,7 @@ impl Source {
 
 fn second_field(file: &File) -> Option<u64> {
     let mut buffer = [0; 64];
-    let length = rustix::io::pread(file, &mut buffer, 0).ok()?;
+    let length = file.read_at(&mut buffer, 0).ok()?;
     let text = std::str::from_utf8(&buffer[..length]).ok()?;
     text.split_ascii_whitespace().nth(1)?.parse().ok()
 }
@@ -190,7 +191,7 @@ fn cpu_clock(tid: i32) -> io::Result<Nanos> {
 /// Number of the calling thread.
 #[expect(
     unsafe_code,
-    reason = "rustix takes the result of the call for granted"
+    reason = "the C library takes the result of the call for granted"
 )]
 fn own_tid() -> Option<i32> {
     // SAFETY: the call has no arguments and touches no memory.
@@ -199,7 +200,7 @@ fn own_tid() -> Option<i32> {
 }
 
 /// Number of voluntary context switches of the calling thread.
-#[expect(unsafe_code, reason = "rustix has no getrusage")]
+#[expect(unsafe_code, reason = "std has no getrusage")]
 fn own_switches() -> Option<u64> {
     // SAFETY: an `rusage` is plain integers, for which zero is a valid value.
     let mut usage: libc::rusage = unsafe { std::mem::zeroed() };

@@ -11,24 +11,25 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
-use axum::Router;
-use http::{Request, StatusCode};
+use axum_core::BoxError;
+use axum_core::body::Body;
+use bytes::Bytes;
+use http::{Request, Response};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use rustix::net::sockopt::set_socket_send_buffer_size;
+use socket2::SockRef;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
-use tower::Service;
+use tower_service::Service;
 
 use super::client_stream::{ClientStream, WaitsSince};
 use super::connections::{ConnectionLimits, Connections};
 use super::request_rules::RequestRules;
 use super::running::Exporter;
 use super::spare::Spare;
-use crate::problem::Problem;
 
 /// Pause after an `accept` that failed for lack of a resource, such as file descriptors.
 const ACCEPT_BACKOFF: Duration = Duration::from_millis(100);
@@ -38,50 +39,47 @@ const ACCEPT_BACKOFF: Duration = Duration::from_millis(100);
 /// busy until then.
 const BUFFER: usize = 48 * 1024;
 
-/// Serves `routes` on an OS thread named `exporter`, until [`Exporter::stop`] or the end of the process.
-///
-/// Requests that a browser sends for a page of another origin get a 403.
+/// A service whose pages the exporter serves: those of `pages`, or an axum router.
+pub(super) trait Serves<B>:
+    Service<Request<Incoming>, Response = Response<B>, Error = Infallible, Future: Send>
+    + Clone
+    + Send
+    + 'static
+{
+}
+
+impl<S, B> Serves<B> for S where
+    S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible, Future: Send>
+        + Clone
+        + Send
+        + 'static
+{
+}
+
+/// A body of a response.
+pub(super) trait Sendable:
+    http_body::Body<Data = Bytes, Error: Into<BoxError>> + Send + 'static
+{
+}
+
+impl<B: http_body::Body<Data = Bytes, Error: Into<BoxError>> + Send + 'static> Sendable for B {}
+
+/// Serves `pages` on an OS thread named `exporter`, until [`Exporter::stop`] or the end of the process.
 ///
 /// # Errors
 ///
 /// Returns an error if the listener cannot be made non-blocking, or the runtime or its thread cannot
 /// be started.
-pub fn spawn(listener: TcpListener, routes: Router) -> io::Result<Exporter> {
-    spawn_within(
-        ConnectionLimits::default(),
-        RequestRules::default(),
-        listener,
-        routes,
-    )
-}
-
-/// Like [`spawn`], and rejects requests to a name with a dot that is not among `names` with a 421. So a
-/// page cannot read the metrics by a name of its own that resolves to this server (DNS rebinding).
-///
-/// Without the check, any name is allowed, because a library does not know the names of its host.
-///
-/// # Errors
-///
-/// As [`spawn`].
-pub fn spawn_for_names(
+pub(super) fn start<B: Sendable>(
     listener: TcpListener,
-    routes: Router,
-    names: impl IntoIterator<Item = String>,
-) -> io::Result<Exporter> {
-    let (limits, rules) = (ConnectionLimits::default(), RequestRules::of_names(names));
-    spawn_within(limits, rules, listener, routes)
-}
-
-fn spawn_within(
-    limits: ConnectionLimits,
+    pages: impl Serves<B>,
     rules: RequestRules,
-    listener: TcpListener,
-    routes: Router,
+    limits: ConnectionLimits,
 ) -> io::Result<Exporter> {
     let address = listener.local_addr()?;
     listener.set_nonblocking(true)?;
     // On Linux, accepted connections inherit it.
-    set_socket_send_buffer_size(&listener, BUFFER)?;
+    SockRef::from(&listener).set_send_buffer_size(BUFFER)?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
@@ -89,14 +87,10 @@ fn spawn_within(
         let _context = runtime.enter();
         tokio::net::TcpListener::from_std(listener)?
     };
-    let routes = routes.method_not_allowed_fallback(async || {
-        let detail = "method not allowed; the Allow header lists the allowed methods";
-        Problem::new(StatusCode::METHOD_NOT_ALLOWED, detail).into_response::<axum::body::Body>()
-    });
     let (stop, stopped) = oneshot::channel::<()>();
     let run = move || {
         runtime.block_on(async {
-            tokio::spawn(serve(listener, routes, rules, limits));
+            tokio::spawn(serve(listener, pages, rules, limits));
             // Without its handle, it goes on.
             if stopped.await.is_err() {
                 pending::<()>().await;
@@ -108,9 +102,9 @@ fn spawn_within(
     Ok(Exporter::new(address, stop, thread.spawn(run)?))
 }
 
-async fn serve(
+async fn serve<B: Sendable>(
     listener: tokio::net::TcpListener,
-    routes: Router,
+    pages: impl Serves<B>,
     rules: RequestRules,
     limits: ConnectionLimits,
 ) {
@@ -119,11 +113,12 @@ async fn serve(
     loop {
         match listener.accept().await {
             Ok((stream, _)) => {
-                let serve = |waits_since| {
+                let (pages, rules) = (pages.clone(), rules.clone());
+                let serve = move |waits_since| {
                     let stream = ClientStream::new(stream, limits.write, waits_since);
-                    serve_connection(stream, routes.clone(), rules.clone(), limits.idle)
+                    serve_connection(stream, pages, rules, limits.idle)
                 };
-                let connection = start(&connections, serve).await;
+                let connection = start_connection(&connections, serve).await;
                 if spare.is_released() {
                     finish_within(limits.idle_under_pressure, connection).await;
                     spare.refill();
@@ -147,7 +142,7 @@ async fn serve(
 }
 
 /// Starts a connection once there is a place for it.
-async fn start<C: Future<Output = ()> + Send + 'static>(
+async fn start_connection<C: Future<Output = ()> + Send + 'static>(
     connections: &Arc<Connections>,
     serve: impl FnOnce(WaitsSince) -> C,
 ) -> JoinHandle<()> {
@@ -186,23 +181,26 @@ fn is_connection_error(error: &io::Error) -> bool {
     )
 }
 
-async fn serve_connection(
+async fn serve_connection<B: Sendable>(
     stream: ClientStream,
-    routes: Router,
+    pages: impl Serves<B>,
     rules: RequestRules,
     idle: Duration,
 ) {
     let waits_since = stream.waits_since();
-    let respond = |request: Request<Incoming>| {
+    let respond = move |request: Request<Incoming>| {
         waits_since.set(None);
         let checked = rules.check(&request);
-        let mut routes = routes.clone();
+        let mut pages = pages.clone();
         async move {
             // Other connections go first, so that a client that pipelines requests does not delay them.
             tokio::task::yield_now().await;
             match checked {
-                Ok(()) => routes.call(request).await,
-                Err(problem) => Ok::<_, Infallible>(problem.into_response()),
+                Ok(()) => {
+                    let response = pages.call(request).await?;
+                    Ok::<_, Infallible>(response.map(Body::new))
+                }
+                Err(problem) => Ok(problem.into_response()),
             }
         }
     };
@@ -214,15 +212,18 @@ async fn serve_connection(
     if let Err(error) = (&mut connection).await {
         tracing::debug!(%error, "connection to the metrics port failed");
     }
-    connection.into_parts().io.into_inner().close().await;
+    let stream = connection.into_parts().io.into_inner();
+    stream.close().await;
 }
 
 #[cfg(test)]
+#[cfg(feature = "axum")]
 mod tests {
     use std::io::{Read, Write};
     use std::net::{SocketAddr, TcpStream};
     use std::time::Instant;
 
+    use axum::Router;
     use axum::routing::get;
 
     use super::*;
@@ -238,7 +239,7 @@ mod tests {
         };
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let rules = RequestRules::default();
-        let exporter = spawn_within(limits, rules, listener, Router::new()).unwrap();
+        let exporter = super::start(listener, Router::new(), rules, limits).unwrap();
         let address = exporter.address();
         let started = Instant::now();
         let mut silent = TcpStream::connect(address).unwrap();
@@ -286,7 +287,7 @@ mod tests {
         let routes = Router::new()
             .route("/", get(async || "here"))
             .route("/large", get(async move || large.clone()));
-        let exporter = spawn_within(limits, RequestRules::default(), listener, routes);
+        let exporter = super::start(listener, routes, RequestRules::default(), limits);
         exporter.unwrap().address()
     }
 

@@ -4,10 +4,11 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::thread;
 
-use axum::BoxError;
-use axum::body::{Body, HttpBody as _};
+use axum_core::BoxError;
+use axum_core::body::Body;
 use bytes::Bytes;
 use http::{HeaderName, Response, StatusCode};
+use http_body::Body as _;
 use pin_project_lite::pin_project;
 
 use super::body::MeasuredBody;

@@ -1,13 +1,12 @@
 //! One request, measured from its first poll to the end of its response.
 
+use std::fmt;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use axum::extract::MatchedPath;
 use http::{Method, Request, StatusCode};
 
-use super::super::list::UNMATCHED;
 use super::super::requests::Requests;
 use super::headers;
 use super::nesting;
@@ -26,6 +25,34 @@ pub(super) struct Settings {
     /// `None` if other code counts the requests in flight.
     pub(super) in_flight: Option<Arc<InFlight>>,
     pub(super) server_timing: bool,
+    pub(super) request_log: bool,
+    pub(super) name_unmatched: Option<UnmatchedNames>,
+}
+
+/// Names of requests that match no route, by their paths.
+#[derive(Clone)]
+pub(super) struct UnmatchedNames(pub(super) Arc<NameOfPath>);
+
+/// Function that returns the name for a path.
+type NameOfPath = dyn Fn(&str) -> Option<&str> + Send + Sync;
+
+impl fmt::Debug for UnmatchedNames {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("UnmatchedNames")
+    }
+}
+
+impl Settings {
+    /// Returns the index of a request's route.
+    fn route<B>(&self, request: &Request<B>) -> usize {
+        #[cfg(feature = "axum")]
+        if let Some(matched) = request.extensions().get::<axum::extract::MatchedPath>() {
+            return self.requests.route(Some(matched.as_str()));
+        }
+        let names = self.name_unmatched.as_ref();
+        self.requests
+            .route(names.and_then(|UnmatchedNames(name)| name(request.uri().path())))
+    }
 }
 
 /// One request, measured from its first poll to the end of its response.
@@ -58,11 +85,9 @@ impl MeasuredRequest {
     pub(super) fn new<B>(settings: &Arc<Settings>, request: &Request<B>) -> Self {
         let queued = headers::queued(request.headers());
         if let Some(queued) = queued {
-            settings.requests.queued(queued);
+            settings.requests.queued(queued.into());
         }
-        let matched = request.extensions().get::<MatchedPath>();
-        let route = matched.map_or(UNMATCHED, MatchedPath::as_str);
-        let route = settings.registry.routes().index(route);
+        let route = settings.route(request);
         Self {
             settings: Arc::clone(settings),
             method: request.method().clone(),
@@ -98,14 +123,15 @@ impl MeasuredRequest {
     }
 
     fn begin(&mut self, now: Timestamp) {
-        let request = NewRequest {
-            thread: accounting::index(),
-            route: self.span.route,
-            queued: self.queued.unwrap_or_default().into(),
-            tag: self.tag,
-        };
-        let log = self.settings.registry.request_log();
-        self.entry = log.begin(now, request);
+        if self.settings.request_log {
+            let request = NewRequest {
+                thread: accounting::index(),
+                route: self.span.route,
+                queued: self.queued.unwrap_or_default().into(),
+                tag: self.tag,
+            };
+            self.entry = self.settings.registry.request_log().begin(now, request);
+        }
         self.started = Some(now);
         self.span.begin(now);
     }
@@ -141,7 +167,7 @@ impl MeasuredRequest {
         let took = now.duration_since(started.unwrap_or(now));
         settings
             .requests
-            .finished(&method, span.route, status, took.into());
+            .finished(&method, span.route, status, took);
         if let Some(entry) = entry {
             let SpanTimes { awaited, ready, .. } = span.so_far(now);
             let log = settings.registry.request_log();

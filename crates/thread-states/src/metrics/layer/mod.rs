@@ -25,38 +25,39 @@ mod wake;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use axum::BoxError;
-use axum::body::Body;
+use axum_core::BoxError;
+use axum_core::body::Body;
 use bytes::Bytes;
 use http::{Request, Response};
-use tower::{Layer, Service};
+use tower_layer::Layer;
+use tower_service::Service;
 
 pub use self::future::ResponseFuture;
 pub use self::measured::Measured;
-use self::measured_request::{MeasuredRequest, Settings};
+use self::measured_request::{MeasuredRequest, Settings, UnmatchedNames};
 pub use self::thread_model::ThreadModel;
-use super::requests::{Histograms, Requests};
+use super::requests::{RequestHistograms, Requests};
 use crate::accounting::Registry;
 
 /// Middleware that measures every request of one server, of any [`Service`] of HTTP requests, whatever
-/// their bodies. Its responses have axum's [`Body`].
+/// their bodies. Its responses have the [`Body`] of axum-core.
 ///
-/// On an axum router it has to be applied with [`axum::Router::layer`], so that it sees the route that was
-/// matched; the requests of other services have the route `unmatched`. Middleware may be inside and outside
-/// of it:
+/// On an axum router it has to be applied with `Router::layer`, so that it sees the route that was matched, and
+/// after the routes: those that are added later are not measured. The requests of other services have the route
+/// `unmatched`, as have those of axum's fallbacks and of services in `nest_service`, unless
+/// [`Self::name_unmatched`] names them. Middleware may be inside and outside of it:
 ///
 /// ```
 /// use axum::{Router, routing::get};
 /// use tower::ServiceBuilder;
 /// use tower_http::{compression::CompressionLayer, trace::TraceLayer};
 ///
-/// let metrics = thread_states::Metrics::new("shop")?;
+/// let metrics = thread_states::Metrics::new("shop");
 /// let layers = ServiceBuilder::new()
 ///     .layer(CompressionLayer::new())
 ///     .layer(metrics.layer())
 ///     .layer(TraceLayer::new_for_http());
 /// let app: Router = Router::new().route("/", get(async || "hello")).layer(layers);
-/// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 ///
 /// Applied twice, it counts a request once: the outer one does, unless other code moves the request to
@@ -67,23 +68,24 @@ use crate::accounting::Registry;
 /// ```
 /// use axum::{Router, routing::get};
 ///
-/// let metrics = thread_states::Metrics::new("shop")?;
+/// let metrics = thread_states::Metrics::new("shop");
 /// let app: Router = Router::new()
 ///     .route("/", get(async || "hello"))
 ///     .layer(metrics.layer().server_timing(true));
-/// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Debug, Clone)]
 pub struct RequestLayer(Settings);
 
 impl RequestLayer {
-    pub(super) fn new(histograms: &Histograms, registry: &Registry) -> Self {
+    pub(super) fn new(histograms: &RequestHistograms, registry: &Registry) -> Self {
         Self(Settings {
             requests: Arc::new(Requests::new(histograms, registry)),
             registry: registry.clone(),
             thread_model: ThreadModel::EventLoop,
             in_flight: Some(Arc::clone(registry.in_flight())),
             server_timing: false,
+            request_log: false,
+            name_unmatched: None,
         })
     }
 
@@ -104,6 +106,38 @@ impl RequestLayer {
     #[must_use]
     pub fn server_timing(mut self, enabled: bool) -> Self {
         self.0.server_timing = enabled;
+        self
+    }
+
+    /// Sets names for requests that match no route of an axum router: those of its fallbacks, of services in
+    /// `nest_service`, and of servers without a router. `name` gets the path of the request; without a name the
+    /// request counts as `unmatched`.
+    ///
+    /// It should return few names, whatever clients request: after 128 routes, all others share `other`.
+    ///
+    /// ```
+    /// # let metrics = thread_states::Metrics::new("shop");
+    /// // gRPC methods, which are paths:
+    /// let grpc = metrics.layer().name_unmatched(|path| path.starts_with("/shop.").then_some(path));
+    /// // Files below `/assets`:
+    /// let files = metrics.layer().name_unmatched(|path| {
+    ///     path.starts_with("/assets/").then_some("/assets/{*file}")
+    /// });
+    /// ```
+    #[must_use]
+    pub fn name_unmatched<F>(mut self, name: F) -> Self
+    where
+        F: Fn(&str) -> Option<&str> + Send + Sync + 'static,
+    {
+        self.0.name_unmatched = Some(UnmatchedNames(Arc::new(name)));
+        self
+    }
+
+    /// Sets whether requests are written into [`Registry::request_log`], from which the lab's live page draws
+    /// them. Default: off.
+    #[must_use]
+    pub fn request_log(mut self, enabled: bool) -> Self {
+        self.0.request_log = enabled;
         self
     }
 

@@ -2,6 +2,7 @@
 
 /// Use of a thread by a request that waits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum ThreadModel {
     /// One thread per request: a request that waits keeps its thread. The route holds the thread from
     /// the start of the handler to the end of the response.
