@@ -9,6 +9,7 @@ use threadlab::flavor::Flavor;
 use crate::cpu::Cpus;
 use crate::load::{Client, Connections, Rate};
 use crate::server::{self, Accounting, Server};
+use crate::service::{self, Work};
 
 /// Time for a server to go to sleep after its last response: only then does the kernel account for all of its CPU
 /// time.
@@ -43,14 +44,34 @@ pub(crate) fn all(cpus: &Cpus) -> anyhow::Result<Vec<Comparison>> {
         (Flavor::Sync, Connections::PerRequest),
     ] {
         for rate in [Rate::Saturation, Rate::PerSecond(1_000)] {
-            all.push(Comparison::new(flavor, connections, rate, cpus)?);
+            all.push(Comparison::of_gateways(flavor, connections, rate, cpus)?);
         }
     }
+    all.push(Comparison::of_service(Work::Nothing, 1.04, cpus)?);
+    all.push(Comparison::of_service(Work::Query, 1.02, cpus)?);
     Ok(all)
 }
 
 impl Comparison {
-    fn new(
+    /// The library in a service that is not the lab's; `at_most` is the bound for all of its accounting.
+    fn of_service(work: Work, at_most: f64, cpus: &Cpus) -> anyhow::Result<Self> {
+        let servers = [Accounting::Off, Accounting::States, Accounting::Requests]
+            .map(|accounting| service::start(work, accounting, cpus));
+        let claim = |server, at_most| Claim {
+            server,
+            other: 0,
+            at_most: Some(at_most),
+        };
+        Ok(Self {
+            title: format!("{}, keep-alive, saturation", work.title()),
+            servers: servers.into_iter().collect::<anyhow::Result<_>>()?,
+            connections: Connections::Kept,
+            rate: Rate::Saturation,
+            claims: vec![claim(1, 1.01), claim(2, at_most)],
+        })
+    }
+
+    fn of_gateways(
         flavor: Flavor,
         connections: Connections,
         rate: Rate,

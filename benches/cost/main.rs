@@ -5,6 +5,7 @@
 //! and the medians over many turns are compared.
 //!
 //! * `server`: the servers under test
+//! * `service`: services that are not the lab's, with the library
 //! * `load`: the load generator
 //! * `comparison`: servers under one load, in turns, and the bounds of their ratios
 //! * `parts`: the cost of each part of a request
@@ -17,6 +18,7 @@ mod load;
 mod parts;
 mod scrape;
 mod server;
+mod service;
 
 use std::env;
 use std::io::{self, Write};

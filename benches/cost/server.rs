@@ -24,6 +24,7 @@ use threadlab::flavor::Flavor;
 use threadlab::gateway::{asynchronous, synchronous};
 use threadlab::serve::ServerConfig;
 use threadlab::{app, gateway, serve};
+use tokio::runtime::Builder;
 
 use crate::cpu::{Cpus, Thread};
 
@@ -60,7 +61,7 @@ pub(crate) fn gateway(
     };
     let routes = app::ROUTES.iter().map(|route| (*route).to_owned());
     let registry = Registry::new(flavor.as_str(), routes);
-    let metrics = Metrics::of(registry.clone())?;
+    let metrics = Metrics::of(registry.clone());
     let requests =
         (accounting == Accounting::Requests).then(|| serve::request_layer(flavor, &metrics));
     let app = serve::stack(flavor, requests, None, &registry, &ServerConfig::default());
@@ -133,9 +134,17 @@ fn on_an_event_loop<F: Future<Output = ()>>(
     cpus: &Cpus,
     serve: impl FnOnce(tokio::net::TcpListener) -> F + Send + 'static,
 ) -> anyhow::Result<Server> {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()?;
+    on_runtime(name, &mut Builder::new_current_thread(), cpus, serve)
+}
+
+/// Serves on the runtime that this builder builds, on a thread of its own.
+pub(crate) fn on_runtime<F: Future<Output = ()>>(
+    name: &'static str,
+    builder: &mut Builder,
+    cpus: &Cpus,
+    serve: impl FnOnce(tokio::net::TcpListener) -> F + Send + 'static,
+) -> anyhow::Result<Server> {
+    let runtime = builder.enable_all().build()?;
     on_a_thread(name, cpus, move |listener| {
         runtime.block_on(async {
             listener.set_nonblocking(true)?;
