@@ -11,7 +11,7 @@ const SERVERS = ['sync', 'async'];
 const STATUSES = [200, 499, 502, 504];
 
 /** Upper bounds in seconds: those of the servers' histogram from 1 ms (nginx's resolution), and nginx's longest timeout. */
-const BOUNDS = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 19, 20.5, 30, 100, 300, 600];
+const BOUNDS = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 19, 20.5, 30, 41, 61, 100, 300, 600];
 
 /** More items than fit into the zone. */
 const MOST_ITEMS = 100000;

@@ -15,7 +15,7 @@ use super::units::{Nanos, Timestamp};
 pub(super) const LONG_HOLD: Nanos = Nanos::from_micros(100);
 /// Number of bounds. Not `LONG_HOLD_BOUNDS.len()` in types, which an optimizing rustc 1.95 rejects as a
 /// cycle (E0391): it would need the code of `Nanos::from_millis` to compute a type.
-const BOUNDS: usize = 10;
+const BOUNDS: usize = 11;
 /// Upper bounds of the buckets, from 1 ms to 60 s. A longer hold is in none of them.
 pub(crate) const LONG_HOLD_BOUNDS: [Nanos; BOUNDS] = [
     Nanos::from_millis(1),
@@ -26,7 +26,8 @@ pub(crate) const LONG_HOLD_BOUNDS: [Nanos; BOUNDS] = [
     Nanos::from_secs(1),
     Nanos::from_secs(2),
     Nanos::from_secs(5),
-    Nanos::from_secs(20),
+    Nanos::from_secs(10),
+    Nanos::from_secs(30),
     Nanos::from_secs(60),
 ];
 /// Holds longer than this are reported, unless the application sets another threshold.
@@ -201,9 +202,9 @@ mod tests {
         holds.add(0, 0, &held);
         let [running, runnable, blocked] = holds.read(0).map(|(_, counts)| counts);
         assert_eq!(running, HoldCounts::default());
-        assert_eq!(runnable.cumulative, [0, 1, 1, 1, 1, 1, 1, 1, 1, 1]);
+        assert_eq!(runnable.cumulative, [0, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1]);
         assert_eq!(runnable.count, 1);
-        assert_eq!((blocked.cumulative, blocked.count), ([0; 10], 1));
+        assert_eq!((blocked.cumulative, blocked.count), ([0; BOUNDS], 1));
         assert_eq!(blocked.sum, Nanos::from_secs(61));
     }
 

@@ -10,9 +10,9 @@ use super::list::UNMATCHED;
 use crate::accounting::{Nanos, Registry};
 
 /// Upper bounds of the buckets in seconds by default, from half a millisecond to five minutes.
-pub(super) const BUCKETS: [f64; 17] = [
+pub(super) const BUCKETS: [f64; 18] = [
     0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0,
-    100.0, 300.0,
+    60.0, 100.0, 300.0,
 ];
 
 /// Histograms of one server's requests. Clones share the series.
