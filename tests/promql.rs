@@ -3,9 +3,15 @@
 use std::{collections::BTreeSet, fs};
 
 use promql_parser::parser;
+use serde::Deserialize;
+use serde_json::Value;
 use thread_states::State;
 use thread_states::metrics::list::{self, Metric, MetricKind};
-use threadlab::{app::ROUTES, experiment, metrics::list as lab};
+use threadlab::{
+    app::ROUTES,
+    experiment,
+    metrics::{list as lab, watched},
+};
 
 mod common {
     pub(crate) mod dashboards;
@@ -14,7 +20,7 @@ mod common {
     pub(crate) mod promql;
 }
 use common::{
-    dashboards::{Rule, expressions, files, root, rules, service_rules},
+    dashboards::{Rule, expressions, files, root, rules, service_rules, yaml},
     exported::{NGINX, NGINX_EXPORTER, OTHERS},
     faults::Faults,
     promql::{Labels, Series, labels},
@@ -130,6 +136,43 @@ fn alerts_say_what_to_do() {
     faults.none();
 }
 
+#[test]
+fn every_alert_has_a_case_in_which_it_fires_and_one_in_which_it_does_not() {
+    #[derive(Deserialize)]
+    struct File {
+        tests: Vec<Test>,
+    }
+    #[derive(Deserialize)]
+    struct Test {
+        #[serde(default)]
+        alert_rule_test: Vec<Case>,
+    }
+    #[derive(Deserialize)]
+    struct Case {
+        alertname: String,
+        exp_alerts: Vec<Value>,
+    }
+    let read = files("prometheus/tests", "yml").into_iter();
+    let tests = read.flat_map(|(file, text)| yaml::<File>(&file, &text).tests);
+    let cases: BTreeSet<(String, bool)> = tests
+        .flat_map(|test| test.alert_rule_test)
+        .map(|case| (case.alertname, !case.exp_alerts.is_empty()))
+        .collect();
+    let mut faults = Faults::default();
+    let all = rules().into_iter().chain(service_rules());
+    for (file, rule) in all.filter(|(_, rule)| rule.alert.is_some()) {
+        let name = rule.name().to_owned();
+        for (fires, fault) in [
+            (true, "no case in which it fires"),
+            (false, "no case in which it does not fire"),
+        ] {
+            let place = format!("{file}: {name}");
+            faults.unless(cases.contains(&(name.clone(), fires)), place, fault);
+        }
+    }
+    faults.none();
+}
+
 fn said<'a>(alert: &'a Rule, key: &str) -> &'a str {
     alert.annotations.get(key).map_or("", String::as_str)
 }
@@ -176,6 +219,9 @@ fn exported_and_recorded() -> Series {
     series
 }
 
+/// Label with the name of a server.
+const SERVER: &str = "server";
+
 /// Every metric of the library and of the lab.
 fn ours() -> impl Iterator<Item = &'static Metric> {
     list::ALL.iter().chain(lab::ALL)
@@ -192,7 +238,7 @@ fn exported() -> Series {
     };
     for Metric {
         name, kind, labels, ..
-    } in ours()
+    } in ours().chain(watched::ALL)
     {
         if *kind == MetricKind::Histogram {
             add_histogram(name, labels, &mut add);
@@ -207,7 +253,8 @@ fn exported() -> Series {
         add((*name).to_owned(), &[]);
     }
     for name in OTHERS {
-        add((*name).to_owned(), &[]);
+        // Prometheus adds the name of the server to its targets (prometheus.yml).
+        add((*name).to_owned(), &[SERVER]);
     }
     series
 }
@@ -221,7 +268,7 @@ fn add_histogram(name: &str, labels: &[&str], add: &mut impl FnMut(String, &[&st
 /// The values of a label, where they are few and known.
 fn values(metric: &str, label: &str) -> Option<Vec<String>> {
     let values = match label {
-        "server" => vec!["sync", "async"],
+        SERVER => vec!["sync", "async", "flask", "fastapi"],
         "state" if metric == list::ROUTE_POLL_SECONDS.name => {
             vec!["running", "runnable", "blocked"]
         }
@@ -230,7 +277,7 @@ fn values(metric: &str, label: &str) -> Option<Vec<String>> {
         "state" => State::ALL.map(State::as_str).to_vec(),
         "http_route" => [ROUTES, &[list::UNMATCHED]].concat(),
         "experiment" => experiment::ALL.iter().map(|one| one.name).collect(),
-        "job" => vec!["threadlab", "nginx", "prometheus"],
+        "job" => vec!["threadlab", "nginx", "nginx-exporter", "prometheus"],
         _ => return None,
     };
     Some(values.into_iter().map(str::to_owned).collect())

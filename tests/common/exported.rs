@@ -23,6 +23,7 @@ pub(crate) const NGINX_EXPORTER: &[(&str, &str)] = &[
     ("nginx_connections_waiting", "gauge"),
     ("nginx_connections_writing", "gauge"),
     ("nginx_http_requests_total", "counter"),
+    ("nginx_up", "gauge"),
 ];
 
 /// Metrics of the Prometheus client library and of Prometheus that the dashboards use.
