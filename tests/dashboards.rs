@@ -261,3 +261,79 @@ fn place(file: &str, panel: &Value) -> String {
         text(&panel["title"])
     )
 }
+
+#[test]
+fn axes_and_series_say_what_they_show() {
+    let mut faults = Faults::default();
+    let (mut shares, mut logarithmic, mut replicas) = (0, 0, 0);
+    for Dashboard { file, json } in dashboards() {
+        for panel in panels(&json) {
+            let field = &panel["fieldConfig"]["defaults"];
+            let mut must = |fine, fault: &str| faults.unless(fine, place(&file, panel), fault);
+            if panel["type"] == "timeseries" && field["unit"] == "percentunit" {
+                shares += 1;
+                must(
+                    field["max"] == 1,
+                    "a share whose axis does not end at 100 %",
+                );
+            }
+            if field["custom"]["scaleDistribution"]["type"] == "log" {
+                logarithmic += 1;
+                let tick = &field["mappings"][0]["options"]["100"]["text"];
+                must(tick == "100 s", "a tick of 1.67 mins instead of 100 s");
+            }
+            let by_size = |property: &&Value| property["id"] == "custom.pointSize";
+            let overrides = list(&panel["fieldConfig"]["overrides"]);
+            must(
+                overrides
+                    .flat_map(|one| list(&one["properties"]))
+                    .find(by_size)
+                    .is_none(),
+                "series that only the size of their points tells apart",
+            );
+            for target in list(&panel["targets"]) {
+                let (expr, name) = (text(&target["expr"]), text(&target["legendFormat"]));
+                must(!expr.contains("\"none\""), "a series for nothing");
+                if name.contains("{{instance}}") {
+                    replicas += 1;
+                    must(
+                        name.contains("{{server}}") || panel["repeat"] == "server",
+                        "a replica without the name of its server",
+                    );
+                }
+            }
+        }
+    }
+    assert!(shares > 5 && logarithmic > 5 && replicas > 5);
+    faults.none();
+}
+
+#[test]
+fn shares_in_tiles_contain_every_state() {
+    let mut tiles = 0;
+    let all = dashboards();
+    for panel in all.iter().flat_map(|dashboard| panels(&dashboard.json)) {
+        let expressions = list(&panel["targets"]).map(|target| text(&target["expr"]));
+        let expressions: Vec<_> = expressions
+            .filter(|e| e.contains("thread_state_seconds"))
+            .collect();
+        if panel["type"] != "stat" || expressions.is_empty() {
+            continue;
+        }
+        tiles += 1;
+        let all = expressions.join("\n");
+        for state in State::ALL {
+            let drawn = all.split(['"', '|']).any(|word| word == state.as_str());
+            assert!(
+                drawn,
+                "{}: {} is left out",
+                text(&panel["title"]),
+                state.as_str()
+            );
+        }
+    }
+    assert_eq!(
+        tiles, 2,
+        "the home dashboard and that of a service have tiles"
+    );
+}

@@ -229,7 +229,12 @@ fn named_panels_exist() {
         titles.insert(dashboard["title"].as_str().unwrap().to_owned());
         for panel in dashboards::panels(&dashboard) {
             let title = dashboards::text(&panel["title"]);
-            titles.insert(title.trim_start_matches("$server: ").to_owned());
+            let variable = ["$server: ", "$routed: "];
+            let title = variable
+                .iter()
+                .find_map(|v| title.strip_prefix(v))
+                .unwrap_or(title);
+            titles.insert(title.to_owned());
         }
     }
     let mut missing = Vec::new();

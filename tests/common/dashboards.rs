@@ -185,18 +185,26 @@ fn query(source: &str, panel: &Value, target: &Value) -> Expression {
     }
 }
 
-/// The series in a variable's definition `label_values(series, label)`; `None` for other variables.
+/// The expression in a variable's definition, `label_values(series, label)` or `query_result(expression)`; `None` for
+/// other variables.
 fn variable(source: &str, variable: &Value) -> Option<Expression> {
-    let definition = text(&variable["query"]["query"]);
-    let (series, label) = definition
-        .strip_prefix("label_values(")?
-        .strip_suffix(')')?
-        .rsplit_once(',')?;
+    let definition = text(&variable["query"]["query"]).strip_suffix(')')?;
+    let (expr, label) = match definition.strip_prefix("label_values(") {
+        Some(arguments) => arguments.rsplit_once(',')?,
+        // The values come from a label, by a regular expression `/label="([^"]+)"/`.
+        None => (
+            definition.strip_prefix("query_result(")?,
+            text(&variable["regex"])
+                .strip_prefix('/')?
+                .split_once('=')?
+                .0,
+        ),
+    };
     Some(Expression {
         source: source.to_owned(),
         place: format!("variable {}", text(&variable["name"])),
-        expr: substitute(series, ""),
-        legend: format!("{{{{{label}}}}}"),
+        expr: substitute(expr, ""),
+        legend: format!("{{{{{}}}}}", label.trim()),
     })
 }
 
@@ -221,6 +229,7 @@ fn substitute(expr: &str, min_step: &str) -> String {
         .replace("$__rate_interval", &format!("{}s", 4 * step))
         .replace("$__interval", &format!("{step}s"))
         .replace("$server", "sync|async")
+        .replace("$routed", "sync|async")
         .replace("$instance", ".*")
         .replace("$thread", ".*")
         .replace("$route", ".*")
