@@ -16,7 +16,9 @@ use super::output::{self, print};
 use super::up::Servers;
 use super::value::{self, SecondsArg, host_and_port};
 use crate::experiment::report::{Report, Verdict};
-use crate::experiment::{self, ALL, CapacityPlan, LabAddresses, RunConfig, reporter};
+use crate::experiment::{
+    self, ALL, COMPARISONS, CapacityPlan, LabAddresses, LabServer, RunConfig, reporter,
+};
 use crate::serve::raise_file_limit;
 
 /// Arguments of `threadlab experiment`.
@@ -38,8 +40,27 @@ pub(super) struct ExperimentArgs {
         value_parser = host_and_port
     )]
     metrics: Vec<String>,
+    /// Metrics ports of the processes that watch the article's programs, separated by commas; for --servers
+    #[arg(
+        long,
+        env = "THREADLAB_WATCHERS",
+        value_delimiter = ',',
+        value_name = "HOST:PORT",
+        value_parser = host_and_port
+    )]
+    watchers: Vec<String>,
     #[command(flatten)]
-    servers: Servers,
+    addresses: Servers,
+    /// Servers that `article` and `matrix` compare, separated by commas. flask and fastapi are the article's programs
+    /// (in Compose: --profile originals)
+    #[arg(
+        long,
+        env = "THREADLAB_SERVERS",
+        default_value = "sync,async",
+        value_delimiter = ',',
+        value_name = "SERVER"
+    )]
+    servers: Vec<LabServer>,
     /// Wait of the article's / in seconds; the waits and loads of all experiments are derived from it
     #[arg(long, env = "THREADLAB_SECONDS", default_value = "20", value_name = "SECONDS", value_parser = wait)]
     seconds: Duration,
@@ -139,21 +160,31 @@ pub(super) fn run(arguments: ExperimentArgs) -> anyhow::Result<ExitCode> {
     if arguments.plan.rate.is_some() && !arguments.names.iter().any(|name| name == "capacity") {
         bail!("--rate is for the experiment capacity: threadlab experiment capacity --rate ...");
     }
+    let servers = distinct(arguments.servers);
+    let compares = |name: &String| name == "all" || COMPARISONS.contains(&name.as_str());
+    if servers != LabServer::OWN && !arguments.names.iter().any(compares) {
+        bail!(
+            "--servers is for the experiments {}; the others run on sync and async",
+            COMPARISONS.join(" and ")
+        );
+    }
     raise_file_limit();
     let all = arguments.names.iter().any(|name| name == "all");
     let chosen = ALL
         .iter()
         .filter(|one| all || arguments.names.iter().any(|name| name == one.name));
-    let ports = arguments.servers.ports;
+    let ports = arguments.addresses.ports;
     let shift = |text| shifted(text, ports);
     let config = RunConfig {
         addresses: LabAddresses {
             front: shift(arguments.url),
             metrics: arguments.metrics.into_iter().map(shift).collect(),
-            sync: shift(arguments.servers.sync),
-            r#async: shift(arguments.servers.r#async),
+            watchers: arguments.watchers,
+            sync: shift(arguments.addresses.sync),
+            r#async: shift(arguments.addresses.r#async),
         },
         wait: arguments.seconds,
+        servers,
         plan: arguments.plan.plan(),
     };
     let chosen: Vec<_> = chosen.collect();
@@ -189,6 +220,17 @@ impl From<FormatArg> for reporter::Format {
             FormatArg::Markdown => Self::Markdown,
         }
     }
+}
+
+/// Returns the servers in their order, each once.
+fn distinct(servers: Vec<LabServer>) -> Vec<LabServer> {
+    let mut distinct = Vec::new();
+    for server in servers {
+        if !distinct.contains(&server) {
+            distinct.push(server);
+        }
+    }
+    distinct
 }
 
 fn cannot_write(directory: &Path) -> String {

@@ -10,6 +10,7 @@ use futures_util::future;
 use http::header::HOST;
 use http::{HeaderMap, Method, Request, StatusCode};
 use http_body_util::{BodyExt, Empty};
+use hyper::body::Incoming;
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
 use tokio::net::{TcpStream, ToSocketAddrs};
@@ -129,6 +130,82 @@ pub(super) async fn get_and_keep(
         .await?;
     response.into_body().collect().await?;
     Ok(KeptConnection { sender, connection })
+}
+
+/// A response of server-sent events, read as they arrive.
+#[derive(Debug)]
+pub(super) struct EventStream {
+    status: StatusCode,
+    body: Incoming,
+    /// Received bytes whose event is not complete.
+    buffer: Vec<u8>,
+    connection: JoinHandle<hyper::Result<()>>,
+}
+
+impl EventStream {
+    /// Maximum size of an event.
+    const MAX_EVENT: usize = 4 << 20;
+
+    /// Sends `GET path` to `address` and reads the head of the response.
+    ///
+    /// # Errors
+    ///
+    /// As [`get`].
+    pub(super) async fn open(
+        address: SocketAddr,
+        host: &str,
+        path: &str,
+    ) -> Result<Self, RequestError> {
+        let stream = TcpStream::connect(address).await?;
+        let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
+        let connection = tokio::spawn(connection);
+        let request = request(Method::GET, host, path)?;
+        let response = sender.send_request(request).await;
+        let response = response.inspect_err(|_| connection.abort())?;
+        Ok(Self {
+            status: response.status(),
+            body: response.into_body(),
+            buffer: Vec::new(),
+            connection,
+        })
+    }
+
+    /// Returns the status of the response.
+    pub(super) fn status(&self) -> StatusCode {
+        self.status
+    }
+
+    /// Returns the data of the next event; `None` at the end of the response. Lines other than `data: …` are ignored.
+    ///
+    /// # Errors
+    ///
+    /// If the connection fails, or an event is larger than 4 MiB.
+    pub(super) async fn next(&mut self) -> Result<Option<String>, RequestError> {
+        loop {
+            while let Some(end) = self.buffer.iter().position(|byte| *byte == b'\n') {
+                let line: Vec<u8> = self.buffer.drain(..=end).collect();
+                let line = String::from_utf8_lossy(&line);
+                if let Some(data) = line.trim_end().strip_prefix("data: ") {
+                    return Ok(Some(data.to_owned()));
+                }
+            }
+            let Some(frame) = self.body.frame().await else {
+                return Ok(None);
+            };
+            if let Some(bytes) = frame?.data_ref() {
+                self.buffer.extend_from_slice(bytes);
+            }
+            if self.buffer.len() > Self::MAX_EVENT {
+                return Err(io::Error::from(io::ErrorKind::InvalidData).into());
+            }
+        }
+    }
+}
+
+impl Drop for EventStream {
+    fn drop(&mut self) {
+        self.connection.abort();
+    }
 }
 
 fn request(method: Method, host: &str, path: &str) -> http::Result<Request<Empty<Bytes>>> {

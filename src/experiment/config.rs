@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::capacity_plan::CapacityPlan;
+use super::lab_server::LabServer;
 
 /// Addresses of a lab, each as `HOST:PORT`.
 #[derive(Debug, Clone)]
@@ -12,6 +13,9 @@ pub struct LabAddresses {
     /// Metrics ports. Together they must export both servers. A host name that resolves to several
     /// addresses is scraped at each of them: one per replica.
     pub metrics: Vec<String>,
+    /// Metrics ports of the processes that watch the article's programs. Those that do not respond are ignored, unless
+    /// their server is among [`RunConfig::servers`].
+    pub watchers: Vec<String>,
     /// The synchronous server, without the front.
     pub sync: String,
     /// The asynchronous server, without the front.
@@ -25,6 +29,8 @@ pub struct RunConfig {
     pub addresses: LabAddresses,
     /// Wait of the article's `/`, 0.5 s to 120 s. Every other wait is derived from it.
     pub wait: Duration,
+    /// Servers that `article` and `matrix` compare.
+    pub servers: Vec<LabServer>,
     /// Load for which `capacity` plans, in place of its own.
     pub plan: Option<CapacityPlan>,
 }

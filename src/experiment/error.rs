@@ -5,6 +5,7 @@ use std::io;
 use http::StatusCode;
 
 use super::client::RequestError;
+use super::lab_server::LabServer;
 use super::plural::plural;
 use crate::flavor::Flavor;
 
@@ -60,7 +61,7 @@ pub enum Error {
         /// The address as given.
         address: String,
         /// The server whose path does not exist.
-        server: Flavor,
+        server: LabServer,
     },
     /// Requests through the front do not appear in the metrics.
     #[error(
@@ -73,11 +74,22 @@ pub enum Error {
         /// Metrics ports.
         metrics: String,
     },
+    /// One of the article's programs is not part of this lab.
+    #[error(
+        "the server {server} (--servers) is not part of this lab: {reason}; in Compose, \
+         `docker compose --profile originals up --build --wait` starts the article's programs"
+    )]
+    NoOriginal {
+        /// The missing server.
+        server: LabServer,
+        /// The sign that it is missing.
+        reason: String,
+    },
     /// A server fails the cheapest request.
     #[error("the {server} server is not ready: /{server}/dummy returned {status}, not 200")]
     NotReady {
         /// The server.
-        server: Flavor,
+        server: LabServer,
         /// Status of its response.
         status: StatusCode,
     },
@@ -90,7 +102,7 @@ pub enum Error {
     )]
     Busy {
         /// The server.
-        server: Flavor,
+        server: LabServer,
         /// Number of requests in flight.
         requests: f64,
     },

@@ -9,6 +9,7 @@ use tokio::time::{sleep, timeout};
 use super::client;
 use super::error::Error;
 use super::lab_client::LabClient;
+use super::lab_server::LabServer;
 use super::plural::plural;
 use super::scrape::Scrape;
 use crate::flavor::Flavor;
@@ -49,16 +50,22 @@ impl LabClient {
         let mut noticed = false;
         loop {
             let scrape = self.scrape().await?;
-            let pending = |server| scrape.in_flight(server) + scrape.accept_queue(server);
+            let pending =
+                |server: LabServer| scrape.in_flight(server) + scrape.accept_queue(server);
             // An event loop drops the requests whose clients have disconnected: these have a client.
-            let busy = [Flavor::Async, Flavor::Sync].into_iter();
-            let Some(server) = busy.into_iter().find(|server| pending(*server) > 0.0) else {
+            let mut servers: Vec<_> = self.all_servers().collect();
+            servers.sort_by_key(|server| server.flavor() == Flavor::Sync);
+            let busy = servers.into_iter().find(|server| pending(*server) > 0.0);
+            let Some(server) = busy else {
                 return Ok(scrape);
             };
-            let total = Flavor::ALL.map(|server| scrape.finished(server) + pending(server));
-            let total: f64 = total.iter().sum();
-            let left_over =
-                leftovers && server == Flavor::Sync && total <= *arrived.get_or_insert(total);
+            let total = self
+                .all_servers()
+                .map(|server| scrape.finished(server) + pending(server));
+            let total: f64 = total.sum();
+            let left_over = leftovers
+                && server.flavor() == Flavor::Sync
+                && total <= *arrived.get_or_insert(total);
             let limit = if left_over { LONGEST_WAIT } else { self.wait } + QUIET_MARGIN;
             if start.elapsed() > limit {
                 let requests = pending(server);
@@ -67,7 +74,7 @@ impl LabClient {
             if left_over && start.elapsed() > LEFTOVER_NOTICE {
                 let requests = plural(pending(server), "request");
                 let notice = format!(
-                    "waiting until the sync server has finished {requests} of an earlier run, whose clients have disconnected"
+                    "waiting until the {server} server has finished {requests} of an earlier run, whose clients have disconnected"
                 );
                 self.show_step(&notice);
                 if !std::mem::replace(&mut noticed, true) && !self.progress.is_visible() {
@@ -84,14 +91,21 @@ impl LabClient {
     ///
     /// If the front or a server does not return 200.
     pub(super) async fn warm_up(&self) -> Result<(), Error> {
-        for server in Flavor::ALL {
+        for server in self.all_servers() {
             for _ in 0..5 {
-                let response = self.get(server, "/dummy").await.result;
+                let response = self
+                    .get_through_front(server, "/dummy", Instant::now())
+                    .await
+                    .result;
                 let response = response.map_err(|error| {
                     Error::unreachable("the front", "--url", &self.addresses.front, error)
                 })?;
                 match response.status {
                     StatusCode::OK => {}
+                    StatusCode::NOT_FOUND | StatusCode::BAD_GATEWAY if server.is_original() => {
+                        let reason = format!("/{server}/dummy returned {}", response.status);
+                        return Err(Error::NoOriginal { server, reason });
+                    }
                     StatusCode::NOT_FOUND => {
                         let address = self.addresses.front.clone();
                         return Err(Error::NotAFront { address, server });

@@ -15,6 +15,8 @@ use super::capacity_plan::CapacityPlan;
 use super::client;
 use super::config::{LabAddresses, RunConfig};
 use super::error::Error;
+use super::lab_server::LabServer;
+use super::live_states::LiveStates;
 use super::progress::Progress;
 use super::report::{Generator, Setting};
 use super::resolve::resolve;
@@ -62,18 +64,27 @@ pub(super) struct LabClient {
     pub(super) wait: Duration,
     /// Load for which `capacity` plans, if it is given.
     pub(super) plan: Option<CapacityPlan>,
+    /// Servers that `article` and `matrix` compare.
+    pub(super) servers: Vec<LabServer>,
     pub(super) progress: Rc<Progress>,
     sent: RefCell<Sent>,
 }
 
 impl LabClient {
-    /// Resolves the addresses and checks that the metrics ports export both servers.
+    /// Resolves the addresses and checks that the metrics ports export both servers, and the chosen ones of the
+    /// article's programs.
     ///
     /// # Errors
     ///
     /// If a part of the lab does not respond; the error says which, and its address.
     pub(super) async fn connect(config: &RunConfig, progress: Rc<Progress>) -> Result<Self, Error> {
-        let addresses = config.addresses.clone();
+        let mut addresses = config.addresses.clone();
+        let mut silent = Vec::new();
+        if config.servers.iter().any(|server| server.is_original()) {
+            (addresses.watchers, silent) = responding(&addresses.watchers).await;
+        } else {
+            addresses.watchers.clear();
+        }
         let lab = Self {
             front: resolve("the front", "--url", &addresses.front).await?[0],
             sync: resolve("the synchronous server", "--sync", &addresses.sync).await?[0],
@@ -81,6 +92,7 @@ impl LabClient {
             addresses,
             wait: config.wait,
             plan: config.plan,
+            servers: config.servers.clone(),
             progress,
             sent: RefCell::new(Sent::default()),
         };
@@ -93,7 +105,30 @@ impl LabClient {
                 });
             }
         }
+        if let Some(server) = lab.originals().find(|server| scrape.threads(*server) == 0) {
+            let reason = match &silent[..] {
+                [] => "no metrics port (--metrics, --watchers) exports its threads".into(),
+                silent => format!("{} (--watchers) does not respond", silent.join(", ")),
+            };
+            return Err(Error::NoOriginal { server, reason });
+        }
         Ok(lab)
+    }
+
+    /// Returns the servers that the experiments use: the lab's own, and the chosen ones of the article's programs.
+    pub(super) fn all_servers(&self) -> impl Iterator<Item = LabServer> {
+        LabServer::OWN.into_iter().chain(self.originals())
+    }
+
+    fn originals(&self) -> impl Iterator<Item = LabServer> {
+        let servers = self.servers.iter().copied();
+        servers.filter(|server| server.is_original())
+    }
+
+    /// Returns the metrics ports of the lab's servers and of the watchers that respond.
+    fn metrics_ports(&self) -> impl Iterator<Item = &String> {
+        let addresses = &self.addresses;
+        addresses.metrics.iter().chain(&addresses.watchers)
     }
 
     /// Shows the current step beside the progress bar, if stderr is a terminal.
@@ -108,7 +143,7 @@ impl LabClient {
     /// If one does not respond.
     pub(super) async fn scrape(&self) -> Result<Scrape, Error> {
         let mut scrape = Scrape::default();
-        for port in &self.addresses.metrics {
+        for port in self.metrics_ports() {
             // Resolved at each scrape, because the replicas behind a name may change.
             for address in resolve("the metrics port", "--metrics", port).await? {
                 let response = timeout(SCRAPE_DEADLINE, client::get(address, port, "/metrics"));
@@ -165,17 +200,18 @@ impl LabClient {
         if !self.progress.is_visible() {
             return future::pending().await;
         }
-        let mut started = false;
-        loop {
-            // What cannot be scraped now is an error of the experiment, not of its display.
-            if let Ok(scrape) = self.scrape().await {
-                if !std::mem::replace(&mut started, true) {
-                    self.progress.start(&scrape);
-                }
-                self.progress.update(&scrape);
+        let servers: Vec<_> = self.all_servers().collect();
+        let ports: Vec<_> = self.metrics_ports().cloned().collect();
+        let live = LiveStates::default();
+        self.progress.start(&servers);
+        let draw = async {
+            loop {
+                self.progress.update(|server| live.of(server));
+                sleep(PROGRESS_INTERVAL).await;
             }
-            sleep(PROGRESS_INTERVAL).await;
-        }
+        };
+        // Neither ends.
+        future::join(live.follow(&ports, &servers), draw).await.1
     }
 
     /// Sends `GET path` to a server at `intended`, or now if that time has passed.
@@ -186,13 +222,26 @@ impl LabClient {
         path: &str,
         intended: Instant,
     ) -> Attempt {
+        if via == Via::Front {
+            return self.get_through_front(server.into(), path, intended).await;
+        }
         sleep_until(intended.into()).await;
-        self.count_sent(intended.elapsed());
+        self.count_sent(server, intended.elapsed());
         let (address, host) = self.address(server, via);
-        let result = match via {
-            Via::Front => client::get(address, host, &format!("/{server}{path}")).await,
-            Via::Direct => client::get(address, host, path).await,
-        };
+        Attempt::new(intended, client::get(address, host, path).await)
+    }
+
+    /// Sends `GET path` to a server through the front at `intended`, or now if that time has passed.
+    pub(super) async fn get_through_front(
+        &self,
+        server: LabServer,
+        path: &str,
+        intended: Instant,
+    ) -> Attempt {
+        sleep_until(intended.into()).await;
+        self.count_sent(server, intended.elapsed());
+        let path = format!("/{server}{path}");
+        let result = client::get(self.front, &self.addresses.front, &path).await;
         Attempt::new(intended, result)
     }
 
@@ -210,9 +259,9 @@ impl LabClient {
         }
     }
 
-    /// Counts a request that was sent `lag` after its scheduled time.
-    pub(super) fn count_sent(&self, lag: Duration) {
-        self.sent.borrow_mut().count(lag);
+    /// Counts a request that was sent to a server `lag` after its scheduled time.
+    pub(super) fn count_sent(&self, server: impl Into<LabServer>, lag: Duration) {
+        self.sent.borrow_mut().count(server.into(), lag);
     }
 
     /// Resets the count of sent requests. [`LabClient::generator`] counts from here.
@@ -234,7 +283,7 @@ impl LabClient {
                 .iter()
                 .sum::<f64>()
         };
-        let sent = self.sent.borrow().requests();
+        let sent = self.sent.borrow().counted_by_servers();
         (finished(after) - finished(before) - sent as f64).max(0.0)
     }
 
@@ -242,14 +291,14 @@ impl LabClient {
     #[must_use]
     pub(super) fn setting(
         &self,
-        server: Flavor,
+        server: impl Into<LabServer>,
         via: Via,
         threads: usize,
         wait: Duration,
         load: impl Into<String>,
     ) -> Setting {
         Setting {
-            server: server.as_str(),
+            server: server.into().as_str(),
             via: via.as_str(),
             threads,
             pool_threads: None,
@@ -257,4 +306,26 @@ impl LabClient {
             load: load.into(),
         }
     }
+}
+
+/// Splits metrics ports into those that respond and those that do not.
+async fn responding(ports: &[String]) -> (Vec<String>, Vec<String>) {
+    let (mut responding, mut silent) = (Vec::new(), Vec::new());
+    for port in ports {
+        let responds = async {
+            let addresses = resolve("the metrics port", "--watchers", port).await;
+            for address in addresses? {
+                let response = client::get(address, port, "/healthz").await;
+                response.map_err(|error| {
+                    Error::unreachable("the metrics port", "--watchers", port, error)
+                })?;
+            }
+            Ok::<_, Error>(())
+        };
+        match timeout(REPLICA_DEADLINE, responds).await {
+            Ok(Ok(())) => responding.push(port.clone()),
+            _ => silent.push(port.clone()),
+        }
+    }
+    (responding, silent)
 }

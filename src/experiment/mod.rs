@@ -10,8 +10,8 @@
 //! * `runner`: runs experiments and decides the verdict
 //! * `schedule`, `load`: open-loop load; the send times are fixed before the run
 //! * `client`: one HTTP request on its own connection; `attempt`: a request and its outcome
-//! * `lab_client`: requests and scrapes of one lab; `lab_checks`: checks before and after; `sent`: requests sent
-//! * `scrape`: the metrics of the lab; `histogram`: latencies
+//! * `lab_server`: a server of the lab, by name; `lab_client`: requests and scrapes of one lab; `lab_checks`: checks before and after; `sent`: requests sent
+//! * `scrape`: the metrics of the lab; `live_states`: the same as it is streamed, for the display; `histogram`: latencies
 //! * `report`: results as data; `reporter`: writes them as a table, JSON, Markdown or HTML
 
 mod attempt;
@@ -22,6 +22,8 @@ mod error;
 mod histogram;
 mod lab_checks;
 mod lab_client;
+mod lab_server;
+mod live_states;
 mod load;
 mod plural;
 mod progress;
@@ -40,7 +42,8 @@ pub use client::RequestError;
 pub use config::{LabAddresses, RunConfig};
 pub use error::Error;
 pub use histogram::Histogram;
+pub use lab_server::LabServer;
 pub use runner::{Outcome, run};
-pub use scenario::{ALL, Experiment, GuessQuestion};
+pub use scenario::{ALL, COMPARISONS, Experiment, GuessQuestion};
 pub use schedule::Schedule;
 pub use scrape::{Scrape, StateSeconds};

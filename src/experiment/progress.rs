@@ -8,9 +8,9 @@ use anstream::adapter::strip_str;
 use anstream::{AutoStream, ColorChoice};
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
+use super::lab_server::LabServer;
 use super::reporter::lane;
-use super::scrape::{Scrape, StateSeconds};
-use crate::flavor::Flavor;
+use super::scrape::StateSeconds;
 
 /// The bar and the lanes.
 #[derive(Debug)]
@@ -29,15 +29,15 @@ struct State {
     index: usize,
     step: String,
     started: Option<Instant>,
-    lanes: Option<[Lane; 2]>,
+    lanes: Vec<Lane>,
 }
 
 /// Thread states of one server since the experiment started.
 #[derive(Debug)]
 struct Lane {
-    server: Flavor,
+    server: LabServer,
     bar: ProgressBar,
-    last: StateSeconds,
+    last: Option<StateSeconds>,
     /// Dominant state, each until its time in seconds.
     states: Vec<(f64, &'static str)>,
 }
@@ -58,7 +58,7 @@ impl Progress {
                 index: 0,
                 step: String::new(),
                 started: None,
-                lanes: None,
+                lanes: Vec::new(),
             }),
         }
     }
@@ -78,8 +78,8 @@ impl Progress {
         let mut state = self.state.borrow_mut();
         state.index += 1;
         state.started = None;
-        if let Some(lanes) = state.lanes.take() {
-            lanes.iter().for_each(|lane| lane.bar.finish_and_clear());
+        for lane in state.lanes.drain(..) {
+            lane.bar.finish_and_clear();
         }
         let done: Duration = self.planned.iter().take(state.index).sum();
         self.bar.set_position(done.as_millis() as u64);
@@ -102,25 +102,27 @@ impl Progress {
         self.multi.suspend(print)
     }
 
-    /// Starts the clock of the current experiment and its lanes.
-    pub(super) fn start(&self, scrape: &Scrape) {
+    /// Starts the clock of the current experiment, and a lane for each server.
+    pub(super) fn start(&self, servers: &[LabServer]) {
         let mut state = self.state.borrow_mut();
         state.started = Some(Instant::now());
-        state.lanes = Some(Flavor::ALL.map(|server| {
+        let lanes = servers.iter().map(|server| {
             let bar = self.multi.add(ProgressBar::new_spinner());
             bar.set_style(style("{prefix:>7} {wide_msg}"));
             bar.set_prefix(server.as_str());
             Lane {
-                server,
+                server: *server,
                 bar,
-                last: scrape.states(server),
+                last: None,
                 states: Vec::new(),
             }
-        }));
+        });
+        state.lanes = lanes.collect();
     }
 
-    /// Moves the bar to the current time, and appends to the lanes what the threads did since the last call.
-    pub(super) fn update(&self, scrape: &Scrape) {
+    /// Moves the bar to the current time, and appends to the lanes what the threads did since the last call. `states`
+    /// returns the seconds of a server's threads, if they are known.
+    pub(super) fn update(&self, states: impl Fn(LabServer) -> Option<StateSeconds>) {
         self.show_time_left();
         let mut state = self.state.borrow_mut();
         let planned = self.planned.get(state.index).copied().unwrap_or_default();
@@ -128,8 +130,8 @@ impl Progress {
             .started
             .map_or(Duration::ZERO, |start| start.elapsed());
         let (elapsed, planned) = (elapsed.as_secs_f64(), planned.as_secs_f64());
-        for lane in state.lanes.iter_mut().flatten() {
-            lane.append(elapsed, scrape.states(lane.server));
+        for lane in &mut state.lanes {
+            lane.append(elapsed, states(lane.server));
             let drawn = lane.draw(planned.max(elapsed));
             lane.bar.set_message(drawn);
         }
@@ -156,9 +158,16 @@ impl Progress {
 }
 
 impl Lane {
-    fn append(&mut self, elapsed: f64, states: StateSeconds) {
-        let state = states.since(&self.last).dominant();
-        self.last = states;
+    fn append(&mut self, elapsed: f64, states: Option<StateSeconds>) {
+        let last = std::mem::replace(&mut self.last, states);
+        let (Some(states), Some(last)) = (states, last) else {
+            return;
+        };
+        // A server that was restarted begins at 0 again.
+        if states.total() <= last.total() {
+            return;
+        }
+        let state = states.since(&last).dominant();
         match self.states.last_mut() {
             Some((until, last)) if *last == state => *until = elapsed,
             _ => self.states.push((elapsed, state)),
@@ -186,16 +195,6 @@ fn style(template: &str) -> ProgressStyle {
 mod tests {
     use super::*;
 
-    fn scrape(state: &str, seconds: f64) -> Scrape {
-        let mut scrape = Scrape::default();
-        for server in Flavor::ALL {
-            scrape.add(&format!(
-                "thread_state_seconds_total{{server=\"{server}\",thread=\"0\",state=\"{state}\"}} {seconds}\n"
-            ));
-        }
-        scrape
-    }
-
     #[test]
     fn the_bar_covers_the_planned_time_of_all_experiments() {
         let progress = Progress::new(vec![Duration::from_secs(20), Duration::from_secs(10)]);
@@ -212,14 +211,26 @@ mod tests {
     #[test]
     fn lanes_show_what_the_threads_did_since_the_last_update() {
         let progress = Progress::new(vec![Duration::from_secs(20)]);
-        progress.start(&scrape("blocked", 1.0));
-        progress.update(&scrape("blocked", 1.5));
+        progress.start(&[LabServer::Sync, LabServer::Fastapi]);
+        let blocked = |blocked| {
+            let states = StateSeconds {
+                blocked,
+                ..StateSeconds::default()
+            };
+            move |server| (server == LabServer::Sync).then_some(states)
+        };
+        progress.update(blocked(1.0));
+        progress.update(blocked(1.5));
+        // The server was restarted.
+        progress.update(blocked(0.2));
         let state = progress.state.borrow();
-        let lanes = state.lanes.as_ref().unwrap();
-        assert_eq!(lanes.len(), 2);
-        for lane in lanes {
-            assert_eq!(lane.states.last().map(|(_, state)| *state), Some("blocked"));
-            assert!(lane.bar.message().ends_with("blocked"));
-        }
+        let [sync, fastapi] = &state.lanes[..] else {
+            panic!("{} lanes", state.lanes.len());
+        };
+        let states: Vec<_> = sync.states.iter().map(|(_, state)| *state).collect();
+        assert_eq!(states, ["blocked"]);
+        assert!(sync.bar.message().ends_with("blocked"));
+        // Nothing is known of the other one.
+        assert!(fastapi.states.is_empty());
     }
 }

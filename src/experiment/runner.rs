@@ -10,12 +10,12 @@ use tokio::signal::unix::{SignalKind, signal};
 use super::config::RunConfig;
 use super::error::Error;
 use super::lab_client::LabClient;
+use super::lab_server::LabServer;
 use super::plural::plural;
 use super::progress::Progress;
 use super::report::{CpuWait, Generator, Report, Run, SCHEMA, Verdict};
 use super::scenario::Experiment;
 use super::scrape::Scrape;
-use crate::flavor::Flavor;
 
 /// Outcome of a call to [`run()`].
 #[derive(Debug)]
@@ -60,10 +60,9 @@ async fn run_all(
         signal(SignalKind::interrupt())?,
         signal(SignalKind::terminate())?,
     );
-    let planned = experiments.iter().map(|experiment| match &config.plan {
-        Some(plan) if experiment.name == "capacity" => plan.duration(config.wait),
-        _ => (experiment.duration)(config.wait),
-    });
+    let planned = experiments
+        .iter()
+        .map(|experiment| experiment.planned(config));
     let progress = Rc::new(Progress::new(planned.collect()));
     let all = async {
         let lab = LabClient::connect(config, Rc::clone(&progress)).await?;
@@ -138,10 +137,10 @@ async fn run_one(
     run.took_seconds = started.elapsed().as_secs_f64();
     run.generator = lab.generator();
     let after = lab.scrape().await?;
-    run.cpu_wait = CpuWait {
-        sync_seconds: runnable(Flavor::Sync, &before, &after),
-        async_seconds: runnable(Flavor::Async, &before, &after),
-    };
+    let waited = lab
+        .all_servers()
+        .map(|server| (server, runnable(server, &before, &after)));
+    run.cpu_wait = CpuWait(waited.collect());
     run.verdict = run.verdict_of_findings();
     if run.verdict == Verdict::Contradicted
         && let Err(unreachable) = lab.check_front().await
@@ -175,7 +174,7 @@ fn shared(lab: &LabClient, run: &Run, before: &Scrape, after: &Scrape) -> Option
 const STARVED: f64 = 0.05;
 
 /// Returns the time for which the threads of a server waited for a CPU between two scrapes.
-fn runnable(server: Flavor, before: &Scrape, after: &Scrape) -> f64 {
+fn runnable(server: LabServer, before: &Scrape, after: &Scrape) -> f64 {
     let waited = after.states(server).since(&before.states(server)).runnable;
     // The counters of a replica that was restarted in between begin at 0 again.
     waited.max(0.0)
@@ -186,12 +185,10 @@ fn starved(run: &Run) -> Option<String> {
     if run.verdict != Verdict::Contradicted {
         return None;
     }
-    let waits = [
-        (Flavor::Sync, run.cpu_wait.sync_seconds),
-        (Flavor::Async, run.cpu_wait.async_seconds),
-    ];
-    let (server, waited) = waits
-        .into_iter()
+    let (server, waited) = run
+        .cpu_wait
+        .0
+        .iter()
         .find(|(_, waited)| *waited > STARVED * run.took_seconds)?;
     Some(format!(
         "the machine is too busy: the {server} threads waited for a CPU for {waited:.2} s of {:.1} s; the limit is {:.0} %",
@@ -209,12 +206,12 @@ mod tests {
         let mut run = unfinished(&crate::experiment::ALL[0]);
         run.took_seconds = 10.0;
         run.verdict = Verdict::Contradicted;
-        run.cpu_wait.sync_seconds = 0.4;
+        run.cpu_wait = CpuWait(vec![(LabServer::Sync, 0.4), (LabServer::Flask, 0.1)]);
         assert!(starved(&run).is_none());
-        run.cpu_wait.sync_seconds = 0.6;
+        run.cpu_wait.0[1].1 = 0.6;
         let fault = starved(&run).unwrap();
         assert!(
-            fault.contains("sync threads waited for a CPU for 0.60 s of 10.0 s"),
+            fault.contains("flask threads waited for a CPU for 0.60 s of 10.0 s"),
             "{fault}"
         );
         run.verdict = Verdict::Confirmed;
@@ -230,7 +227,7 @@ mod tests {
             ));
             scrape
         };
-        let waited = runnable(Flavor::Sync, &scrape(1.0), &scrape(1.6));
+        let waited = runnable(LabServer::Sync, &scrape(1.0), &scrape(1.6));
         assert!((waited - 0.6).abs() < 1e-9, "{waited}");
     }
 }

@@ -1,9 +1,13 @@
 //! Metrics of a lab, as scraped from its metrics ports.
 
+use serde::Deserialize;
+
+use super::lab_server::LabServer;
 use crate::flavor::Flavor;
 
 /// Seconds per thread state, summed over the threads of a server.
-#[derive(Debug, Clone, Copy, Default, PartialEq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Deserialize)]
+#[serde(default)]
 pub struct StateSeconds {
     /// On a CPU.
     pub running: f64,
@@ -18,6 +22,12 @@ pub struct StateSeconds {
 }
 
 impl StateSeconds {
+    /// Returns the sum of all states.
+    #[must_use]
+    pub fn total(&self) -> f64 {
+        self.named().iter().map(|(_, seconds)| seconds).sum()
+    }
+
     /// Returns the seconds since `earlier`.
     #[must_use]
     pub fn since(&self, earlier: &Self) -> Self {
@@ -27,6 +37,18 @@ impl StateSeconds {
             blocked: self.blocked - earlier.blocked,
             awaiting: self.awaiting - earlier.awaiting,
             idle: self.idle - earlier.idle,
+        }
+    }
+
+    /// Returns the seconds of these threads and of others.
+    #[must_use]
+    pub fn plus(&self, others: &Self) -> Self {
+        Self {
+            running: self.running + others.running,
+            runnable: self.runnable + others.runnable,
+            blocked: self.blocked + others.blocked,
+            awaiting: self.awaiting + others.awaiting,
+            idle: self.idle + others.idle,
         }
     }
 
@@ -73,7 +95,8 @@ impl Scrape {
 
     /// Returns the thread states of a server.
     #[must_use]
-    pub fn states(&self, server: Flavor) -> StateSeconds {
+    pub fn states(&self, server: impl Into<LabServer>) -> StateSeconds {
+        let server = server.into();
         let state = |state| {
             self.sum(
                 "thread_state_seconds_total",
@@ -91,8 +114,8 @@ impl Scrape {
 
     /// Returns the number of threads of a server, over all its replicas.
     #[must_use]
-    pub fn threads(&self, server: Flavor) -> usize {
-        let labels = [("server", server.as_str())];
+    pub fn threads(&self, server: impl Into<LabServer>) -> usize {
+        let labels = [("server", server.into().as_str())];
         let threads = self.matching("thread_wall_seconds_total", &labels);
         threads.count()
     }
@@ -100,47 +123,38 @@ impl Scrape {
     /// Returns the mean age of a server's threads in seconds.
     #[must_use]
     pub fn wall(&self, server: Flavor) -> f64 {
-        let labels = [("server", server.as_str())];
-        self.sum("thread_wall_seconds_total", &labels) / self.threads(server).max(1) as f64
+        self.sum_of(server, "thread_wall_seconds_total") / self.threads(server).max(1) as f64
     }
 
-    /// Returns the limit of threads of a server's blocking pool.
+    /// Returns the limit of threads of a server's blocking pool; 0 if it is not known.
     #[must_use]
-    pub fn pool(&self, server: Flavor) -> usize {
-        self.sum("blocking_pool_limit", &[("server", server.as_str())]) as usize
+    pub fn pool(&self, server: impl Into<LabServer>) -> usize {
+        self.sum_of(server, "blocking_pool_limit") as usize
     }
 
     /// Returns the number of requests in flight.
     #[must_use]
-    pub fn in_flight(&self, server: Flavor) -> f64 {
-        self.sum(
-            "http_server_active_requests",
-            &[("server", server.as_str())],
-        )
+    pub fn in_flight(&self, server: impl Into<LabServer>) -> f64 {
+        self.sum_of(server, "http_server_active_requests")
     }
 
     /// Returns the number of connections that no thread has accepted yet.
     #[must_use]
-    pub fn accept_queue(&self, server: Flavor) -> f64 {
-        self.sum("tcp_accept_queue_length", &[("server", server.as_str())])
+    pub fn accept_queue(&self, server: impl Into<LabServer>) -> f64 {
+        self.sum_of(server, "tcp_accept_queue_length")
     }
 
-    /// Returns the number of finished requests, whatever their status.
+    /// Returns the number of finished requests, whatever their status; 0 for servers that are watched from outside,
+    /// where they are not counted.
     #[must_use]
-    pub fn finished(&self, server: Flavor) -> f64 {
-        self.sum(
-            "http_server_request_duration_seconds_count",
-            &[("server", server.as_str())],
-        )
+    pub fn finished(&self, server: impl Into<LabServer>) -> f64 {
+        self.sum_of(server, "http_server_request_duration_seconds_count")
     }
 
     /// Returns the seconds that requests waited without a thread, summed over the requests.
     #[must_use]
     pub fn awaited(&self, server: Flavor) -> f64 {
-        self.sum(
-            "http_route_await_seconds_total",
-            &[("server", server.as_str())],
-        )
+        self.sum_of(server, "http_route_await_seconds_total")
     }
 
     /// Returns a `process_*` metric, summed over the processes that run this server.
@@ -176,6 +190,10 @@ impl Scrape {
             })
         };
         self.pages.iter().filter(runs)
+    }
+
+    fn sum_of(&self, server: impl Into<LabServer>, name: &str) -> f64 {
+        self.sum(name, &[("server", server.into().as_str())])
     }
 
     fn sum(&self, name: &str, labels: &[(&str, &str)]) -> f64 {

@@ -5,12 +5,15 @@ use std::time::{Duration, Instant};
 use rustix::time::{ClockId, clock_gettime};
 
 use super::histogram::Histogram;
+use super::lab_server::LabServer;
 use super::report::Generator;
 
 /// Requests sent since the start of an experiment.
 #[derive(Debug)]
 pub(super) struct Sent {
     requests: u64,
+    /// Of these, those to servers that do not count their requests.
+    uncounted: u64,
     lag: Histogram,
     since: Instant,
     cpu_at_start: Duration,
@@ -21,6 +24,7 @@ impl Default for Sent {
     fn default() -> Self {
         Self {
             requests: 0,
+            uncounted: 0,
             lag: Histogram::default(),
             since: Instant::now(),
             cpu_at_start: cpu_time(),
@@ -29,15 +33,16 @@ impl Default for Sent {
 }
 
 impl Sent {
-    /// Counts a request that was sent `lag` after its scheduled time.
-    pub(super) fn count(&mut self, lag: Duration) {
+    /// Counts a request that was sent to a server `lag` after its scheduled time.
+    pub(super) fn count(&mut self, server: LabServer, lag: Duration) {
         self.requests += 1;
+        self.uncounted += u64::from(server.is_original());
         self.lag.record(lag);
     }
 
-    /// Returns the number of requests.
-    pub(super) fn requests(&self) -> u64 {
-        self.requests
+    /// Returns the number of requests that the servers' metrics count, too.
+    pub(super) fn counted_by_servers(&self) -> u64 {
+        self.requests - self.uncounted
     }
 
     /// Returns the quality of the load up to now.

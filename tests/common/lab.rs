@@ -70,6 +70,11 @@ impl Process {
         None
     }
 
+    /// Returns the address that it printed at this place.
+    pub fn address(&self, index: usize) -> &str {
+        &self.addresses[index]
+    }
+
     /// The process ID.
     pub fn pid(&self) -> u32 {
         self.child.id()

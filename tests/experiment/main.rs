@@ -14,5 +14,6 @@ mod contradicted;
 mod crossed;
 mod edges;
 mod options;
+mod originals;
 mod pages;
 mod runner;

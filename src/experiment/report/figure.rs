@@ -8,7 +8,7 @@ use crate::experiment::scrape::StateSeconds;
 /// Requests to one server over time, and the states of its threads meanwhile.
 #[derive(Debug, Clone, Serialize)]
 pub struct Timeline {
-    /// `sync` or `async`.
+    /// Name of the server.
     pub server: &'static str,
     /// Length of the timeline.
     pub seconds: f64,
@@ -33,6 +33,13 @@ pub struct RequestBar {
     pub held_seconds: f64,
     /// Time waiting without holding a thread.
     pub awaited_seconds: f64,
+}
+
+impl RequestBar {
+    /// Returns true if the response said how the time was spent (`Server-Timing`).
+    pub(in crate::experiment) fn is_timed(&self) -> bool {
+        self.queued_seconds + self.held_seconds + self.awaited_seconds > 0.0
+    }
 }
 
 /// Dominant thread state from the end of the previous slice to `until_seconds`.
@@ -91,7 +98,7 @@ impl Column {
 /// Latency distribution of one load.
 #[derive(Debug, Clone, Serialize)]
 pub struct Curve {
-    /// `sync` or `async`.
+    /// Name of the server.
     pub server: &'static str,
     /// Description of the load.
     pub label: String,

@@ -5,7 +5,7 @@ use serde::Serialize;
 /// Conditions under which a number was measured.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Setting {
-    /// `sync` or `async`.
+    /// Name of the server.
     pub server: &'static str,
     /// `front` or `direct`.
     pub via: &'static str,

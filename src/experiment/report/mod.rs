@@ -3,12 +3,14 @@
 //! The JSON form has its own version, [`SCHEMA`], and is described in `docs/labs/schema.md`. Times are
 //! in seconds, sizes in bytes; a bound that does not exist is `null`.
 
+mod cpu_wait;
 mod figure;
 mod finding;
 mod generator;
 
 use serde::Serialize;
 
+pub use self::cpu_wait::CpuWait;
 pub use self::figure::{Column, Curve, CurvePoint, DataTable, RequestBar, StateSlice, Timeline};
 pub use self::finding::{Finding, Prediction, Setting, Unit};
 pub use self::generator::Generator;
@@ -64,15 +66,6 @@ pub struct Run {
     pub generator: Generator,
     /// Duration of the experiment.
     pub took_seconds: f64,
-}
-
-/// Time in the state `runnable`, summed over the threads of each server.
-#[derive(Debug, Clone, Copy, Default, Serialize)]
-pub struct CpuWait {
-    /// Seconds of the synchronous server.
-    pub sync_seconds: f64,
-    /// Seconds of the asynchronous server.
-    pub async_seconds: f64,
 }
 
 /// Verdict of an experiment.

@@ -101,12 +101,17 @@ pub(super) fn conclusion(run: &Run, verdict: &str) -> String {
     let reason = reason.map_or(String::new(), |reason| format!(": {reason}"));
     match run.verdict {
         Verdict::Interrupted | Verdict::NotHere => format!("{verdict}{reason}"),
-        _ => format!(
-            "{verdict} after {:.1} s{reason}; threads waited for a CPU: sync {}, async {}",
-            run.took_seconds,
-            number(run.cpu_wait.sync_seconds, Unit::Seconds),
-            number(run.cpu_wait.async_seconds, Unit::Seconds)
-        ),
+        _ => {
+            let waits = run.cpu_wait.0.iter();
+            let waits = waits
+                .map(|(server, waited)| format!("{server} {}", number(*waited, Unit::Seconds)));
+            let waits: Vec<String> = waits.collect();
+            format!(
+                "{verdict} after {:.1} s{reason}; threads waited for a CPU: {}",
+                run.took_seconds,
+                waits.join(", ")
+            )
+        }
     }
 }
 

@@ -13,6 +13,9 @@ pub(super) const AWAITING: RgbColor = RgbColor(0x57, 0x94, 0xF2);
 /// Colour of `idle`.
 pub(super) const IDLE: RgbColor = RgbColor(0x8E, 0x8E, 0x8E);
 
+/// Colour of requests of which only the latency is known.
+pub(super) const UNTIMED: RgbColor = RgbColor(0xCC, 0x79, 0xA7);
+
 /// Returns the colour of a thread state.
 pub(super) fn state(name: &str) -> RgbColor {
     match name {

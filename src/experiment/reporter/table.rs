@@ -148,7 +148,8 @@ mod tests {
     use anstream::adapter::strip_str;
 
     use super::*;
-    use crate::experiment::report::{Generator, Prediction, Setting};
+    use crate::experiment::LabServer;
+    use crate::experiment::report::{CpuWait, Generator, Prediction, Setting};
 
     fn run() -> Run {
         let setting = Setting {
@@ -186,7 +187,7 @@ mod tests {
         run.judge(&setting, about(17.0, 21.0), 19.51);
         run.judge(&setting, about(1.0, 2.0), 19.51);
         run.note_rows(2, "the thread is slow");
-        run.cpu_wait.sync_seconds = 0.02;
+        run.cpu_wait = CpuWait(vec![(LabServer::Sync, 0.02), (LabServer::Async, 0.0)]);
         run
     }
 

@@ -18,6 +18,8 @@ const NOTHING: Ink = (' ', None);
 const QUEUED: Ink = ('░', Some(palette::RUNNABLE));
 const HELD: Ink = ('█', Some(palette::BLOCKED));
 const AWAITED: Ink = ('▒', Some(palette::AWAITING));
+/// A request of which only the latency is known: the server sends no `Server-Timing`.
+const UNTIMED: Ink = ('─', None);
 /// A request that is shorter than one character.
 const MOMENT: Ink = ('│', None);
 
@@ -42,6 +44,7 @@ fn write_to(to: &mut String, timeline: &Timeline) -> std::fmt::Result {
     }
     let threads = sample(timeline.seconds, |at| thread(timeline, at));
     writeln!(to, "  {:>8} {}", "threads", paint(&threads))?;
+    let untimed = timeline.requests.iter().any(|bar| !bar.is_timed());
     let legend = [
         (QUEUED, "waits for a thread"),
         (HELD, "holds a thread (blocked)"),
@@ -49,7 +52,10 @@ fn write_to(to: &mut String, timeline: &Timeline) -> std::fmt::Result {
         (state("running"), "running"),
         (state("idle"), "idle"),
     ];
+    let untimed = untimed.then_some((UNTIMED, "in flight, no more is known"));
+    let legend = legend.into_iter().chain(untimed);
     let legend = legend.map(|(ink, meaning)| format!("{} {meaning}", paint(&[ink])));
+    let legend: Vec<String> = legend.collect();
     writeln!(to, "  {:>8} {}\n", "", legend.join("  "))
 }
 
@@ -73,6 +79,7 @@ fn request(bar: &RequestBar, at: f64) -> Ink {
     let held = bar.queued_seconds + bar.held_seconds;
     match since {
         since if since < 0.0 => NOTHING,
+        since if !bar.is_timed() && since < bar.latency_seconds => UNTIMED,
         since if since < bar.queued_seconds => QUEUED,
         since if since < held => HELD,
         since if since < held + bar.awaited_seconds => AWAITED,
@@ -164,6 +171,32 @@ mod tests {
         };
         let text = strip_str(&draw(&timeline)).to_string();
         assert!(text.contains("│") && text.contains(" 6 ms\n"), "{text}");
+    }
+
+    #[test]
+    fn draws_a_request_without_server_timing_as_in_flight() {
+        let timeline = Timeline {
+            server: "flask",
+            seconds: 4.0,
+            requests: vec![RequestBar {
+                path: "/".into(),
+                latency_seconds: 2.0,
+                at_seconds: 1.0,
+                queued_seconds: 0.0,
+                held_seconds: 0.0,
+                awaited_seconds: 0.0,
+            }],
+            threads: Vec::new(),
+        };
+        let text = strip_str(&draw(&timeline)).to_string();
+        let bar = format!(
+            "{}{}{} 2.00 s",
+            " ".repeat(15),
+            "─".repeat(30),
+            " ".repeat(15)
+        );
+        assert!(text.contains(&bar), "{text}");
+        assert!(text.contains("─ in flight, no more is known"), "{text}");
     }
 
     #[test]

@@ -10,7 +10,8 @@ use super::pair::{self, Pair};
 use crate::experiment::attempt::Attempt;
 use crate::experiment::error::Error;
 use crate::experiment::lab_client::{LabClient, Via};
-use crate::experiment::report::{Prediction, RequestBar, Run, StateSlice, Timeline, Unit};
+use crate::experiment::lab_server::LabServer;
+use crate::experiment::report::{Prediction, RequestBar, Run, Setting, StateSlice, Timeline, Unit};
 use crate::experiment::scrape::StateSeconds;
 use crate::experiment::waits::at_once;
 use crate::flavor::Flavor;
@@ -51,15 +52,18 @@ const SHORTEST_SLICE: Duration = Duration::from_millis(50);
 async fn perform(lab: &LabClient, run: &mut Run) -> Result<(), Error> {
     let wait = lab.wait;
     let pause = Duration::from_millis(500).min(wait / 4);
-    lab.show_step("both servers: /, then /dummy");
-    let (sync, r#async) = future::try_join(
-        observe(lab, Flavor::Sync, wait, pause),
-        observe(lab, Flavor::Async, wait, pause),
-    )
-    .await?;
-    judge_sync(lab, run, &sync.0, wait, pause);
-    judge_async(lab, run, &r#async.0, wait, pause);
-    run.timelines.extend([sync.1, r#async.1]);
+    lab.show_step("all servers at once: /, then /dummy");
+    let servers = lab.servers.iter();
+    let observed = servers.map(|server| observe(lab, *server, wait, pause));
+    let observed = future::try_join_all(observed).await?;
+    for (server, (pair, timeline)) in lab.servers.iter().zip(observed) {
+        let setting = lab.setting(*server, Via::Front, pair.threads, wait, load(pause));
+        match server.flavor() {
+            Flavor::Sync => judge_sync(run, &setting, &pair, wait, pause),
+            Flavor::Async => judge_async(run, &setting, &pair, wait, pause),
+        }
+        run.timelines.push(timeline);
+    }
     Ok(())
 }
 
@@ -67,11 +71,10 @@ fn load(pause: Duration) -> String {
     format!("/, after {:.2} s /dummy", pause.as_secs_f64())
 }
 
-fn judge_sync(lab: &LabClient, run: &mut Run, pair: &Pair, wait: Duration, pause: Duration) {
-    let setting = lab.setting(Flavor::Sync, Via::Front, pair.threads, wait, load(pause));
+fn judge_sync(run: &mut Run, setting: &Setting, pair: &Pair, wait: Duration, pause: Duration) {
     let (seconds, rest) = (wait.as_secs_f64(), (wait - pause).as_secs_f64());
     run.judge(
-        &setting,
+        setting,
         Prediction::about(
             "latency of /dummy",
             rest,
@@ -81,7 +84,7 @@ fn judge_sync(lab: &LabClient, run: &mut Run, pair: &Pair, wait: Duration, pause
         pair.dummy.seconds(),
     );
     run.judge_state(
-        &setting,
+        setting,
         Prediction::about(
             "threads blocked",
             seconds,
@@ -93,11 +96,10 @@ fn judge_sync(lab: &LabClient, run: &mut Run, pair: &Pair, wait: Duration, pause
     );
 }
 
-fn judge_async(lab: &LabClient, run: &mut Run, pair: &Pair, wait: Duration, pause: Duration) {
-    let setting = lab.setting(Flavor::Async, Via::Front, pair.threads, wait, load(pause));
+fn judge_async(run: &mut Run, setting: &Setting, pair: &Pair, wait: Duration, pause: Duration) {
     let seconds = wait.as_secs_f64();
     run.judge(
-        &setting,
+        setting,
         Prediction::at_most(
             "latency of /dummy",
             Unit::Seconds,
@@ -107,7 +109,7 @@ fn judge_async(lab: &LabClient, run: &mut Run, pair: &Pair, wait: Duration, paus
         pair.dummy.seconds(),
     );
     run.judge_state(
-        &setting,
+        setting,
         Prediction::about(
             "threads awaiting",
             seconds,
@@ -123,7 +125,7 @@ fn judge_async(lab: &LabClient, run: &mut Run, pair: &Pair, wait: Duration, paus
 /// Sends the pair of requests and records the timeline meanwhile.
 async fn observe(
     lab: &LabClient,
-    server: Flavor,
+    server: LabServer,
     wait: Duration,
     pause: Duration,
 ) -> Result<(Pair, Timeline), Error> {
@@ -152,7 +154,7 @@ async fn observe(
 /// Scrapes the thread states at regular intervals.
 async fn record_states(
     lab: &LabClient,
-    server: Flavor,
+    server: LabServer,
     wait: Duration,
     start: Instant,
     slices: &mut Vec<StateSlice>,

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use futures_util::future::LocalBoxFuture;
 
+use crate::experiment::config::RunConfig;
 use crate::experiment::error::Error;
 use crate::experiment::lab_client::LabClient;
 use crate::experiment::report::{Finding, Run};
@@ -24,6 +25,20 @@ pub struct Experiment {
     pub(in crate::experiment) duration: fn(Duration) -> Duration,
     /// Runs the experiment and adds its findings to the run.
     pub(in crate::experiment) perform: Perform,
+}
+
+impl Experiment {
+    /// Returns the expected duration with this configuration.
+    pub(in crate::experiment) fn planned(&self, config: &RunConfig) -> Duration {
+        match &config.plan {
+            Some(plan) if self.name == "capacity" => plan.duration(config.wait),
+            // One server after the other.
+            _ if self.name == "matrix" => {
+                (self.duration)(config.wait) * config.servers.len() as u32 / 2
+            }
+            _ => (self.duration)(config.wait),
+        }
+    }
 }
 
 /// A question about a finding.

@@ -78,7 +78,7 @@ async fn perform(lab: &LabClient, run: &mut Run) -> Result<(), Error> {
 async fn keep(lab: &LabClient, run: &mut Run, server: Flavor) -> Result<(), Error> {
     let (address, host) = lab.address(server, Via::Direct);
     let send = || {
-        lab.count_sent(Duration::ZERO);
+        lab.count_sent(server, Duration::ZERO);
         client::get_and_keep(address, host, "/dummy")
     };
     let kept = future::try_join_all((0..MANY).map(|_| send())).await;

@@ -6,6 +6,7 @@ use super::definition::{Experiment, GuessQuestion};
 use super::pair;
 use crate::experiment::error::Error;
 use crate::experiment::lab_client::{LabClient, Via};
+use crate::experiment::lab_server::LabServer;
 use crate::experiment::report::{Prediction, Run, Unit};
 use crate::experiment::scrape::StateSeconds;
 use crate::experiment::waits::at_once;
@@ -36,18 +37,12 @@ pub(super) const EXPERIMENT: Experiment = Experiment {
             text: |_| "And if the blocking call runs on the blocking pool?".into(),
         },
     ],
-    duration: |wait| cell_wait(wait) * CELLS.len() as u32,
+    duration: |wait| cell_wait(wait) * 2 * WAYS.len() as u32,
     perform: |lab, run| Box::pin(perform(lab, run)),
 };
 
-/// An endpoint of a server, and the state of the thread that serves it.
-struct MatrixCell {
-    server: Flavor,
-    path: &'static str,
-    load: &'static str,
-    state: ThreadState,
-}
-
+/// State in which a handler puts the thread that serves it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum ThreadState {
     Running,
     Blocked,
@@ -72,68 +67,20 @@ impl ThreadState {
     }
 }
 
-const CELLS: [MatrixCell; 8] = [
-    cell(
-        Flavor::Sync,
-        "/",
-        "await, then /dummy",
-        ThreadState::Blocked,
-    ),
-    cell(
-        Flavor::Sync,
-        "/blocking",
-        "blocking, then /dummy",
-        ThreadState::Blocked,
-    ),
-    cell(
-        Flavor::Sync,
-        "/offloaded",
-        "offloaded, then /dummy",
-        ThreadState::Blocked,
-    ),
-    cell(
-        Flavor::Sync,
-        "/cpu",
-        "cpu, then /dummy",
-        ThreadState::Running,
-    ),
-    cell(
-        Flavor::Async,
-        "/",
-        "await, then /dummy",
-        ThreadState::Awaiting,
-    ),
-    cell(
-        Flavor::Async,
-        "/blocking",
-        "blocking, then /dummy",
-        ThreadState::Blocked,
-    ),
-    cell(
-        Flavor::Async,
-        "/offloaded",
-        "offloaded, then /dummy",
-        ThreadState::Awaiting,
-    ),
-    cell(
-        Flavor::Async,
-        "/cpu",
-        "cpu, then /dummy",
-        ThreadState::Running,
-    ),
+/// The ways in which a handler can spend time, by path.
+const WAYS: [(&str, &str); 4] = [
+    ("/", "await, then /dummy"),
+    ("/blocking", "blocking, then /dummy"),
+    ("/offloaded", "offloaded, then /dummy"),
+    ("/cpu", "cpu, then /dummy"),
 ];
 
-const fn cell(
-    server: Flavor,
-    path: &'static str,
-    load: &'static str,
-    state: ThreadState,
-) -> MatrixCell {
-    MatrixCell {
-        server,
-        path,
-        load,
-        state,
+/// Returns the state that the model predicts for the thread of a server while it serves `path`.
+fn predicted(flavor: Flavor, path: &str) -> ThreadState {
+    match (flavor, path) {
+        (_, "/cpu") => ThreadState::Running,
+        (Flavor::Async, "/" | "/offloaded") => ThreadState::Awaiting,
+        _ => ThreadState::Blocked,
     }
 }
 
@@ -143,8 +90,10 @@ fn cell_wait(wait: Duration) -> Duration {
 
 async fn perform(lab: &LabClient, run: &mut Run) -> Result<(), Error> {
     let wait = cell_wait(lab.wait);
-    for cell in &CELLS {
-        measure(lab, run, cell, wait).await?;
+    for server in &lab.servers {
+        for way in WAYS {
+            measure(lab, run, *server, way, wait).await?;
+        }
     }
     Ok(())
 }
@@ -152,18 +101,20 @@ async fn perform(lab: &LabClient, run: &mut Run) -> Result<(), Error> {
 async fn measure(
     lab: &LabClient,
     run: &mut Run,
-    cell: &MatrixCell,
+    server: LabServer,
+    (path, load): (&str, &str),
     wait: Duration,
 ) -> Result<(), Error> {
-    lab.show_step(&format!("{}: {}", cell.server, cell.load));
+    lab.show_step(&format!("{server}: {load}"));
+    let state = predicted(server.flavor(), path);
     let pause = wait / 4;
-    let path = format!("{}?seconds={}", cell.path, wait.as_secs_f64());
-    let pair = pair::send(lab, cell.server, &path, pause).await?;
-    let mut setting = lab.setting(cell.server, Via::Front, pair.threads, wait, cell.load);
-    setting.pool_threads = (cell.path == "/offloaded").then_some(pair.pool);
+    let request = format!("{path}?seconds={}", wait.as_secs_f64());
+    let pair = pair::send(lab, server, &request, pause).await?;
+    let mut setting = lab.setting(server, Via::Front, pair.threads, wait, load);
+    setting.pool_threads = pair.pool.filter(|_| path == "/offloaded");
     let rest = (wait - pause).as_secs_f64();
     let quantity = "latency of /dummy";
-    let latency = match cell.state {
+    let latency = match state {
         ThreadState::Awaiting => Prediction::at_most(
             quantity,
             Unit::Seconds,
@@ -190,13 +141,13 @@ async fn measure(
     run.judge_state(
         &setting,
         Prediction::between(
-            cell.state.quantity(),
+            state.quantity(),
             Unit::Seconds,
             wait.as_secs_f64() * 0.75,
             wait.as_secs_f64() * 1.25 + 0.3,
             "the state in which the handler puts its thread, for as long as it waits or computes; tolerance 25 % and 0.3 s",
         ),
-        cell.state.seconds(&pair.spent),
+        state.seconds(&pair.spent),
         &pair.spent,
     );
     Ok(())

@@ -3,20 +3,24 @@
 use std::time::{Duration, Instant};
 
 use futures_util::future;
+use tokio::time::sleep;
 
 use crate::experiment::attempt::Attempt;
 use crate::experiment::error::Error;
-use crate::experiment::lab_client::{LabClient, Via};
+use crate::experiment::lab_client::LabClient;
+use crate::experiment::lab_server::LabServer;
 use crate::experiment::scrape::StateSeconds;
-use crate::flavor::Flavor;
+
+/// Time for a watcher to account for what a thread of its server has just done. Meanwhile the thread is idle.
+const WATCHER_LAG: Duration = Duration::from_millis(300);
 
 /// Results of the two requests.
 #[derive(Debug)]
 pub(super) struct Pair {
     /// Threads of the server.
     pub(super) threads: usize,
-    /// Limit of threads of its blocking pool.
-    pub(super) pool: usize,
+    /// Limit of threads of its blocking pool, if it is known.
+    pub(super) pool: Option<usize>,
     /// The long request.
     pub(super) long: Attempt,
     /// The request to `/dummy`.
@@ -28,21 +32,24 @@ pub(super) struct Pair {
 /// Sends `GET path` and, after `pause`, `GET /dummy`.
 pub(super) async fn send(
     lab: &LabClient,
-    server: Flavor,
+    server: LabServer,
     path: &str,
     pause: Duration,
 ) -> Result<Pair, Error> {
     let before = lab.scrape().await?;
     let start = Instant::now();
     let (long, dummy) = future::join(
-        lab.get_at(server, Via::Front, path, start),
-        lab.get_at(server, Via::Front, "/dummy", start + pause),
+        lab.get_through_front(server, path, start),
+        lab.get_through_front(server, "/dummy", start + pause),
     )
     .await;
+    if server.is_original() {
+        sleep(WATCHER_LAG).await;
+    }
     let after = lab.scrape().await?;
     Ok(Pair {
         threads: after.threads(server),
-        pool: after.pool(server),
+        pool: Some(after.pool(server)).filter(|pool| *pool > 0),
         long,
         dummy,
         spent: after.states(server).since(&before.states(server)),

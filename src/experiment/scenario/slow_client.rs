@@ -90,7 +90,7 @@ async fn send_slowly(lab: &LabClient, via: Via, time: Duration) -> io::Result<St
     let request =
         format!("GET {prefix}/dummy HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n");
     let (slow, rest) = request.as_bytes().split_at(SLOW_BYTES as usize);
-    lab.count_sent(Duration::ZERO);
+    lab.count_sent(Flavor::Sync, Duration::ZERO);
     let mut stream = TcpStream::connect(address).await?;
     for byte in slow {
         stream.write_all(&[*byte]).await?;

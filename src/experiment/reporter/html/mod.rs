@@ -20,7 +20,7 @@ const STYLE: &str = "\
     td,th{padding:.2rem .8rem .2rem 0;text-align:left;border-bottom:1px solid var(--line)}\
     .as-predicted .result,.confirmed{color:var(--good)}.not-as-predicted .result,.contradicted{color:var(--bad)}\
     .void,.not.here,.interrupted{color:var(--other)}\
-    .server{padding:0 .4rem;border:2px solid currentColor;white-space:nowrap}.async{border-style:dashed;border-radius:1rem}\
+    .server{padding:0 .4rem;border:2px solid currentColor;white-space:nowrap}.async,.fastapi{border-style:dashed;border-radius:1rem}\
     .legend{list-style:none;padding:0;display:flex;flex-wrap:wrap;gap:.2rem 1.2rem;font-size:14px}\
     .legend i{display:inline-block;width:1rem;height:1rem;vertical-align:-.15rem;margin-right:.4rem}\
     svg{max-width:100%;min-width:44rem;height:auto}svg text{fill:var(--text)}svg [stroke='#000000']{stroke:var(--text)}";
@@ -124,6 +124,10 @@ fn write_legend(to: &mut dyn Write) -> io::Result<()> {
         ),
         (palette::RUNNING, "thread is running"),
         (palette::IDLE, "thread is idle"),
+        (
+            palette::UNTIMED,
+            "request is in flight, and the server does not report in which way",
+        ),
     ] {
         let anstyle::RgbColor(red, green, blue) = color;
         writeln!(
@@ -134,7 +138,8 @@ fn write_legend(to: &mut dyn Write) -> io::Result<()> {
     writeln!(to, "</ul>")
 }
 
-/// Returns the name of a server in its frame: square and solid for sync, round and dashed for async.
+/// Returns the name of a server in its frame: square and solid for synchronous ones, round and dashed for
+/// asynchronous ones.
 fn badge(server: &str) -> String {
     format!("<span class=\"server {server}\">{server}</span>")
 }

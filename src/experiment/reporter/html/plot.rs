@@ -101,14 +101,21 @@ pub(super) fn timeline(timeline: &Timeline) -> io::Result<String> {
     })
 }
 
-/// Returns the parts of a request with their colors: waiting for a thread, holding it, waiting without it.
-fn pieces(bar: &RequestBar) -> [(f64, f64, RgbColor); 3] {
+/// Returns the parts of a request with their colors: waiting for a thread, holding it, waiting without it, or the
+/// whole of it if its parts are not known.
+fn pieces(bar: &RequestBar) -> [(f64, f64, RgbColor); 4] {
     let queued = bar.at_seconds + bar.queued_seconds;
     let held = queued + bar.held_seconds;
+    let untimed = if bar.is_timed() || !bar.latency_seconds.is_finite() {
+        0.0
+    } else {
+        bar.latency_seconds
+    };
     [
         (bar.at_seconds, queued, palette::RUNNABLE),
         (queued, held, palette::BLOCKED),
         (held, held + bar.awaited_seconds, palette::AWAITING),
+        (bar.at_seconds, bar.at_seconds + untimed, palette::UNTIMED),
     ]
 }
 
@@ -243,7 +250,7 @@ pub(super) fn findings(findings: &[Finding]) -> io::Result<String> {
             .configure_mesh()
             .disable_y_mesh()
             .disable_y_axis()
-            .x_desc("predicted (bar) and observed (square: sync, circle: async)")
+            .x_desc("predicted (bar) and observed (square: synchronous, circle: asynchronous)")
             .x_label_formatter(&|x| number::number(*x, Unit::Seconds))
             .draw()?;
         for (row, (index, finding)) in times.iter().enumerate() {
@@ -265,7 +272,7 @@ pub(super) fn findings(findings: &[Finding]) -> io::Result<String> {
             let observed = chart.backend_coord(&(finding.observed.max(shortest), row + 0.5));
             let (x, y) = observed;
             match finding.setting.server {
-                "async" => area.draw(&Circle::new(observed, 6, color.filled()))?,
+                "async" | "fastapi" => area.draw(&Circle::new(observed, 6, color.filled()))?,
                 _ => {
                     let corners = [(x - 5, y - 5), (x + 5, y + 5)];
                     area.draw(&Rectangle::new(corners, color.filled()))?;
