@@ -30,6 +30,7 @@ pub fn experiments_are_confirmed_through_nginx_and_seen_in_prometheus(stack: &St
             "slow-client",
             "waiting",
         ],
+        &["--seconds", "4"],
     );
 
     // Until the last of it is scraped and evaluated.
@@ -43,11 +44,29 @@ pub fn experiments_are_confirmed_through_nginx_and_seen_in_prometheus(stack: &St
     }
 }
 
+pub fn the_articles_programs_are_compared_with_the_servers(stack: &Stack) {
+    let services = ["flask", "fastapi", "flask-watch", "fastapi-watch"];
+    let up = ["up", "--detach", "--build", "--wait"];
+    stack.compose(&[&up, &services[..]].concat());
+    // Longer than the time in which a watcher notices a new thread.
+    let servers = ["--seconds", "10", "--servers", "sync,async,flask,fastapi"];
+    are_confirmed(stack, &["article", "matrix"], &servers);
+    stack.compose(&[&["rm", "--stop", "--force"], &services[..]].concat());
+    // Without them, the report names the missing one and the command that starts it.
+    let refused = stack.experiment_errors(&["article", "--servers", "sync,flask"]);
+    for words in [
+        "flask (--servers) is not part of this lab",
+        "--profile originals",
+    ] {
+        assert!(refused.contains(words), "{refused}");
+    }
+}
+
 /// Runs experiments one after another. Repeats those that are void, because the machine may have been busy.
-fn are_confirmed(stack: &Stack, names: &[&str]) {
+fn are_confirmed(stack: &Stack, names: &[&str], options: &[&str]) {
     let mut left = names.to_vec();
     for attempt in 1..=4 {
-        let report = stack.experiment(&[&left[..], &["--seconds", "4"]].concat());
+        let report = stack.experiment(&[&left[..], options].concat());
         let runs = report["runs"].as_array().unwrap();
         assert_eq!(runs.len(), left.len(), "{report:#}");
         let mut void = Vec::new();

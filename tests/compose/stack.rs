@@ -148,6 +148,14 @@ impl Stack {
         })
     }
 
+    /// Runs experiments that cannot run, and returns what they print on stderr.
+    pub fn experiment_errors(&self, arguments: &[&str]) -> String {
+        let run = ["run", "--rm", "-T", "experiment"];
+        let output = self.command(&[&run, arguments].concat()).output().unwrap();
+        assert!(!output.status.success(), "{arguments:?}");
+        String::from_utf8_lossy(&output.stderr).into_owned()
+    }
+
     /// Runs a command in a service's container and returns whether it succeeded.
     pub fn exec(&self, service: &str, command: &[&str]) -> bool {
         let mut exec = self.command(&[&["exec", "-T", service], command].concat());
