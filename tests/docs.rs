@@ -254,3 +254,35 @@ fn named_panels_exist() {
     assert!(named > 10, "only {named} panels found");
     assert!(missing.is_empty(), "no such panels: {missing:#?}");
 }
+
+/// Returns the code blocks of a page in this language.
+fn blocks<'a>(text: &'a str, language: &str) -> Vec<&'a str> {
+    let start = format!("\n```{language}\n");
+    let blocks = text.split(start.as_str()).skip(1);
+    blocks
+        .map(|rest| rest.split("\n```").next().unwrap())
+        .collect()
+}
+
+#[test]
+fn programs_in_the_page_about_the_article_are_those_that_run() {
+    let read = |path: &str| fs::read_to_string(root().join(path)).unwrap();
+    let page = read("docs/article.md");
+    let python = blocks(&page, "python");
+    let rust = blocks(&page, "rust");
+    assert_eq!((python.len(), rust.len()), (2, 1));
+    let programs = [
+        (python[0], "originals/flask/app.py"),
+        (python[1], "originals/fastapi/app.py"),
+        (rust[0], "src/app/endpoints.rs"),
+    ];
+    for (block, path) in programs {
+        let program = read(path);
+        for function in block.split("\n\n") {
+            assert!(
+                program.contains(function.trim()),
+                "{path} has no\n{function}"
+            );
+        }
+    }
+}

@@ -80,4 +80,6 @@ pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
 }
 
 #[cfg(test)]
+mod documented_commands;
+#[cfg(test)]
 mod tests;

@@ -56,6 +56,61 @@ fn every_experiment_has_a_complete_page() {
     }
 }
 
+/// Returns the answers in the folded part of a section, and the tasks before it.
+fn tasks_and_answers(section: &str) -> (usize, usize) {
+    let (tasks, answers) = section.split_once("<details>").unwrap_or((section, ""));
+    let numbered = |text: &str| {
+        let starts = text.lines().filter(|line| {
+            let number = line.split_once(". ").map(|(number, _)| number);
+            number.is_some_and(|number| number.parse::<usize>().is_ok())
+        });
+        starts.count()
+    };
+    (numbered(tasks), numbered(answers))
+}
+
+#[test]
+fn every_task_has_an_answer_and_answers_are_folded() {
+    for experiment in ALL {
+        let page = read(&format!("{}.md", experiment.name));
+        let section = |heading: &str| {
+            let rest = page.split(&format!("\n## {heading}\n")).nth(1).unwrap();
+            rest.split("\n## ").next().unwrap().to_owned()
+        };
+        for heading in ["Why", "What you see", "What to change next"] {
+            assert_eq!(
+                section(heading).matches("<details>").count(),
+                1,
+                "{}: {heading}",
+                experiment.name
+            );
+        }
+        let (tasks, answers) = tasks_and_answers(&section("What to change next"));
+        assert!(tasks >= 2, "{}: {tasks} tasks", experiment.name);
+        assert_eq!(tasks, answers, "{}", experiment.name);
+    }
+}
+
+#[test]
+fn the_paths_of_the_course_add_up() {
+    let course = read("README.md");
+    let rows = course.lines().filter(|line| line.starts_with("| "));
+    let rows: Vec<Vec<&str>> = rows
+        .map(|row| row.trim_matches('|').split('|').map(str::trim).collect())
+        .filter(|cells: &Vec<&str>| cells.len() == 6)
+        .collect();
+    let (headings, parts) = rows.split_first().unwrap();
+    assert!(parts.len() > ALL.len(), "{parts:?}");
+    for (column, heading) in headings.iter().enumerate().skip(3) {
+        let promised: u32 = heading.trim_end_matches(" min").parse().unwrap();
+        let minutes = parts.iter().map(|cells| match cells[column] {
+            "" => 0,
+            minutes => minutes.parse::<u32>().unwrap(),
+        });
+        assert_eq!(minutes.sum::<u32>(), promised, "{heading}");
+    }
+}
+
 fn keys<'a>(value: &'a Value, found: &mut BTreeSet<&'a str>) {
     match value {
         Value::Array(values) => values.iter().for_each(|value| keys(value, found)),
