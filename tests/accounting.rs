@@ -141,6 +141,70 @@ fn assert_states_of_a_wait(before: &Scrape, after: &Scrape, starved: Duration) {
     }
 }
 
+/// Thread 0 of a server, as `/threads` shows it.
+fn thread_0(lab: &Lab, server: &str) -> serde_json::Value {
+    let response = get(&lab.metrics, &format!("/threads?server={server}"));
+    response.json()[0]["threads"][0].clone()
+}
+
+/// Waits until thread 0 of a server is blocked, and returns for how many seconds it has been, and on what.
+fn wait_until_blocked(lab: &Lab, server: &str) -> (f64, String) {
+    let deadline = Instant::now() + Duration::from_secs(10);
+    loop {
+        let thread = thread_0(lab, server);
+        if thread["state"] == "blocked" {
+            let on = thread["on"].as_str().unwrap().to_owned();
+            return (thread["state_seconds"].as_f64().unwrap(), on);
+        }
+        assert!(thread["on"].is_null(), "{thread}");
+        assert!(
+            Instant::now() < deadline,
+            "{server} is not blocked: {thread}"
+        );
+        thread::sleep(Duration::from_millis(20));
+    }
+}
+
+#[test]
+fn a_block_shows_its_age_and_what_it_waits_for_while_it_lasts() {
+    let lab = Lab::start(&[]);
+    // Both a timer that the gateway waits for, and a call that sleeps.
+    for (server, address, path) in [
+        ("sync", &lab.sync, "/?seconds=2"),
+        ("async", &lab.r#async, "/blocking?seconds=2"),
+    ] {
+        thread::scope(|scope| {
+            let request = scope.spawn(|| get(address, path).status);
+            let (first, on) = wait_until_blocked(&lab, server);
+            assert_eq!(on, "sleep", "{server}");
+            let seen = Instant::now();
+            thread::sleep(Duration::from_secs(1));
+            let series = |labels: &str| format!("{{server=\"{server}\",thread=\"0\",{labels}}}");
+            let scrape = lab.scrape();
+            let passed = seen.elapsed().as_secs_f64();
+            let blocked_for = format!("thread_state_since_seconds{}", series("state=\"blocked\""));
+            let age = scrape.value(&blocked_for);
+            // It is older by the time that passed, to what the readings took.
+            assert!(
+                age >= first + 1.0 && age <= first + passed + 0.05,
+                "{server}: {first} s, and {age} s after {passed} s"
+            );
+            let idle = format!("thread_state_since_seconds{}", series("state=\"idle\""));
+            assert_eq!(scrape.value(&idle), 0.0);
+            let on_sleep = format!("thread_blocked_seconds_total{}", series("on=\"sleep\""));
+            let (on_sleep, blocked) = (scrape.value(&on_sleep), scrape.state(server, "blocked"));
+            assert!(
+                on_sleep >= 1.0 && on_sleep <= blocked && blocked - on_sleep < 0.1,
+                "{server}: {on_sleep} s of {blocked} s"
+            );
+            assert_eq!(request.join().unwrap(), 200);
+        });
+    }
+    // A client that sends no request holds the synchronous thread.
+    let _silent = TcpStream::connect(&lab.sync).unwrap();
+    assert_eq!(wait_until_blocked(&lab, "sync").1, "client");
+}
+
 #[test]
 fn a_blocking_call_blocks_the_event_loop_and_its_route_is_named_meanwhile() {
     on_quiet_machine(|| {

@@ -145,7 +145,9 @@ fn labels_table() -> String {
         ),
         (
             "on",
-            "what a blocked thread waits for, as far as the watcher can read it".to_owned(),
+            "what a blocked thread waits for: `sleep`, `lock`, `socket`, `client`, `file`, `disk`, `pipe`, `child`, \
+             `fault`, `stopped`, `other`"
+                .to_owned(),
         ),
         ("pid", "process ID".to_owned()),
         ("tid", "thread ID".to_owned()),

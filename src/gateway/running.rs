@@ -82,6 +82,9 @@ impl RunningGateway {
             shutdown: CancellationToken::new(),
             ended: Arc::new(Mutex::new(ended)),
         };
+        if let Some(registry) = registry {
+            registry.add_client_port(running.address.port());
+        }
         for index in 0..bound.config.threads.get() {
             let in_flight = registry.map(|_| InFlight::of_one_thread());
             running

@@ -7,7 +7,7 @@
 //! {
 //!   "now": 5000.1, "began": 1000.2,
 //!   "server": "sync", "active_requests": 1, "accept_queue": {"length": 0, "limit": 1024},
-//!   "threads": [{"thread": "0", "state": "blocked", "seconds":
+//!   "threads": [{"thread": "0", "state": "blocked", "state_seconds": 0.97, "on": "sleep", "seconds":
 //!     {"running": 0.01, "runnable": 0, "blocked": 0.99, "awaiting": 0, "idle": 3}}],
 //!   "history": {"0": [[1000.2, 0, 0, 0, 0, 0], [4000.2, 0, 0, 0, 0, 3]]},
 //!   "cpu_pressure": 0.02,
@@ -29,6 +29,8 @@
 //! | `threads` | all threads of the server |
 //! | `threads[].thread` | index of the thread |
 //! | `threads[].state` | present state; `null` once the thread has ended. `running` includes `runnable` |
+//! | `threads[].state_seconds` | seconds for which it has been in this state, as in `thread_state_since_seconds`; absent once the thread has ended |
+//! | `threads[].on` | what the thread waits for, as in the label `on` of the metrics; absent unless it is blocked |
 //! | `threads[].seconds` | seconds in each state since the thread started, as in `thread_state_seconds_total` |
 //! | `history` | in the first event of a viewer only: for each thread, moments of the last 60 s, the oldest first. A moment is the time in milliseconds of the server's clock, and the seconds in each state, in the order of `seconds`. Between two moments the thread was in one state, or they are successive samples |
 //! | `cpu_pressure` | share of the last 10 s in which a thread of the machine waited for a CPU; `null` if the kernel does not report it |

@@ -142,6 +142,8 @@ mod tests {
         let thread = |index: usize| ThreadStates {
             thread: index.to_string(),
             state: None,
+            state_seconds: Some(1.0),
+            on: None,
             seconds,
         };
         let states = ServerStates {

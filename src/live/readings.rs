@@ -2,6 +2,7 @@
 
 use std::fmt::Debug;
 
+use thread_states::waits::On;
 use thread_states::{Registry, RequestLog, Routes, State, Times, Timestamp};
 
 use crate::metrics::{AcceptQueue, Probe};
@@ -34,6 +35,10 @@ pub struct ThreadNow {
     pub label: String,
     /// Present state; `None` once the thread has ended, or if the state is not known.
     pub state: Option<State>,
+    /// Time at which the present state began; `None` without one.
+    pub since: Option<Timestamp>,
+    /// Thing that the thread waits for if it is blocked.
+    pub on: Option<On>,
     /// Time in each state.
     pub times: Times,
 }
@@ -60,6 +65,8 @@ impl Readings for OwnServer {
         let now = threads.map(|thread| ThreadNow {
             label: thread.index.to_string(),
             state: thread.state,
+            since: thread.state_since,
+            on: thread.waits_on,
             times: thread.times,
         });
         now.collect()

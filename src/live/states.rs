@@ -1,7 +1,8 @@
 //! The threads of a server as JSON.
 
 use serde::{Serialize, Serializer};
-use thread_states::{State, Times};
+use thread_states::waits::On;
+use thread_states::{State, Times, Timestamp};
 
 use super::readings::ThreadNow;
 use super::watched_server::WatchedServer;
@@ -26,6 +27,12 @@ pub(super) struct ThreadStates {
     pub(super) thread: String,
     /// Present state; `null` once the thread has ended.
     pub(super) state: Option<&'static str>,
+    /// Seconds for which it has been in its present state, as in `thread_state_since_seconds`; absent without one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) state_seconds: Option<f64>,
+    /// Thing that it waits for if it is blocked, as in the label `on` of the metrics; else absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) on: Option<&'static str>,
     /// Seconds in each state since the thread started, as in `thread_state_seconds_total`.
     #[serde(serialize_with = "seconds_by_state")]
     pub(super) seconds: Times,
@@ -34,16 +41,24 @@ pub(super) struct ThreadStates {
 impl ServerStates {
     pub(super) fn of(server: &WatchedServer) -> Self {
         let readings = server.readings();
+        let threads = readings.threads();
+        let now = Timestamp::now();
         let thread = |thread: ThreadNow| ThreadStates {
             thread: thread.label,
             state: thread.state.map(State::as_str),
+            state_seconds: thread.since.map(|since| {
+                let age = now.duration_since(since);
+                (age.as_secs_f64() * 1e3).round() / 1e3
+            }),
+            on: thread.on.map(On::as_str),
             seconds: thread.times,
         };
+        let threads = threads.into_iter().map(thread).collect();
         Self {
             server: readings.server().to_owned(),
             active_requests: readings.requests_in_flight(),
             accept_queue: readings.accept_queue(),
-            threads: readings.threads().into_iter().map(thread).collect(),
+            threads,
         }
     }
 }

@@ -2,24 +2,6 @@
 
 use thread_states::metrics::list::{Metric, MetricKind};
 
-/// Seconds of a thread blocked, by what it waits for.
-pub const THREAD_BLOCKED_SECONDS: Metric = Metric {
-    name: "thread_blocked_seconds_total",
-    help: "Seconds a server thread was blocked, by what it waited for: sleep (a timer), lock, socket (e.g. a \
-           database's), client (its connection), file, disk, pipe, child (a process), fault (a page), stopped (by a \
-           signal or the freezer), other. They sum to thread_state_seconds_total{state=\"blocked\"}.",
-    kind: MetricKind::Counter,
-    labels: &["server", "thread", "on"],
-};
-
-/// Seconds since a thread's present state began.
-pub const THREAD_STATE_SINCE: Metric = Metric {
-    name: "thread_state_since_seconds",
-    help: "Seconds since a server thread entered its present state; 0 for the states in which it is not.",
-    kind: MetricKind::Gauge,
-    labels: &["server", "thread", "state"],
-};
-
 /// Requests that no thread has taken yet.
 pub const QUEUED_REQUESTS: Metric = Metric {
     name: "http_server_queued_requests",
@@ -108,8 +90,6 @@ pub const HOST_CPU_PRESSURE: Metric = Metric {
 
 /// Every metric of this list.
 pub const ALL: &[Metric] = &[
-    THREAD_BLOCKED_SECONDS,
-    THREAD_STATE_SINCE,
     QUEUED_REQUESTS,
     OLDEST_QUEUED,
     HOST_CPU_PRESSURE,

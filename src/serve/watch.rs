@@ -81,6 +81,8 @@ impl Readings for WatchedFromOutside {
         let now = threads.map(|thread| ThreadNow {
             label: thread.label(),
             state: thread.state,
+            since: thread.state.map(|_| thread.state_since),
+            on: thread.waits_on,
             times: thread.settled.times,
         });
         now.collect()

@@ -4,24 +4,26 @@ use prometheus::core::{Collector, Desc};
 use prometheus::proto::{self, LabelPair, MetricFamily, MetricType};
 use thread_states::State;
 use thread_states::metrics::list::{
-    ACTIVE_REQUESTS, Metric, MetricKind, THREAD_INFO, THREAD_STATE_SECONDS, THREAD_WALL_SECONDS,
+    ACTIVE_REQUESTS, Metric, MetricKind, THREAD_BLOCKED_SECONDS, THREAD_INFO, THREAD_STATE_SECONDS,
+    THREAD_STATE_SINCE, THREAD_WALL_SECONDS,
 };
+use thread_states::waits::On;
 
 use super::reading::WatchReading;
 use super::sampler::{Watch, WatchHandle};
-use super::site::On;
 use crate::metrics::cpu_pressure;
 use crate::metrics::list::{ACCEPT_QUEUE_LENGTH, ACCEPT_QUEUE_LIMIT};
 use crate::metrics::watched::{
-    self, HOST_CPU_PRESSURE, OLDEST_QUEUED, QUEUED_REQUESTS, THREAD_BLOCKED_SECONDS,
-    THREAD_STATE_SINCE, WATCH_CPU_SECONDS, WATCH_LOST, WATCH_MISSING, WATCH_PERIOD, WATCH_READS,
-    WATCH_TIES, WATCH_UP,
+    self, HOST_CPU_PRESSURE, OLDEST_QUEUED, QUEUED_REQUESTS, WATCH_CPU_SECONDS, WATCH_LOST,
+    WATCH_MISSING, WATCH_PERIOD, WATCH_READS, WATCH_TIES, WATCH_UP,
 };
 
 /// Metrics that watched servers share with the lab's own; [`watched::ALL`] are the others.
-const SHARED: [Metric; 6] = [
+const SHARED: [Metric; 8] = [
     THREAD_STATE_SECONDS,
     THREAD_WALL_SECONDS,
+    THREAD_BLOCKED_SECONDS,
+    THREAD_STATE_SINCE,
     THREAD_INFO,
     ACTIVE_REQUESTS,
     ACCEPT_QUEUE_LENGTH,

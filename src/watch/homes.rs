@@ -6,10 +6,11 @@
 
 use std::collections::{HashMap, HashSet};
 
+use thread_states::waits::On;
 use thread_states::{Nanos, Timestamp};
 
 use super::proc_files::Tid;
-use super::site::{On, Site, Wait};
+use super::site::{Site, Wait};
 
 /// Time that a thread waits at one site, in a process without requests, until that is a home.
 const LEARN: Nanos = Nanos::from_millis(300);
@@ -72,7 +73,7 @@ impl Homes {
             Site::Hidden => return Place::Hidden,
             _ => {}
         }
-        if self.is_go && matches!(wait.on, On::Lock | On::Sleep) {
+        if self.is_go && !wait.multiplexes && matches!(wait.on, On::Lock | On::Sleep) {
             return Place::Home;
         }
         let own = self.of_thread.get(&tid);
@@ -119,7 +120,7 @@ impl Homes {
             wait.on,
             On::Socket | On::Fault | On::Disk | On::Stopped | On::Child
         ) && wait.site != Site::Hidden;
-        let least = if wait.on == On::Sleep {
+        let least = if wait.on == On::Sleep && !wait.multiplexes {
             LEARN_SLEEP
         } else {
             LEARN
@@ -200,7 +201,7 @@ mod tests {
     fn sleep() -> Wait {
         Wait {
             site: Site::At {
-                call: super::super::calls::Call::Sleep,
+                call: thread_states::waits::Call::Sleep,
                 stack_pointer: 1,
             },
             on: On::Sleep,

@@ -329,7 +329,9 @@ fn signed(span: Nanos) -> i64 {
 
 #[cfg(test)]
 mod tests {
-    use super::super::site::{On, Site};
+    use thread_states::waits::On;
+
+    use super::super::site::Site;
     use super::*;
 
     const fn at(milliseconds: u64) -> Timestamp {

@@ -4,7 +4,7 @@
 //!
 //! * `tree`: the processes of a `target`; `proc_files` has the parsers of `/proc`
 //! * `thread`: at each tick, a thread's counters (`schedstat`) and, if it has moved, the system call in which it
-//!   waits (`calls`); its `process` knows what the arguments mean, and makes a `site` of them
+//!   waits (`thread_states::waits`); its `process` knows what the arguments mean, and makes a `site` of them
 //! * `ledger`: counters and sites as running time, run-queue delay and slices of time at sites
 //! * `diag`: at each look, the TCP connections of the network namespace; `sockets`: when requests were in flight on them
 //! * `glimpses`: connections that come and go between two looks
@@ -17,7 +17,6 @@
 //! A watched thread is never stopped, signalled or traced: everything is read from `/proc` and netlink.
 
 mod budget;
-mod calls;
 mod collector;
 mod diag;
 mod glimpses;
@@ -41,5 +40,4 @@ pub use permissions::Missing;
 pub use reading::{WatchReading, WatchThreadReading};
 pub use sampler::{Watch, WatchCost, WatchHandle, WatchSettings};
 pub use settle::Settled;
-pub use site::On;
 pub use target::{NamedTarget, Target};

@@ -80,70 +80,6 @@ impl Stat {
     }
 }
 
-/// Object that a descriptor of a process refers to.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub(super) enum Descriptor {
-    /// A socket, by its inode.
-    Socket(Inode),
-    /// A pipe or FIFO without a name.
-    Pipe,
-    /// An object without a file, e.g. `[eventfd]`, `[timerfd]`, `[pidfd]`.
-    Anonymous(String),
-    /// A file with a path; this includes named pipes and devices.
-    File,
-}
-
-impl Descriptor {
-    /// Parses the target of a link in `/proc/PID/fd`.
-    pub(super) fn parse(link: &str) -> Self {
-        let bracketed = |prefix: &str| link.strip_prefix(prefix)?.strip_suffix(']');
-        if let Some(inode) = bracketed("socket:[").and_then(|inode| inode.parse().ok()) {
-            Self::Socket(inode)
-        } else if link.starts_with("pipe:[") {
-            Self::Pipe
-        } else if let Some(kind) = link.strip_prefix("anon_inode:") {
-            Self::Anonymous(kind.trim_matches(['[', ']']).to_owned())
-        } else {
-            Self::File
-        }
-    }
-
-    /// Reads the link; `None` if there is no such descriptor or it may not be read.
-    pub(super) fn of(pid: Pid, fd: Fd) -> Option<Self> {
-        let link = fs::read_link(format!("/proc/{pid}/fd/{fd}")).ok()?;
-        Some(Self::parse(&link.to_string_lossy()))
-    }
-}
-
-/// A target of an epoll set.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct EpollTarget {
-    /// Its descriptor.
-    pub fd: Fd,
-    /// The inode behind it.
-    pub inode: Inode,
-    /// The device of the inode: one for all sockets.
-    pub device: u64,
-}
-
-/// The targets of an epoll set, from `/proc/PID/fdinfo/FD`.
-pub(super) fn parse_epoll(text: &str) -> Vec<EpollTarget> {
-    let target = |line: &str| {
-        let mut words = line.strip_prefix("tfd:")?.split_ascii_whitespace();
-        let fd = words.next()?.parse().ok()?;
-        let mut hexadecimal = |prefix| {
-            let word = words.find_map(|word| word.strip_prefix(prefix))?;
-            u64::from_str_radix(word, 16).ok()
-        };
-        Some(EpollTarget {
-            fd,
-            inode: hexadecimal("ino:")?,
-            device: hexadecimal("sdev:")?,
-        })
-    };
-    text.lines().filter_map(target).collect()
-}
-
 /// The descriptors of a process.
 ///
 /// # Errors
@@ -225,32 +161,6 @@ mod tests {
     }
 
     #[test]
-    fn links_of_descriptors_tell_their_kind() {
-        for (link, expected) in [
-            ("socket:[1234]", Descriptor::Socket(1234)),
-            ("pipe:[99]", Descriptor::Pipe),
-            (
-                "anon_inode:[eventpoll]",
-                Descriptor::Anonymous("eventpoll".to_owned()),
-            ),
-            ("/tmp/socket:[1]", Descriptor::File),
-            ("/dev/null", Descriptor::File),
-        ] {
-            assert_eq!(Descriptor::parse(link), expected, "{link}");
-        }
-    }
-
-    #[test]
-    fn an_epoll_set_names_the_inodes_of_its_targets() {
-        let text = "pos:\t0\nflags:\t02000002\nmnt_id:\t16\nino:\t2061\n\
-                    tfd:        6 events:       19 data:                6  pos:0 ino:1f32a sdev:9\n\
-                    tfd:       11 events: 80002019 data:     7f2a00000011  pos:0 ino:2061 sdev:10\n";
-        let targets = [(6, 0x1f32a, 9), (11, 0x2061, 0x10)];
-        let expected = targets.map(|(fd, inode, device)| EpollTarget { fd, inode, device });
-        assert_eq!(parse_epoll(text), expected);
-    }
-
-    #[test]
     fn this_process_can_be_read() {
         let pid = std::process::id();
         assert!(processes().unwrap().contains(&pid));
@@ -263,8 +173,7 @@ mod tests {
     proptest! {
         #[test]
         fn no_input_makes_a_parser_panic(text in ".*") {
-            let _ = (SchedStat::parse(&text), Stat::parse(&text), Descriptor::parse(&text));
-            let _ = parse_epoll(&format!("tfd:{text} ino:{text} sdev:{text}"));
+            let _ = (SchedStat::parse(&text), Stat::parse(&text));
         }
     }
 }

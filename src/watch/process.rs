@@ -6,14 +6,17 @@ use std::io::Read;
 use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 
+use thread_states::waits::{
+    Call, Descriptor, EpollTarget, On, SystemCall, ThreadActivity, is_disk, is_stopped,
+    parse_epoll, poll_descriptors, select_descriptors, strongest,
+};
 use thread_states::{Nanos, Timestamp};
 
-use super::calls::Call;
 use super::glimpses::Glimpses;
 use super::homes::Homes;
-use super::proc_files::{Descriptor, EpollTarget, Fd, Inode, Pid, descriptors, parse_epoll};
+use super::proc_files::{Fd, Inode, Pid, descriptors};
 use super::settle::InFlightSpan;
-use super::site::{self, Activity, On, Site, SystemCall, Wait};
+use super::site::{Site, Wait};
 
 /// Descriptors that a wait in `poll` or `select` is classified by, and bytes of a set of `select`.
 const MOST_DESCRIPTORS: usize = 64;
@@ -234,67 +237,61 @@ impl ObservedProcess {
     /// The wait of a thread; `None` if it runs. `wchan` is the kernel function in which it waits.
     pub(super) fn wait(
         &mut self,
-        activity: Activity,
+        activity: ThreadActivity,
         wchan: &str,
         now: Timestamp,
         sockets: KnownSockets<'_>,
     ) -> Option<Arc<Wait>> {
         let mut wait = match activity {
-            Activity::Runs => return None,
-            Activity::Faults => plain(Site::Fault, On::Fault),
-            Activity::Calls(call) => self.wait_in(call, now, sockets),
+            ThreadActivity::Runs => return None,
+            ThreadActivity::Faults => plain(Site::Fault, On::Fault),
+            ThreadActivity::Calls(call) => self.wait_in(call, now, sockets),
         };
-        if site::is_stopped(wchan) {
+        if is_stopped(wchan) {
             wait = plain(Site::Stopped, On::Stopped);
-        } else if site::is_disk(wchan) {
+        } else if is_disk(wchan) {
             wait.on = On::Disk;
         }
         Some(Arc::new(wait))
     }
 
     fn wait_in(&mut self, call: SystemCall, now: Timestamp, sockets: KnownSockets<'_>) -> Wait {
-        let SystemCall {
-            call: kind,
-            arguments,
-            stack_pointer,
-        } = call;
-        let at = Site::At {
-            call: kind,
-            stack_pointer,
-        };
-        match kind {
-            Call::Epoll => self.wait_in_epoll(call.fd(), now, sockets),
-            Call::Poll | Call::Select => match self.set_of(kind, arguments) {
-                Some(fds) if fds.is_empty() => plain(at, On::Sleep),
-                Some(fds) => self.wait_for_any(fds, sockets),
-                None => plain(at, On::Other),
+        let stack_pointer = call.stack_pointer;
+        let site = match call.call {
+            Call::Epoll => return self.wait_in_epoll(call, now, sockets),
+            Call::Poll | Call::Select => match self.set_of(&call) {
+                Some(fds) if !fds.is_empty() => return self.wait_for_any(fds, &call, sockets),
+                set => {
+                    let on = set.map_or(On::Other, |_| On::Sleep);
+                    return plain(place_of(&call), on);
+                }
             },
-            Call::Accept => Wait {
-                listens: true,
-                ..plain(on_descriptor(call), On::Other)
+            Call::Futex => Site::Futex {
+                address: call.arguments[0] & !7,
+                stack_pointer,
             },
-            Call::Futex => {
-                let address = arguments[0] & !7;
-                plain(
-                    Site::Futex {
-                        address,
-                        stack_pointer,
-                    },
-                    On::Lock,
-                )
+            Call::Accept | Call::Transfer | Call::Connect | Call::Sync | Call::FileLock => {
+                Site::On {
+                    call: call.call,
+                    fd: call.fd(),
+                    stack_pointer,
+                }
             }
-            Call::Transfer => plain(on_descriptor(call), self.kind(call.fd(), sockets)),
-            Call::Connect => plain(on_descriptor(call), On::Socket),
-            Call::Sync => plain(on_descriptor(call), On::Disk),
-            Call::FileLock => plain(on_descriptor(call), On::File),
-            Call::Sleep => plain(at, On::Sleep),
-            Call::Semaphore => plain(at, On::Lock),
-            Call::Child => plain(at, On::Child),
-            Call::Other(_) => plain(at, On::Other),
+            _ => place_of(&call),
+        };
+        Wait {
+            listens: call.call == Call::Accept,
+            ..plain(site, call.call.on(|| self.kind(call.fd(), sockets)))
         }
     }
 
-    fn wait_in_epoll(&mut self, fd: Fd, now: Timestamp, sockets: KnownSockets<'_>) -> Wait {
+    fn wait_in_epoll(
+        &mut self,
+        call: SystemCall,
+        now: Timestamp,
+        sockets: KnownSockets<'_>,
+    ) -> Wait {
+        let fd = call.fd();
         // A small set of an event loop is read whenever its thread has run, so that connections that come and go between
         // two looks are seen.
         let is_fresh = |set: &EpollSet| {
@@ -304,24 +301,27 @@ impl ObservedProcess {
             self.read_epoll(fd, now, sockets);
         }
         let set = self.epolls.get(&fd);
+        let listens = set.is_some_and(|set| set.listens);
+        let on = set.map_or(On::Other, |set| set.on);
         Wait {
             site: Site::Epoll(fd),
-            on: set.map_or(On::Other, |set| set.on),
+            on: if listens { on } else { until_a_time(on, &call) },
             multiplexes: true,
-            listens: set.is_some_and(|set| set.listens),
+            listens,
         }
     }
 
     /// The descriptors of a wait in `poll` or `select`; `None` if memory cannot be read.
-    fn set_of(&self, call: Call, arguments: [u64; 2]) -> Option<Vec<Fd>> {
+    fn set_of(&self, call: &SystemCall) -> Option<Vec<Fd>> {
+        let arguments = call.arguments;
         let mut memory = [0; MOST_DESCRIPTORS * 8];
-        if call == Call::Poll {
+        if call.call == Call::Poll {
             let entries = usize::try_from(arguments[1])
                 .unwrap_or(MOST_DESCRIPTORS)
                 .min(MOST_DESCRIPTORS);
             let memory = &mut memory[..entries * 8];
             self.read_memory(arguments[0], memory)?;
-            return Some(site::poll_descriptors(memory));
+            return Some(poll_descriptors(memory));
         }
         if arguments[1] == 0 {
             return Some(Vec::new());
@@ -330,14 +330,14 @@ impl ObservedProcess {
         let words = usize::try_from(arguments[0].div_ceil(64)).unwrap_or(usize::MAX);
         let memory = &mut memory[..words.saturating_mul(8).min(MOST_SET_BYTES)];
         self.read_memory(arguments[1], memory)?;
-        Some(site::select_descriptors(memory, arguments[0]))
+        Some(select_descriptors(memory, arguments[0]))
     }
 
     fn read_memory(&self, address: u64, buffer: &mut [u8]) -> Option<()> {
         self.memory.as_ref()?.read_exact_at(buffer, address).ok()
     }
 
-    fn wait_for_any(&self, fds: Vec<Fd>, sockets: KnownSockets<'_>) -> Wait {
+    fn wait_for_any(&self, fds: Vec<Fd>, call: &SystemCall, sockets: KnownSockets<'_>) -> Wait {
         let (mut listens, mut has_client, mut kinds) = (false, false, Vec::new());
         for fd in &fds {
             if let Some(Descriptor::Socket(inode)) = Descriptor::of(self.pid, *fd) {
@@ -348,7 +348,11 @@ impl ObservedProcess {
         }
         Wait {
             site: Site::Descriptors(fds),
-            on: if listens { On::Other } else { strongest(kinds) },
+            on: if listens {
+                On::Other
+            } else {
+                until_a_time(strongest(kinds), call)
+            },
             multiplexes: listens && has_client,
             listens,
         }
@@ -358,21 +362,18 @@ impl ObservedProcess {
     fn kind(&self, fd: Fd, sockets: KnownSockets<'_>) -> On {
         match Descriptor::of(self.pid, fd) {
             Some(Descriptor::Socket(inode)) if sockets.clients.contains(&inode) => On::Client,
-            Some(Descriptor::Socket(_)) => On::Socket,
-            Some(Descriptor::Pipe) => On::Pipe,
-            Some(Descriptor::Anonymous(kind)) if kind == "pidfd" => On::Child,
-            Some(Descriptor::Anonymous(_)) | None => On::Other,
-            Some(Descriptor::File) => On::File,
+            Some(descriptor) => descriptor.on(),
+            None => On::Other,
         }
     }
 }
 
-/// The wait for several things is named after the one that says most: a loop's own pipe or timer says least.
-fn strongest(kinds: impl IntoIterator<Item = On>) -> On {
-    const ORDER: [On; 5] = [On::Client, On::Socket, On::Child, On::Pipe, On::File];
-    let kinds: HashSet<On> = kinds.into_iter().collect();
-    let mut ordered = ORDER.into_iter().filter(|kind| kinds.contains(kind));
-    ordered.next().unwrap_or(On::Other)
+/// A wait in an event loop for nothing but the loop's own means to wake it, until a time, is a sleep.
+fn until_a_time(on: On, call: &SystemCall) -> On {
+    match on {
+        On::Other if call.has_timeout() => On::Sleep,
+        on => on,
+    }
 }
 
 fn plain(site: Site, on: On) -> Wait {
@@ -384,10 +385,9 @@ fn plain(site: Site, on: On) -> Wait {
     }
 }
 
-fn on_descriptor(call: SystemCall) -> Site {
-    Site::On {
+fn place_of(call: &SystemCall) -> Site {
+    Site::At {
         call: call.call,
-        fd: call.fd(),
         stack_pointer: call.stack_pointer,
     }
 }
@@ -409,13 +409,6 @@ fn is_go(pid: Pid) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_thing_that_says_most_names_a_wait() {
-        assert_eq!(strongest([On::Pipe, On::Socket, On::Other]), On::Socket);
-        assert_eq!(strongest([On::Other, On::Pipe]), On::Pipe);
-        assert_eq!(strongest([]), On::Other);
-    }
 
     #[test]
     fn requests_are_kept_for_one_more_look() {

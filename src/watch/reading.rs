@@ -1,5 +1,6 @@
 //! A watched server up to one moment, for metrics and the live page.
 
+use thread_states::waits::On;
 use thread_states::{Nanos, State, Timestamp};
 
 use super::permissions::Missing;
@@ -52,6 +53,8 @@ pub struct WatchThreadReading {
     pub state: Option<State>,
     /// When the state began.
     pub state_since: Timestamp,
+    /// Thing that the thread waits for if it is blocked.
+    pub waits_on: Option<On>,
 }
 
 impl WatchThreadReading {

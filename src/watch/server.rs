@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
+use thread_states::waits::On;
 use thread_states::{Nanos, State, Timestamp};
 
 use super::diag::{SocketKind, TcpSocket};
@@ -12,7 +13,7 @@ use super::proc_files::{Inode, Pid, Stat, Tid, threads};
 use super::process::{KnownSockets, ObservedProcess};
 use super::reading::{WatchReading, WatchThreadReading};
 use super::settle::{Facts, InFlightSpan, Settled};
-use super::site::{On, Site};
+use super::site::Site;
 use super::sockets::{Connections, Request, Requests};
 use super::target::NamedTarget;
 use super::thread::ObservedThread;
@@ -688,6 +689,7 @@ impl ObservedServer {
                     settled: slot.ended,
                     state: None,
                     state_since: Timestamp::default(),
+                    waits_on: None,
                 };
                 // Settled at the next look.
                 for thread in self
@@ -707,6 +709,9 @@ impl ObservedServer {
             reading.settled.add(&thread.settled);
             if reading.index.is_some() {
                 (reading.state, reading.state_since) = (thread.state, thread.state_since);
+                let is_blocked = thread.state == Some(State::Blocked);
+                let wait = thread.ledger.wait().filter(|_| is_blocked);
+                reading.waits_on = wait.map(|(wait, _)| wait.on);
             }
         }
         let open = self

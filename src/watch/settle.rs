@@ -1,10 +1,10 @@
 //! States of the time off CPU: what a slice at a site was, once it is known which requests were in flight.
 
+use thread_states::waits::On;
 use thread_states::{Nanos, State, Times, Timestamp};
 
 use super::homes::Place;
 use super::ledger::{Slice, share};
-use super::site::On;
 
 /// A time during which a request was in flight.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

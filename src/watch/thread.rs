@@ -5,6 +5,7 @@ use std::io;
 use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 
+use thread_states::waits::{On, ThreadActivity};
 use thread_states::{Nanos, State, Timestamp};
 
 use super::homes::Place;
@@ -12,7 +13,7 @@ use super::ledger::{Ledger, Seen};
 use super::proc_files::{Fd, Pid, SchedStat, Tid};
 use super::process::{KnownSockets, ObservedProcess};
 use super::settle::Settled;
-use super::site::{Activity, On, Site, Wait};
+use super::site::{Site, Wait};
 
 /// A thread.
 #[derive(Debug)]
@@ -126,12 +127,12 @@ impl ObservedThread {
             Some(file) => read(file, &mut buffer)?,
             None => None,
         };
-        let Some(activity) = text.and_then(Activity::parse) else {
+        let Some(activity) = text.and_then(ThreadActivity::parse) else {
             return Ok(Some(hidden()));
         };
         let mut buffer = [0; 64];
         let wchan = match (activity, &self.wchan) {
-            (Activity::Runs, _) | (_, None) => None,
+            (ThreadActivity::Runs, _) | (_, None) => None,
             (_, Some(file)) => read(file, &mut buffer)?,
         };
         Ok(process.wait(activity, wchan.unwrap_or(""), now, sockets))

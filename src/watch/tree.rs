@@ -2,8 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
+use thread_states::waits::Descriptor;
+
 use super::diag::{SocketKind, TcpSocket};
-use super::proc_files::{Descriptor, Inode, Pid, Stat, children, descriptors, processes, threads};
+use super::proc_files::{Inode, Pid, Stat, children, descriptors, processes, threads};
 use super::target::Target;
 
 /// The most processes of one server.

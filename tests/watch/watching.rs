@@ -5,8 +5,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use thread_states::waits::On;
 use thread_states::{Nanos, State};
-use threadlab::watch::{NamedTarget, On, Watch, WatchHandle, WatchReading, WatchSettings};
+use threadlab::watch::{NamedTarget, Watch, WatchHandle, WatchReading, WatchSettings};
 
 /// Time after which everything that has happened is settled: the longest time between two looks, and more.
 pub const SETTLES: Duration = Duration::from_millis(2_500);

@@ -25,6 +25,7 @@
 //!
 //! * `accounting`: the state of each thread, and for how long; its public items are at the root
 //! * [`metrics`]: the list of metrics, the request layer, the collector, the exporter
+//! * [`waits`]: what blocked threads wait for
 //! * [`problem`]: error responses of the exporter (RFC 9457)
 //!
 //! The features are listed in the README.
@@ -33,6 +34,7 @@ mod accounting;
 pub mod metrics;
 #[cfg(feature = "exporter")]
 pub mod problem;
+pub mod waits;
 
 pub use accounting::{
     Held, HoldGuard, InFlight, InFlightGuard, MOST_NEW_ROUTES, Nanos, OTHER, OsThread, Parked,

@@ -2,14 +2,16 @@
 
 use std::sync::Arc;
 
+use super::blocked_on::BlockedOn;
 use super::clock::Shared;
 use super::observer::{Observer, Reader, ThreadTimes};
 use super::published::Published;
 use super::reading::ThreadReading;
 use super::route_times::RouteTimes;
-use super::state::Times;
-use super::units::Nanos;
+use super::state::{State, Times};
+use super::units::{Nanos, Timestamp};
 use super::worker_id::WorkerId;
+use crate::waits::On;
 
 /// All threads that have had one index: a metric's series goes on when a thread ends and another
 /// gets its index.
@@ -21,6 +23,7 @@ pub(super) struct Account {
     ended: Ended,
     published: Published,
     published_wall: Nanos,
+    blocked_on: BlockedOn,
 }
 
 /// Sums over the threads that have ended.
@@ -80,7 +83,7 @@ impl Account {
         routes: &mut RouteSums<'_>,
     ) -> ThreadReading {
         let (mut times, mut wall) = (Times::default(), Nanos::ZERO);
-        let (mut state, mut os_thread) = (None, None);
+        let (mut state, mut os_thread, mut wait) = (None, None, None);
         self.observers.retain_mut(|observer| {
             let own = observer.thread();
             let thread = observer.read(reader);
@@ -91,7 +94,8 @@ impl Account {
             add(routes.living, &thread.routes);
             times += thread.times;
             wall += thread.wall;
-            state = state.or(thread.state);
+            state = state.or(thread.state.map(|state| (state, thread.since)));
+            wait = wait.or(thread.wait);
             os_thread = os_thread.or(own);
             true
         });
@@ -100,12 +104,19 @@ impl Account {
         // A thread reads its last time before it can publish its end, so that its final wall time may
         // be below one that a reader has seen in between.
         self.published_wall = self.published_wall.max(wall);
+        let before = self.published.times()[State::Blocked];
+        let times = self.published.advance(times);
+        let blocked = times[State::Blocked] - before;
+        self.blocked_on.add(blocked, Timestamp::now(), wait);
         ThreadReading {
             index,
             os_thread,
-            state,
+            state: state.map(|(state, _)| state),
+            state_since: state.map(|(_, since)| since),
+            waits_on: wait.map(|wait| wait.on.unwrap_or(On::Other)),
             wall: self.published_wall,
-            times: self.published.advance(times),
+            times,
+            blocked_on: self.blocked_on.times(),
         }
     }
 }

@@ -71,9 +71,8 @@ impl Accounts {
     }
 
     /// Reads every thread once. No value is ever below that of an earlier call.
-    pub(super) fn read(&mut self, known_routes: usize) -> Reading {
-        let mut reader = Reader::new(known_routes);
-        let mut living = vec![RouteTimes::default(); known_routes];
+    pub(super) fn read(&mut self, mut reader: Reader) -> Reading {
+        let mut living = vec![RouteTimes::default(); reader.known_routes()];
         let mut sums = RouteSums {
             ended: &mut self.ended_routes,
             living: &mut living,

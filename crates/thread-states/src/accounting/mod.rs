@@ -17,6 +17,7 @@
 //! * `observer` computes the times of one thread up to now from slot and counters, also while the
 //!   thread waits; `account` adds up the threads of one index, `accounts` is all of a server, and
 //!   `published` makes sure that no counter decreases
+//! * `state_start` and `blocked_on` say since when a thread is in its state, and what it waits for
 //! * `registry` is where threads register ([`Registry::register`]); the `workers` of a tokio runtime
 //!   do so themselves ([`Registry::instrument`]); `reading` is the result
 //!
@@ -31,6 +32,7 @@
 mod account;
 mod accounts;
 mod atomic;
+mod blocked_on;
 mod clock;
 mod evidence;
 mod fork;
@@ -49,6 +51,7 @@ mod routes;
 mod slot;
 mod snapshot;
 mod state;
+mod state_start;
 mod units;
 mod window;
 mod words;

@@ -2,15 +2,19 @@
 
 use std::sync::{Arc, PoisonError};
 
+use super::blocked_on::SeenWait;
 use super::clock::Shared;
 use super::hold::{Held, OpenHold};
 use super::kernel::{Activity, Counters, OsThread};
 use super::route_times::RouteTimes;
 use super::snapshot::{Settled, Snapshot};
 use super::state::{State, Times};
+use super::state_start::StateStart;
 use super::units::{Nanos, Timestamp};
+use super::window::Window;
 use super::words::Words;
 use super::worker_id::WorkerId;
+use crate::waits::{On, own_thread_waits_on};
 
 /// Reads one thread from another.
 ///
@@ -27,6 +31,9 @@ pub(super) struct Observer {
     /// Counters of the last reading.
     counters: Counters,
     last: ThreadTimes,
+    state_start: StateStart,
+    /// Thing that the thread waits for, as read when it was first found in its present block.
+    waits_on: Option<On>,
 }
 
 /// Times that were settled when another thread replaced this one.
@@ -48,6 +55,10 @@ pub(super) struct ThreadTimes {
     pub(super) ended: bool,
     /// Present state; `None` after the end, or if another thread has replaced it.
     pub(super) state: Option<State>,
+    /// When it began.
+    pub(super) since: Timestamp,
+    /// The thread's wait if it is blocked.
+    pub(super) wait: Option<SeenWait>,
     /// The part of `routes` that is a hold that has not ended.
     open: Option<(usize, Held)>,
 }
@@ -57,6 +68,8 @@ pub(super) struct ThreadTimes {
 pub(super) struct Reader {
     /// Number of routes to read: slots have room for routes without a request so far.
     known_routes: usize,
+    /// Local ports of clients' connections.
+    client_ports: Vec<u16>,
     /// Words of the slot that was read last, kept for its memory.
     words: Vec<u64>,
 }
@@ -65,8 +78,19 @@ impl Reader {
     pub(super) fn new(known_routes: usize) -> Self {
         Self {
             known_routes,
+            client_ports: Vec::new(),
             words: Vec::new(),
         }
+    }
+
+    pub(super) fn known_routes(&self) -> usize {
+        self.known_routes
+    }
+
+    /// Takes connections with these local ports for clients'.
+    pub(super) fn with_client_ports(mut self, ports: Vec<u16>) -> Self {
+        self.client_ports = ports;
+        self
     }
 }
 
@@ -78,6 +102,8 @@ impl Observer {
             replaced: None,
             counters: Counters::default(),
             last: ThreadTimes::default(),
+            state_start: StateStart::default(),
+            waits_on: None,
         }
     }
 
@@ -114,6 +140,7 @@ impl Observer {
         let times = std::mem::take(&mut self.last.times);
         let wall = std::mem::take(&mut self.last.wall);
         self.last.state = None;
+        self.last.wait = None;
         (times, wall)
     }
 
@@ -147,7 +174,7 @@ impl Observer {
             let Some((sequence, snapshot)) = self.read_slot(reader) else {
                 return;
             };
-            self.compute(&snapshot, &reader.words);
+            self.compute(&snapshot, reader);
             // After the last attempt, at a thread that marks without a pause, the time since the
             // slot was read is too short to matter.
             if self.shared.slot.is_unchanged(sequence) {
@@ -157,7 +184,7 @@ impl Observer {
     }
 
     /// Computes the times up to now from a snapshot.
-    fn compute(&mut self, snapshot: &Snapshot, words: &[u64]) {
+    fn compute(&mut self, snapshot: &Snapshot, reader: &Reader) {
         let Settled {
             mut times,
             window,
@@ -170,8 +197,10 @@ impl Observer {
         } else {
             // The thread ended without dropping its registration: the last times remain.
             self.last.state = None;
+            self.last.wait = None;
             return;
         };
+        let has_run = counters.cpu != self.counters.cpu;
         self.counters = counters;
         let in_flight = self.shared.in_flight.clock(counters.wall);
         // A thread that was never off CPU outside a park needs no observation: it runs.
@@ -192,8 +221,38 @@ impl Observer {
         let hold = snapshot.hold.map(|hold| open_hold(hold, &open, &counters));
         times += open;
         self.last.times = times;
-        self.last.set_routes(words, hold);
+        self.find_start(&window, &open, counters.wall);
+        self.find_wait(has_run, &reader.client_ports);
+        self.last.set_routes(&reader.words, hold);
         self.last.ended = ended;
+    }
+
+    /// Finds when the present state began. `open` are the times in the window, of which a park is a part.
+    fn find_start(&mut self, window: &Window, open: &Times, now: Timestamp) {
+        let at_most = match (self.last.state, window.park) {
+            // The thread itself read the base of the window, so it ran then.
+            (Some(State::Blocked), _) => open[State::Blocked],
+            (Some(State::Awaiting | State::Idle), Some(park)) => now.duration_since(park.wall),
+            _ => Nanos::MAX,
+        };
+        let (state, times) = (self.last.state, &self.last.times);
+        self.last.since = self.state_start.advance(state, times, now, at_most);
+    }
+
+    /// Finds what the thread waits for, if it is blocked. It is read once for each block: the thread still waits
+    /// for the same if it has not run.
+    fn find_wait(&mut self, has_run: bool, client_ports: &[u16]) {
+        if self.last.state != Some(State::Blocked) {
+            (self.last.wait, self.waits_on) = (None, None);
+            return;
+        }
+        if has_run || self.waits_on.is_none() {
+            self.waits_on = own_thread_waits_on(self.shared.source.thread().tid, client_ports);
+        }
+        self.last.wait = Some(SeenWait {
+            on: self.waits_on,
+            since: self.last.since,
+        });
     }
 
     fn state(&self, activity: Activity, is_parked: bool) -> State {

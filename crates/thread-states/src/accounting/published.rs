@@ -27,6 +27,11 @@ const GIVES_BACK: [State; 5] = [
 ];
 
 impl Published {
+    /// Times that were last published.
+    pub(super) fn times(&self) -> &Times {
+        &self.0
+    }
+
     /// Moves towards `measured`, whose total is never below that of an earlier call, and returns
     /// what to publish: at least what was published before, state by state, and in total exactly
     /// what was measured.

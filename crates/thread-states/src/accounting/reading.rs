@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use super::hold::Held;
 use super::kernel::OsThread;
 use super::state::{State, Times};
-use super::units::Nanos;
+use super::units::{Nanos, Timestamp};
+use crate::waits::On;
 
 /// Times of one server up to now.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -41,10 +42,19 @@ pub struct ThreadReading {
     /// [`State::Running`] also stands for waiting for a CPU: at one moment, the kernel does not tell
     /// the two apart.
     pub state: Option<State>,
+    /// When the present state began, as far as readings show it: if the thread entered it several times since the
+    /// last reading, it may have begun later than this. `None` if no living thread has this index.
+    pub state_since: Option<Timestamp>,
+    /// Thing that the thread waits for if it is blocked; [`On::Other`] also stands for what cannot be known.
+    pub waits_on: Option<On>,
     /// Time since the registration; summed up over the threads that had this index.
     pub wall: Nanos,
     /// Time in each state; they sum to `wall`.
     pub times: Times,
+    /// Blocked time by what was waited for, in the order of [`On::ALL`]; the parts sum to the blocked time. What
+    /// a block was for is read when a reading finds the thread in it, and blocks that no reading found count as
+    /// what the thread was last found to wait for within 60 s, or else as [`On::Other`].
+    pub blocked_on: [Nanos; On::ALL.len()],
 }
 
 /// Times of one route up to now, over all threads.

@@ -2,18 +2,24 @@
 
 use super::histogram::HistogramCounts;
 use super::list::{
-    ACTIVE_REQUESTS, HTTP_ROUTE, METHOD, Metric, REQUEST_DURATION, REQUEST_QUEUE,
+    ACTIVE_REQUESTS, HTTP_ROUTE, METHOD, Metric, ON, REQUEST_DURATION, REQUEST_QUEUE,
     ROUTE_AWAIT_SECONDS, ROUTE_HOLD_SECONDS, ROUTE_POLL_SECONDS, ROUTE_READY_SECONDS, SERVER,
-    STATE, STATUS, THREAD, THREAD_INFO, THREAD_STATE_SECONDS, THREAD_WALL_SECONDS, UNMATCHED,
+    STATE, STATUS, THREAD, THREAD_BLOCKED_SECONDS, THREAD_INFO, THREAD_STATE_SECONDS,
+    THREAD_STATE_SINCE, THREAD_WALL_SECONDS, UNMATCHED,
 };
 use super::requests::RequestHistograms;
-use crate::accounting::{HoldCounts, LONG_HOLD_BOUNDS, Reading, Registry, RouteReading, State};
+use crate::accounting::{
+    HoldCounts, LONG_HOLD_BOUNDS, Reading, Registry, RouteReading, State, ThreadReading, Timestamp,
+};
+use crate::waits::On;
 
 /// A metric that this collector computes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Family {
     States,
     Walls,
+    Blocked,
+    Since,
     Infos,
     Polls,
     Holds,
@@ -25,9 +31,11 @@ pub(super) enum Family {
 }
 
 impl Family {
-    pub(super) const ALL: [Self; 10] = [
+    pub(super) const ALL: [Self; 12] = [
         Self::States,
         Self::Walls,
+        Self::Blocked,
+        Self::Since,
         Self::Infos,
         Self::Polls,
         Self::Holds,
@@ -42,6 +50,8 @@ impl Family {
         match self {
             Self::States => THREAD_STATE_SECONDS,
             Self::Walls => THREAD_WALL_SECONDS,
+            Self::Blocked => THREAD_BLOCKED_SECONDS,
+            Self::Since => THREAD_STATE_SINCE,
             Self::Infos => THREAD_INFO,
             Self::Polls => ROUTE_POLL_SECONDS,
             Self::Holds => ROUTE_HOLD_SECONDS,
@@ -76,6 +86,7 @@ pub(super) struct Sample<'a> {
     registry: &'a Registry,
     requests: &'a RequestHistograms,
     reading: Reading,
+    now: Timestamp,
     /// Index of each thread, as the value of its label.
     threads: Vec<String>,
 }
@@ -89,13 +100,16 @@ impl<'a> Sample<'a> {
             registry,
             requests,
             reading,
+            now: Timestamp::now(),
         }
     }
 
     /// Calls `each` with every series of a metric.
     pub(super) fn series(&self, family: Family, each: Each<'_>) {
         match family {
-            Family::States | Family::Walls | Family::Infos => self.thread_series(family, each),
+            Family::States | Family::Walls | Family::Blocked | Family::Since | Family::Infos => {
+                self.thread_series(family, each);
+            }
             Family::Active => {
                 let active = self.registry.requests_in_flight() as f64;
                 each(&[self.server()], Value::Number(active));
@@ -145,6 +159,18 @@ impl<'a> Sample<'a> {
                         each(&labels, Value::Number(thread.times.seconds(state)));
                     }
                 }
+                Family::Blocked => {
+                    for (on, blocked) in On::ALL.into_iter().zip(thread.blocked_on) {
+                        let labels = [server, label, (ON, on.as_str())];
+                        each(&labels, Value::Number(blocked.as_secs_f64()));
+                    }
+                }
+                Family::Since => {
+                    for state in State::ALL {
+                        let labels = [server, label, (STATE, state.as_str())];
+                        each(&labels, Value::Number(self.age(thread, state)));
+                    }
+                }
                 Family::Infos => {
                     let Some(thread) = thread.os_thread else {
                         continue;
@@ -157,6 +183,12 @@ impl<'a> Sample<'a> {
                 _ => each(&[server, label], Value::Number(thread.wall.as_secs_f64())),
             }
         }
+    }
+
+    /// Seconds since a thread entered a state; 0 if it is in another one.
+    fn age(&self, thread: &ThreadReading, state: State) -> f64 {
+        let since = thread.state_since.filter(|_| thread.state == Some(state));
+        since.map_or(0.0, |since| self.now.duration_since(since).as_secs_f64())
     }
 
     fn route_series(&self, family: Family, each: Each<'_>) {

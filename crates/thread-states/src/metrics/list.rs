@@ -42,6 +42,8 @@ pub(super) const SERVER: &str = "server";
 pub(super) const THREAD: &str = "thread";
 /// Label for a thread state.
 pub(super) const STATE: &str = "state";
+/// Label for the thing that a blocked thread waits for.
+pub(super) const ON: &str = "on";
 /// Label for the route pattern, as OpenTelemetry names it.
 pub(super) const HTTP_ROUTE: &str = "http_route";
 /// Label for the method of a request.
@@ -66,6 +68,28 @@ pub const THREAD_WALL_SECONDS: Metric = Metric {
     help: "Wall time since a server thread started: the sum of its five states.",
     kind: MetricKind::Counter,
     labels: &[SERVER, THREAD],
+};
+
+/// Blocked time of each server thread by what it waited for.
+pub const THREAD_BLOCKED_SECONDS: Metric = Metric {
+    name: "thread_blocked_seconds_total",
+    help: "Time that a server thread was blocked, by what it waited for: sleep (a timer), lock, socket \
+           (e.g. a database's), client (its connection), file, disk, pipe, child (a process), fault (a \
+           page), stopped (by a signal or the freezer), other (anything else, and what could not be \
+           read). They sum to thread_state_seconds_total{state=\"blocked\"}. What a thread waits for is \
+           read at each scrape; blocks that no scrape finds count as what the last 60 s have shown.",
+    kind: MetricKind::Counter,
+    labels: &[SERVER, THREAD, ON],
+};
+
+/// Age of each server thread's present state.
+pub const THREAD_STATE_SINCE: Metric = Metric {
+    name: "thread_state_since_seconds",
+    help: "Time since a server thread entered its present state; 0 for the states in which it is not. \
+           A thread that enters a state several times between two scrapes seems to have been in it for \
+           longer, by less than the time between them.",
+    kind: MetricKind::Gauge,
+    labels: &[SERVER, THREAD, STATE],
 };
 
 /// Numbers and name of each server thread.
@@ -146,6 +170,8 @@ pub const ROUTE_READY_SECONDS: Metric = Metric {
 pub const ALL: &[Metric] = &[
     THREAD_STATE_SECONDS,
     THREAD_WALL_SECONDS,
+    THREAD_BLOCKED_SECONDS,
+    THREAD_STATE_SINCE,
     THREAD_INFO,
     REQUEST_DURATION,
     ACTIVE_REQUESTS,

@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use thread_states::{Nanos, Registry, State, ThreadReading, Times};
+use thread_states::{Nanos, Registry, State, ThreadReading, Times, Timestamp};
 
 /// The increase of each state between two readings.
 pub(crate) fn gains(before: &ThreadReading, after: &ThreadReading) -> Times {
@@ -15,7 +15,8 @@ pub(crate) fn gains(before: &ThreadReading, after: &ThreadReading) -> Times {
     times
 }
 
-/// Reads thread 0 of the registry 100 times a second until `done`, and asserts that no state ever decreases. Returns
+/// Reads thread 0 of the registry 100 times a second until `done`, and asserts that no state ever decreases, nor any
+/// part of the blocked time, that the parts sum to it, and that the present state began before the reading. Returns
 /// the largest difference between the states' sum and the wall time, as a part of the wall time.
 pub(crate) fn watch(registry: &Registry, done: &AtomicBool) -> f64 {
     let read = || registry.read().threads[0];
@@ -28,6 +29,17 @@ pub(crate) fn watch(registry: &Registry, done: &AtomicBool) -> f64 {
                 "{state:?} decreased: {next:?} after {last:?}"
             );
         }
+        let mut parts = next.blocked_on.iter().zip(last.blocked_on);
+        assert!(
+            parts.all(|(next, last)| *next >= last),
+            "{next:?} after {last:?}"
+        );
+        let blocked: Nanos = next.blocked_on.into_iter().sum();
+        assert_eq!(blocked, next.times[State::Blocked]);
+        assert!(next.state_since <= Some(Timestamp::now()));
+        assert_eq!(next.state.is_some(), next.state_since.is_some());
+        let is_blocked = next.state == Some(State::Blocked);
+        assert_eq!(next.waits_on.is_some(), is_blocked, "{next:?}");
         let [total, wall] = [next.times.total(), next.wall].map(Nanos::as_secs_f64);
         sum_error = sum_error.max((total - wall).abs() / wall);
         last = next;

@@ -1,7 +1,10 @@
 //! System calls in which a thread can wait, by what they wait for.
 
+use super::on::On;
+
 /// A system call, reduced to what its arguments mean.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum Call {
     /// `epoll_wait` and its variants: argument 0 is the epoll descriptor.
     Epoll,
@@ -34,6 +37,7 @@ pub enum Call {
 
 impl Call {
     /// The call with this number on the architecture that this program was built for.
+    #[must_use]
     pub fn from_number(number: i64) -> Self {
         match number {
             libc::SYS_epoll_pwait | libc::SYS_epoll_pwait2 => Self::Epoll,
@@ -76,6 +80,21 @@ impl Call {
             #[cfg(target_arch = "x86_64")]
             libc::SYS_select => Self::Select,
             other => Self::Other(other),
+        }
+    }
+
+    /// Returns the thing that a thread in this call waits for. `kind` returns that of its descriptor, or set of
+    /// descriptors, where the call alone does not tell.
+    pub fn on(self, kind: impl FnOnce() -> On) -> On {
+        match self {
+            Self::Epoll | Self::Poll | Self::Select | Self::Transfer => kind(),
+            Self::Futex | Self::Semaphore => On::Lock,
+            Self::Sleep => On::Sleep,
+            Self::Sync => On::Disk,
+            Self::FileLock => On::File,
+            Self::Connect => On::Socket,
+            Self::Child => On::Child,
+            Self::Accept | Self::Other(_) => On::Other,
         }
     }
 }
