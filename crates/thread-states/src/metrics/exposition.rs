@@ -132,9 +132,8 @@ impl Exposition {
     /// Returns an error if another collector returns metrics that Prometheus does not allow.
     pub fn encode(&self) -> Result<String, EncodeError> {
         let mut text = encode(&self.servers);
-        #[cfg(target_os = "linux")]
         if !self.without_process {
-            for (metric, value) in process::values() {
+            for (metric, value) in process_values() {
                 write_header(&mut text, &metric);
                 write_line(&mut text, metric.name, "", &[], value);
             }
@@ -185,6 +184,16 @@ impl Metrics {
     pub fn encode(&self) -> String {
         encode(std::slice::from_ref(self))
     }
+}
+
+#[cfg(target_os = "linux")]
+fn process_values() -> Vec<(Metric, f64)> {
+    process::values()
+}
+
+#[cfg(not(target_os = "linux"))]
+fn process_values() -> Vec<(Metric, f64)> {
+    Vec::new()
 }
 
 /// Returns the metrics of these servers as text.

@@ -17,10 +17,10 @@ pub(super) const BUCKETS: [f64; 18] = [
 
 /// Histograms of one server's requests. Clones share the series.
 #[derive(Debug, Clone)]
-pub(super) struct RequestHistograms(Arc<Inner>);
+pub(super) struct RequestHistograms(Arc<SharedHistograms>);
 
 #[derive(Debug)]
-struct Inner {
+struct SharedHistograms {
     bounds: Bounds,
     durations: RwLock<BTreeMap<Key, Arc<Histogram>>>,
     queue: Histogram,
@@ -37,7 +37,7 @@ pub(super) struct Key {
 
 impl RequestHistograms {
     pub(super) fn new(bounds: Bounds) -> Self {
-        Self(Arc::new(Inner {
+        Self(Arc::new(SharedHistograms {
             queue: Histogram::new(&bounds),
             durations: RwLock::default(),
             bounds,
