@@ -9,7 +9,8 @@ app = Flask(__name__)
 
 def seconds(default: float) -> float:
     """The query parameter "seconds", from 0 to 300."""
-    return min(max(request.args.get("seconds", default, type=float), 0.0), 300.0)
+    # In this order, max() turns a NaN into 0.
+    return min(max(0.0, request.args.get("seconds", default, type=float)), 300.0)
 
 
 @app.get("/")
