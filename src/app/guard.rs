@@ -6,13 +6,16 @@
 
 use std::convert::Infallible;
 use std::panic::AssertUnwindSafe;
+use std::pin::pin;
 use std::task::{Context, Poll};
 
 use axum::body::HttpBody;
 use axum::extract::Request;
+use axum::http::Uri;
 use axum::response::Response;
 use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, Either};
+use futures_util::poll;
 use tower::{Service, ServiceExt};
 
 use super::body::{self, BodyLimit};
@@ -46,7 +49,15 @@ where
             Either::Right(without_body(self.inner.clone(), request, self.limit))
         };
         Box::pin(async move {
-            let response = match AssertUnwindSafe(handler).catch_unwind().await {
+            let (mut uri, mut handler) = (uri, pin!(AssertUnwindSafe(handler).catch_unwind()));
+            let handled = match poll!(handler.as_mut()) {
+                Poll::Ready(handled) => handled,
+                Poll::Pending => {
+                    uri = detached(&uri);
+                    handler.await
+                }
+            };
+            let response = match handled {
                 Ok(response) => response?,
                 Err(_) => rejection::after_panic(),
             };
@@ -56,6 +67,12 @@ where
 }
 
 /// Discards the request body, then calls the inner service with an empty one.
+/// Copies the path. The URI of a request refers to the buffer of 8 KiB into which hyper read the head, so it keeps that
+/// buffer for as long as the request waits.
+fn detached(uri: &Uri) -> Uri {
+    Uri::try_from(uri.path()).unwrap_or_default()
+}
+
 async fn without_body<S>(
     inner: S,
     request: Request,

@@ -1,6 +1,8 @@
 //! The middleware around the app.
 
 use axum::Router;
+use axum::extract::Request;
+use axum::http::{HeaderName, HeaderValue};
 use axum::routing::any;
 use thread_states::metrics::{RequestLayer, ThreadModel};
 use thread_states::{Metrics, Registry};
@@ -13,6 +15,8 @@ use super::overload;
 use crate::app;
 use crate::database::Database;
 use crate::flavor::Flavor;
+
+const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// Path at which a server responds to the probes of a front, without being measured.
 const HEALTH: &str = "/healthz";
@@ -33,6 +37,17 @@ pub fn request_layer(flavor: Flavor, metrics: &Metrics) -> RequestLayer {
     layer.server_timing(true)
 }
 
+/// Copies the request ID, which is kept until the response. As received, it refers to the buffer of 8 KiB into which hyper
+/// read the head, and keeps that buffer for as long as the request waits.
+fn detach_request_id(mut request: Request) -> Request {
+    if let Some(id) = request.headers_mut().get_mut(X_REQUEST_ID)
+        && let Ok(copy) = HeaderValue::from_bytes(id.as_bytes())
+    {
+        *id = copy;
+    }
+    request
+}
+
 /// Returns the app within its layers; a request passes them from the first to the last. Without
 /// `requests`, requests are not measured; without `database`, the endpoints below `/database` respond with 501.
 pub fn stack(
@@ -47,6 +62,7 @@ pub fn stack(
         (flavor == Flavor::Async).then(|| overload::layer(threads.clone(), config.max_in_flight));
     let layers = ServiceBuilder::new()
         .option_layer(requests)
+        .map_request(detach_request_id)
         .layer(PropagateRequestIdLayer::x_request_id())
         .layer(option_layer(overload));
     let app = app::router_within(config.body_limit, database, layers);

@@ -41,7 +41,8 @@ pub(crate) async fn close(mut socket: TcpStream, reply: Option<Bytes>) {
     let closing = async {
         socket.write_all(&reply.unwrap_or_default()).await?;
         socket.shutdown().await?;
-        let mut discarded = [0; DISCARD_BUFFER];
+        // Not within the future: each connection has room for the largest of its futures from its beginning.
+        let mut discarded = vec![0; DISCARD_BUFFER];
         while socket.read(&mut discarded).await? > 0 {}
         io::Result::Ok(())
     };
