@@ -329,12 +329,23 @@ fn pods_are_scraped_like_in_compose() {
                 prometheus["global"]["scrape_timeout"]
             );
         }
-        // The value of this label of the pods becomes the label "job".
-        jobs.insert(match monitor["spec"]["jobLabel"].as_str().unwrap() {
-            "app.kubernetes.io/part-of" => "threadlab".to_owned(),
-            "app.kubernetes.io/name" => monitor["metadata"]["name"].as_str().unwrap().to_owned(),
+        // The value of this label of the pods becomes the label "job", unless a rule replaces it.
+        let job = match monitor["spec"]["jobLabel"].as_str().unwrap() {
+            "app.kubernetes.io/part-of" => "threadlab",
+            "app.kubernetes.io/name" => monitor["metadata"]["name"].as_str().unwrap(),
             other => panic!("{other}"),
-        });
+        };
+        for endpoint in monitor["spec"]["podMetricsEndpoints"].as_array().unwrap() {
+            let rules = endpoint["relabelings"].as_array().into_iter().flatten();
+            let rules: Vec<_> = rules.collect();
+            let replaced = rules.iter().find(|rule| rule["targetLabel"] == "job");
+            let job = replaced.map_or(job, |rule| rule["replacement"].as_str().unwrap());
+            jobs.insert(job.to_owned());
+            if job == "threadlab" {
+                let named = rules.iter().any(|rule| rule["targetLabel"] == "server");
+                assert!(named && endpoint["honorLabels"] == true);
+            }
+        }
     }
     let there = prometheus["scrape_configs"].as_array().unwrap().iter();
     let there = there.map(|job| job["job_name"].as_str().unwrap().to_owned());
