@@ -75,6 +75,20 @@ mod tests {
         }
     }
 
+    /// Otherwise the browser asks for a module only once it has read the one that imports it.
+    #[test]
+    fn every_module_is_requested_with_the_page() {
+        let page = text("src/live/page/index.html");
+        for file in super::page().filter(|file| file.path.ends_with(".js")) {
+            let is_script = page.contains(&format!("src=\"{}\"", file.path));
+            let is_preloaded =
+                page.contains(&format!("rel=\"modulepreload\" href=\"{}\"", file.path));
+            // Sent by nginx in place of another one.
+            let is_requested = file.path != "/live/originals.js";
+            assert_eq!(is_script || is_preloaded, is_requested, "{}", file.path);
+        }
+    }
+
     #[test]
     fn media_types_follow_from_the_names() {
         for (path, expected) in [
@@ -88,7 +102,7 @@ mod tests {
         }
     }
 
-    /// Handlers by the language that `handlers.js` calls them, and the files that `code.js` names.
+    /// The languages of `handlers.js`, and the file of most of their handlers in `code.js`.
     const SOURCES: [(&str, &str); 3] = [
         ("rust", "src/app/endpoints.rs"),
         ("flask", "originals/flask/app.py"),
@@ -100,31 +114,35 @@ mod tests {
         std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
     }
 
+    /// Returns the text between the first `open` and the next `close`.
+    fn between<'a>(text: &'a str, open: &str, close: &str) -> Option<&'a str> {
+        let (_, rest) = text.split_once(open)?;
+        rest.split_once(close).map(|(inner, _)| inner)
+    }
+
     #[test]
     fn the_handlers_on_the_page_are_those_of_the_servers() {
         let page = text("src/live/page/handlers.js");
         let names = text("src/live/page/code.js");
-        let mut shown = 0;
         for (language, file) in SOURCES {
             assert!(names.contains(file), "code.js does not name {file}");
-            let source = text(file);
-            let start = format!("    {language}: {{\n      code: `");
-            for snippet in page.split(&start).skip(1) {
-                let (code, rest) = snippet.split_once('`').unwrap();
+            let mut shown = 0;
+            for handler in page.split(&format!("\n    {language}: {{")).skip(1) {
+                let (handler, _) = handler.split_once("\n    },").unwrap();
+                let code = between(handler, "code: `", "`").unwrap();
+                let source = text(between(handler, "file: \"", "\"").unwrap_or(file));
                 let mut after = 0;
-                for part in code.split("…\n") {
-                    let part = part.trim_end();
+                for part in code.split("…\n").map(str::trim_end) {
                     let found = source[after..].find(part);
-                    let at = found.unwrap_or_else(|| panic!("not in {file}:\n{part}"));
+                    let at = found.unwrap_or_else(|| panic!("not in the source:\n{part}"));
                     after += at + part.len();
                 }
-                let (_, line) = rest.split_once("waitsAt: \"").unwrap();
-                let (line, _) = line.split_once('"').unwrap();
+                let line = between(handler, "waitsAt: \"", "\"").unwrap();
                 let lit = code.lines().filter(|text| text.contains(line)).count();
                 assert_eq!(lit, 1, "{line:?} is on {lit} lines of:\n{code}");
                 shown += 1;
             }
+            assert!(shown >= 4, "only {shown} handlers in {language}");
         }
-        assert!(shown >= 4 * SOURCES.len(), "only {shown} handlers");
     }
 }

@@ -59,7 +59,7 @@ async fn with_several_replicas_the_page_says_that_it_shows_one() {
                 const ok = (took) => ({ took, status: 200 });
                 const outcome = (took) => ({ wait, seconds: 5, sync: { long: ok(5000), short: ok(took) }, async: { long: ok(5000), short: ok(2) } });
                 view.history.replicas = 3;
-                const sentence = (took) => verdict(outcome(took), { sync: view.history, async: view.history });
+                const sentence = (took) => verdict(outcome(took), { sync: view.history, async: view.history }, ['sync', 'async']);
                 return [...said, sentence(3), sentence(4500)];
              };
              show().then(done, (error) => done(String(error)));",
@@ -129,7 +129,7 @@ async fn the_time_shown_is_the_run_and_then_the_last_minute_again() {
              show().then(done, (error) => done(String(error)));",
         )
         .await;
-    let run = json!(8750.0);
+    let run = json!(8750);
     assert_eq!(
         spans,
         json!([

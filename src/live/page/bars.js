@@ -34,15 +34,19 @@ export class Bars {
     this.#detail = detail;
     this.#threadName = threadName;
     list.addEventListener("keydown", (event) => this.#move(event));
-    // Observed, because reading the width in each frame would force a layout in each frame.
-    new ResizeObserver(([{ contentRect }]) => { this.#width = contentRect.width; }).observe(list);
+    // Observed, because reading widths in each frame would force a layout in each frame.
+    new ResizeObserver(([{ contentRect }]) => {
+      this.#width = contentRect.width;
+      for (const bar of this.#bars.values()) bar.labelWidth = bar.label.offsetWidth;
+    }).observe(list);
   }
 
   /**
    * Shows those of the requests `{key, route, arrived, started, ended…}` that were there between `from` and `to`, up to
    * `edge`. Returns the number of those without room.
    */
-  show(requests, { from, to, edge }, rows) {
+  show(requests, range, rows) {
+    const { from, to, edge } = range;
     if (to - from !== this.#span) this.clear();
     this.#span = to - from;
     this.#rows = rows;
@@ -62,6 +66,7 @@ export class Bars {
     }
     this.#restoreFocus();
     this.#keepOneTabStop();
+    this.slide(range);
     return left;
   }
 

@@ -34,14 +34,17 @@ export function timesSooner({ sync, async }) {
   return factor >= 2 ? `${factor} times sooner` : "";
 }
 
-/** Describes the result in sentences. `servers` are their histories, for the number of threads and replicas. */
-export function verdict(outcome, servers) {
-  const on = (kind) => {
+/**
+ * Describes the result in sentences. `servers` are their histories, for the number of threads and replicas, and `names`
+ * what they are called, the synchronous one first.
+ */
+export function verdict(outcome, servers, [sync, async]) {
+  const sentence = (kind, name) => {
     const { took, status } = outcome[kind].short;
-    return status === 200 ? `took ${duration(took)} on the ${kind}hronous server: ` : `got no response on the ${kind}hronous server: `;
+    const result = status === 200 ? `took ${duration(took)}` : "got no response";
+    return `${result} on ${name}: ${reason(kind, outcome, servers[kind])}`;
   };
-  const sentence = (kind) => on(kind) + reason(kind, outcome, servers[kind]);
-  return `While ${long(outcome.wait)} waited ${count(outcome.seconds, "second")}, ${QUICK} ${sentence("sync")}. It ${sentence("async")}.`;
+  return `While ${long(outcome.wait)} waited ${count(outcome.seconds, "second")}, ${QUICK} ${sentence("sync", sync)}. It ${sentence("async", async)}.`;
 }
 
 /** Explains the time of GET /dummy on the server of one kind, in a clause. */

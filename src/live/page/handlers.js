@@ -5,7 +5,8 @@
 
 /**
  * `name` is the button's text, `path` the path below a server, and `blocksLoop` says that the handler holds the thread of
- * an event loop, too. `held` and `free` complete "its only thread was …". Each language has `{code, waitsAt}`.
+ * an event loop, too. `held` and `free` complete "its only thread was …". Each language that has the
+ * endpoint has `{code, waitsAt}`, and `file` if it is not the usual one.
  */
 export const WAITS = [
   {
@@ -39,7 +40,7 @@ async def root(seconds: Seconds = 20):
   {
     name: "blocking",
     path: "blocking",
-    meaning: "GET /blocking sleeps in a blocking call: the common mistake in an async function.",
+    meaning: "GET /blocking blocks: the common mistake.",
     blocksLoop: true,
     held: "blocked by GET\u00a0/blocking",
     free: "free",
@@ -70,7 +71,7 @@ async def blocking(seconds: Seconds = 20):
   {
     name: "offloaded",
     path: "offloaded",
-    meaning: "GET /offloaded makes the same blocking call on a thread of a pool: the remedy.",
+    meaning: "GET /offloaded blocks a thread of a pool instead.",
     held: "held by GET\u00a0/offloaded, and waited for another thread",
     free: "free, because GET\u00a0/offloaded blocks a thread of the pool instead",
     rust: {
@@ -100,9 +101,26 @@ def offloaded(seconds: Seconds = 20):
     },
   },
   {
+    name: "database",
+    path: "database/synchronous",
+    meaning: "A query with a synchronous driver.",
+    blocksLoop: true,
+    held: "blocked by GET\u00a0/database/synchronous, whose driver is synchronous",
+    free: "free",
+    rust: {
+      file: "src/app/queries.rs",
+      code: `async fn synchronous(State(database): Configured, seconds: Seconds) -> Result<Queried, Problem> {
+    // A blocking call in an async function, on purpose: this is the mistake to show.
+    let waited = synchronous_driver(database)?.query(seconds.get())?;
+…
+}`,
+      waitsAt: ".query(",
+    },
+  },
+  {
     name: "cpu",
     path: "cpu",
-    meaning: "GET /cpu computes: asynchronous code does not help.",
+    meaning: "GET /cpu computes.",
     blocksLoop: true,
     held: "busy computing GET\u00a0/cpu",
     free: "free",

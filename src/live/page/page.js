@@ -8,6 +8,7 @@ import { allowGuesses, guess, score } from "./guess.js";
 import { WAITS } from "./handlers.js";
 import { warning } from "./pressure.js";
 import { ServerView } from "./server.js";
+import { NAMES } from "./servers.js";
 import { Shown, span } from "./shown.js";
 import { STATES, swatch } from "./states.js";
 import { follow } from "./stream.js";
@@ -16,10 +17,19 @@ import { count, duration } from "./format.js";
 /** Milliseconds between two updates of numbers that would flicker otherwise. */
 const UPDATE_INTERVAL = 500;
 
-const SERVERS = [
-  { name: "sync", title: "Synchronous", kind: "sync", python: "flask" },
-  { name: "async", title: "Asynchronous", kind: "async", python: "fastapi" },
+const LAB = [
+  { name: "sync", title: "Synchronous", kind: "sync", called: "the synchronous server", python: "flask" },
+  { name: "async", title: "Asynchronous", kind: "async", called: "the asynchronous server", python: "fastapi" },
 ];
+
+/** The article's own programs, if they run. */
+const ORIGINALS = [
+  { name: "flask", title: "Flask", kind: "sync", called: "Flask", python: "flask", watched: true },
+  { name: "fastapi", title: "FastAPI", kind: "async", called: "FastAPI", python: "fastapi", watched: true },
+];
+
+const haveOriginals = ORIGINALS.every(({ name }) => NAMES.includes(name));
+const SERVERS = haveOriginals && location.search === "?originals" ? ORIGINALS : LAB;
 
 const byId = (id) => document.getElementById(id);
 const wait = byId("wait");
@@ -85,12 +95,13 @@ function showChoice() {
   wait.ariaInvalid = String(seconds() === null);
   if (seconds() !== null) allowGuesses(seconds() + 2);
   setText(byId("wait-meaning"), kind.meaning);
-  const language = document.querySelector("[name=language]:checked").value;
-  views.forEach((view, i) => view.showCode(kind, language === "python" ? SERVERS[i].python : language));
+  const isPython = SERVERS === ORIGINALS || document.querySelector("[name=language]:checked").value === "python";
+  views.forEach((view, i) => view.showCode(kind, isPython ? SERVERS[i].python : "rust"));
   rows.forEach(({ update }) => update());
 }
 
-WAITS.forEach((one, i) => {
+const offered = WAITS.filter((one) => SERVERS.every(({ python, watched }) => !watched || one[python]));
+offered.forEach((one, i) => {
   const chip = cloneOf("chip");
   const input = chip.firstElementChild;
   input.checked = i === 0;
@@ -105,6 +116,12 @@ wait.addEventListener("input", showChoice);
 byId("language").addEventListener("change", showChoice);
 byId("shown").addEventListener("change", ({ target }) => shown.choose(target.value === "run"));
 showChoice();
+
+byId("language").hidden = SERVERS === ORIGINALS;
+const other = byId("other-servers");
+other.hidden = !haveOriginals;
+other.href = SERVERS === ORIGINALS ? "/" : "/?originals";
+other.textContent = SERVERS === ORIGINALS ? "Show the lab's servers" : "Show Flask and FastAPI";
 
 /** Shows which time is shown. */
 function showShown(at) {
@@ -184,7 +201,8 @@ function showOutcome(outcome, guessed) {
   }
   const { short } = outcome.sync;
   const scored = guessed !== null && short.status === 200 ? score(guessed, short.took) : "";
-  const text = [verdict(outcome, histories), times && `The asynchronous server responded ${times}.`, scored].filter(Boolean).join(" ");
+  const names = SERVERS.map(({ called }) => called);
+  const text = [verdict(outcome, histories, names), times && `That is ${times}.`, scored].filter(Boolean).join(" ");
   setText(byId("verdict"), text);
   const copy = cloneOf("copy-result");
   copy.addEventListener("click", async () => {
@@ -225,7 +243,7 @@ function addLink(text, url, remark = "") {
   item.append(link, remark);
   links.append(item);
 }
-for (const { name } of views) addLink(`API of the ${name} server`, `/${name}/docs`);
+for (const { name } of LAB) addLink(`API of the ${name} server`, `/${name}/docs`);
 
 setInterval(() => {
   if (document.hidden) return;
@@ -242,7 +260,7 @@ let drawnAt = 0;
 /** Draws when the lanes have moved by a pixel. */
 function frame(at) {
   const time = span(shown.at(performance.now()));
-  const pixel = time / (document.querySelector(".threads canvas")?.width ?? time);
+  const pixel = time / (document.querySelector(".threads .lane canvas")?.width ?? time);
   const step = reducedMotion.matches ? 1000 : pixel;
   if (at - drawnAt >= step) {
     const start = performance.now();

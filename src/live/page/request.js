@@ -10,6 +10,12 @@ export const MAX_WAITING = 4;
 /** Requests without a response yet: `{tag, server, route, sentAt}`. */
 export const waiting = new Set();
 
+/** The latest requests that got a response or failed: the same with `endedAt` and `status`. */
+export const finished = [];
+
+/** Maximum number of finished requests that are kept. */
+const MAX_FINISHED = 100;
+
 /** Key of the session storage for the prefix of this tab's tags: after a reload the tab still knows its requests. */
 const STORAGE_KEY = "tag";
 const tabPrefix = newTabPrefix();
@@ -38,6 +44,8 @@ export async function send(server, path) {
   changed.dispatchEvent(new Event("change"));
   const [status, message] = await fetchOutcome(`/${server}/${path}`, tag);
   waiting.delete(request);
+  finished.push(Object.assign(request, { endedAt: performance.now(), status: status ?? 0 }));
+  if (finished.length > MAX_FINISHED) finished.shift();
   changed.dispatchEvent(new Event("change"));
   return { took: performance.now() - sentAt, status, message };
 }

@@ -1,6 +1,6 @@
 // One server's part of the page.
 
-import { isOwn, waiting } from "./request.js";
+import { finished, isOwn, waiting } from "./request.js";
 import { Bars, leftOut } from "./bars.js";
 import { Code } from "./code.js";
 import { cloneOf, setText } from "./dom.js";
@@ -9,16 +9,20 @@ import { Lane } from "./lane.js";
 import { Places } from "./places.js";
 import { STATES, swatch } from "./states.js";
 import { axis } from "./shown.js";
-import { count, duration, percent } from "./format.js";
+import { count, percent } from "./format.js";
 
 /** Number of shares that are shown beside a lane. */
 const MAX_SHARES = 2;
+
+/** Milliseconds that a request may be on its way to the server, or its start on the way to the page. */
+const ON_THE_WAY = 200;
 
 /** Shares below this are not shown. */
 const SMALL = 0.005;
 
 /** The part of one server: its result, its requests, its threads with their lanes and shares, and its handler. */
 export class ServerView {
+  #watched;
   #lanes = [];
   #bars;
   #places;
@@ -29,9 +33,13 @@ export class ServerView {
   /** Route of the handler whose code is shown. */
   #route = "/";
 
-  /** `kind` is "sync" or "async": whether one thread can have several requests. `shown` is the time that is shown. */
-  constructor({ name, title, kind }, shown) {
+  /**
+   * `kind` is "sync" or "async": whether one thread can have several requests. A `watched` server is seen from outside,
+   * without its requests. `shown` is the time that is shown.
+   */
+  constructor({ name, title, kind, watched = false }, shown) {
     this.name = name;
+    this.#watched = watched;
     this.kind = kind;
     this.title = title;
     this.history = new History();
@@ -174,7 +182,7 @@ export class ServerView {
     const at = performance.now();
     const range = this.#range(at);
     const now = this.history.serverTime(at);
-    const logged = [...this.history.requests.values()];
+    const logged = this.#watched ? this.#sent(at - now) : [...this.history.requests.values()];
     const known = new Set(logged.map(({ tag }) => tag));
     const queued = this.#queued(known, at);
     const requests = [...(this.#run.copy?.requests ?? logged).map(withKey), ...queued].sort((one, other) => one.arrived - other.arrived);
@@ -195,17 +203,38 @@ export class ServerView {
   }
 
   /**
-   * Returns the requests in the accept queue. The server knows only the length of the queue. The page
-   * knows its own requests and takes the rest for requests of others. Its own may also wait elsewhere,
-   * e.g. at another replica of the server.
+   * Returns the requests that this page sent to a watched server and that a thread has taken, as far as the queue and
+   * the states tell. `offset` is the page's time minus the server's.
+   */
+  #sent(offset) {
+    const ofServer = ({ server }) => server === this.name;
+    const inFlight = [...waiting].filter(ofServer);
+    const taken = inFlight.slice(0, Math.max(0, inFlight.length - this.history.queuedSince.length));
+    const awaits = this.history.threads.some(({ state }) => state === "awaiting");
+    for (const request of taken) {
+      request.started ??= performance.now();
+      request.awaits ||= awaits;
+    }
+    return [...finished.filter(ofServer), ...taken].map(({ tag, route, sentAt, started = sentAt, awaits: ever = false, endedAt, status }) => {
+      const request = { number: tag, tag, route, arrived: sentAt - offset, started: started - offset, awaits: ever };
+      if (endedAt === undefined) return request;
+      return { ...request, ended: endedAt - offset, status, awaited: ever ? endedAt - started : 0 };
+    });
+  }
+
+  /**
+   * Returns the requests that no thread has started. The page knows its own; those that the server does not know are in
+   * the accept queue or unread on a connection that the front keeps open, unless another replica has them. Of others it
+   * knows only the length of the accept queue.
    */
   #queued(known, at) {
     const length = this.history.queuedSince.length;
     const unknown = [...waiting].filter(({ server, tag }) => server === this.name && !known.has(tag));
-    const own = unknown.slice(0, length);
+    const isLate = ({ sentAt }) => at - sentAt > ON_THE_WAY;
+    const own = this.history.replicas > 1 ? unknown.slice(0, length) : unknown.filter(isLate);
     const offset = at - this.history.serverTime(at);
     const bars = own.map(({ tag, route, sentAt }) => ({ key: tag, route, arrived: sentAt - offset }));
-    const others = this.history.queuedSince.slice(0, length - own.length);
+    const others = this.history.queuedSince.slice(0, Math.max(0, length - own.length));
     return bars.concat(others.map((since) => ({ key: `queued at ${since}`, route: "not read yet", arrived: since })));
   }
 }
@@ -215,10 +244,10 @@ function connectedTo(replicas) {
   return replicas > 1 ? `Connected to one of ${replicas} replicas; the others are not shown` : "Connected";
 }
 
-/** Describes the present state of a thread, e.g. as "blocked for 5 s on sleep". */
+/** Describes the present state of a thread, e.g. as "blocked 5 s on sleep". */
 function now({ state, since, on }) {
   if (state === null) return "ended";
-  const long = since >= 1 ? ` for ${duration(1000 * Math.floor(since)).replace(".00", "")}` : "";
+  const long = since >= 1 ? ` ${Math.floor(since)} s` : "";
   return state + long + (on ? ` on ${on}` : "");
 }
 
@@ -239,7 +268,8 @@ function drawAxis(element, run) {
     const label = document.createElement("span");
     label.textContent = text;
     label.style.left = `${100 * at}%`;
-    label.style.transform = `translateX(${-100 * at}%)`;
+    // Centred, but within the lane at its ends.
+    label.style.transform = `translateX(${at < 0.02 ? 0 : at > 0.98 ? -100 : -50}%)`;
     return label;
   }));
 }

@@ -1,0 +1,3 @@
+// Names of the servers behind this front. While the article's programs run, nginx sends originals.js instead.
+
+export const NAMES = ["sync", "async"];
