@@ -108,7 +108,7 @@ impl LabClient {
         if let Some(server) = lab.originals().find(|server| scrape.threads(*server) == 0) {
             let reason = match &silent[..] {
                 [] => "no metrics port (--metrics, --watchers) exports its threads".into(),
-                silent => format!("{} (--watchers) does not respond", silent.join(", ")),
+                silent => format!("no response from {} (--watchers)", silent.join(", ")),
             };
             return Err(Error::NoOriginal { server, reason });
         }

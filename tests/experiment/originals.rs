@@ -57,6 +57,8 @@ fn watch(targets: &[(&str, &Server)]) -> (Process, String) {
         assert!(start.elapsed() < Duration::from_secs(10), "not exported");
         thread::sleep(Duration::from_millis(50));
     }
+    // It has to see each thread at rest before it knows where that thread waits for work.
+    thread::sleep(Duration::from_secs(1));
     (process, address)
 }
 
@@ -142,7 +144,7 @@ fn a_server_that_is_not_there_is_named() {
         (
             "sync,fastapi",
             &["127.0.0.1:1"],
-            "127.0.0.1:1 (--watchers) does not respond",
+            "no response from 127.0.0.1:1 (--watchers)",
         ),
         ("flask", &[&watched], "/flask/dummy returned 404"),
     ] {
