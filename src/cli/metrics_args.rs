@@ -3,19 +3,20 @@
 use clap::Args;
 
 use super::defaults::METRICS;
-use super::value::host_and_port;
+use super::value::listen_address;
 use crate::serve::Address;
 
 #[derive(Debug, Clone, Args)]
 pub(super) struct MetricsArgs {
     /// Address of the metrics port: /metrics, /healthz, /readyz, /threads, /threads/stream, and, where
-    /// the lab's own servers run, POST /experiments/NAME, by which `experiment` announces its runs
+    /// the lab's own servers run, POST /experiments/NAME, by which `experiment` announces its runs. A
+    /// subnet stands for the address of this machine in it
     #[arg(
         long,
         env = "THREADLAB_METRICS",
         default_value = METRICS,
         value_name = "HOST:PORT",
-        value_parser = host_and_port
+        value_parser = listen_address
     )]
     metrics: String,
     /// Names with a dot by which clients may address the metrics port, besides IP addresses and names

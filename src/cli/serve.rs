@@ -7,7 +7,7 @@ use clap::Args;
 
 use super::database_args::DatabaseArgs;
 use super::metrics_args::MetricsArgs;
-use super::value::{SecondsArg, grace, host_and_port, threads, timeout};
+use super::value::{SecondsArg, grace, listen_address, threads, timeout};
 use crate::app::BodyLimit;
 use crate::flavor::Flavor;
 use crate::gateway::{ClientLimits, GatewayConfig};
@@ -18,13 +18,13 @@ use crate::serve::{self, Address, ServerConfig};
 pub(super) struct Serve {
     /// Execution model of the server
     flavor: Flavor,
-    /// Address of the server
+    /// Address of the server. A subnet stands for the address of this machine in it: 10.1.0.0/24:8000
     #[arg(
         long,
         env = "THREADLAB_LISTEN",
         default_value_t = GatewayConfig::default().listen.to_string(),
         value_name = "HOST:PORT",
-        value_parser = host_and_port
+        value_parser = listen_address
     )]
     listen: String,
     #[command(flatten)]

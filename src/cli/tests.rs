@@ -142,3 +142,19 @@ fn defaults_in_the_readme_are_those_of_the_flags() {
     }
     assert!(checked >= 20, "only {checked} flags found in README.md");
 }
+
+#[test]
+fn only_addresses_to_listen_on_may_be_subnets() {
+    let parse = |arguments: &[&str]| {
+        let arguments = ["threadlab"].iter().chain(arguments);
+        Cli::try_parse_from(arguments).map_err(|error| error.to_string())
+    };
+    for subnet in ["10.1.0.0/24:8000", "[fd00:1::/64]:8000"] {
+        assert!(parse(&["serve", "sync", "--listen", subnet]).is_ok());
+        assert!(parse(&["up", "--metrics", subnet]).is_ok());
+        let error = parse(&["experiment", "article", "--sync", subnet]).unwrap_err();
+        assert!(error.contains("expected HOST:PORT"), "{error}");
+    }
+    let error = parse(&["serve", "sync", "--listen", "10.1.0.0/33:8000"]).unwrap_err();
+    assert!(error.contains("expected SUBNET:PORT"), "{error}");
+}

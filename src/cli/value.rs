@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use tracing_subscriber::EnvFilter;
 
+use crate::serve::SubnetAndPort;
+
 const MAX_THREADS: usize = 4096;
 /// As many as PostgreSQL itself accepts with ordinary settings, and more than any pool should have.
 const MAX_CONNECTIONS: u32 = 1000;
@@ -28,11 +30,20 @@ pub(super) fn log_filter(text: &str) -> Result<EnvFilter, String> {
         .map_err(|error| error.to_string())
 }
 
+/// Checks that a text is `HOST:PORT`, as [`host_and_port`] does, or `SUBNET:PORT`.
+pub(super) fn listen_address(text: &str) -> Result<String, String> {
+    match SubnetAndPort::parse(text) {
+        Ok(Some(_)) => Ok(text.to_owned()),
+        Ok(None) => host_and_port(text),
+        Err(error) => Err(error.to_string()),
+    }
+}
+
 /// Checks that a text is `HOST:PORT`. The name is looked up when it is used.
 pub(super) fn host_and_port(text: &str) -> Result<String, String> {
     let port = text
         .rsplit_once(':')
-        .and_then(|(host, port)| (!host.is_empty()).then_some(port));
+        .and_then(|(host, port)| (!host.is_empty() && !host.contains('/')).then_some(port));
     match port.map(str::parse::<u16>) {
         Some(Ok(_)) => Ok(text.to_owned()),
         _ => Err("expected HOST:PORT, e.g. 127.0.0.1:8000, with a port from 0 to 65535".into()),

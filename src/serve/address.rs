@@ -5,11 +5,14 @@ use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs};
 
 use anyhow::anyhow;
 
+use super::subnet::SubnetAndPort;
+
 /// An address with the flag and the variable that set it, which error messages name.
 #[derive(Debug, Clone)]
 pub struct Address {
-    /// `HOST:PORT`, where HOST is an IP address or a name. A name stands for the first of its
-    /// addresses that belongs to this machine, so that replicas can share a name; IPv4 before IPv6.
+    /// `HOST:PORT`, where HOST is an IP address, a name or a subnet. A name or a subnet stands for the
+    /// first of its addresses that belongs to this machine, so that replicas can share it; IPv4
+    /// before IPv6.
     pub text: String,
     /// Flag that sets the address.
     pub flag: &'static str,
@@ -32,7 +35,7 @@ impl Address {
     ///
     /// # Errors
     ///
-    /// When the name has no address, none of its addresses belongs to this machine, or the port is
+    /// When the name has no address, none of the addresses belongs to this machine, or the port is
     /// taken. The message names the flag and the variable.
     pub(super) fn listen<T>(
         &self,
@@ -58,7 +61,7 @@ impl Address {
 
     fn try_listen<T>(&self, bind: impl Fn(SocketAddr) -> io::Result<T>) -> io::Result<T> {
         let mut last = io::Error::other("the name has no address");
-        for address in in_order(self.text.to_socket_addrs()?) {
+        for address in in_order(self.candidates()?) {
             match bind(address) {
                 Err(error) if error.kind() == io::ErrorKind::AddrNotAvailable => last = error,
                 bound => return bound,
@@ -66,14 +69,21 @@ impl Address {
         }
         Err(last)
     }
+
+    fn candidates(&self) -> io::Result<Vec<SocketAddr>> {
+        let invalid = |error| io::Error::new(io::ErrorKind::InvalidInput, error);
+        match SubnetAndPort::parse(&self.text).map_err(invalid)? {
+            Some(subnet) => subnet.addresses(),
+            None => Ok(self.text.to_socket_addrs()?.collect()),
+        }
+    }
 }
 
 /// Sorts the addresses of a name: IPv4 first, otherwise as the resolver returned them.
 ///
 /// Resolvers put IPv6 first (RFC 6724), but in a network that has both, a front may look for IPv4
 /// addresses only, as nginx does in the Compose stack.
-fn in_order(addresses: impl Iterator<Item = SocketAddr>) -> Vec<SocketAddr> {
-    let mut addresses: Vec<SocketAddr> = addresses.collect();
+fn in_order(mut addresses: Vec<SocketAddr>) -> Vec<SocketAddr> {
     addresses.sort_by_key(SocketAddr::is_ipv6);
     addresses
 }
@@ -101,8 +111,8 @@ mod tests {
     }
 
     #[test]
-    fn names_and_addresses_can_be_listened_on() {
-        for text in ["localhost:0", "127.0.0.1:0"] {
+    fn names_addresses_and_subnets_can_be_listened_on() {
+        for text in ["localhost:0", "127.0.0.1:0", "127.0.0.0/8:0"] {
             let listener = address(text).listen(TcpListener::bind).unwrap();
             assert!(listener.local_addr().unwrap().ip().is_loopback());
         }
@@ -113,7 +123,29 @@ mod tests {
         let parse = |text: &str| text.parse::<SocketAddr>().unwrap();
         let resolved = ["[fd00::2]:80", "[fd00::1]:80", "10.0.0.2:80", "10.0.0.1:80"].map(parse);
         let expected = ["10.0.0.2:80", "10.0.0.1:80", "[fd00::2]:80", "[fd00::1]:80"].map(parse);
-        assert_eq!(in_order(resolved.into_iter()), expected);
+        assert_eq!(in_order(resolved.to_vec()), expected);
+    }
+
+    #[test]
+    fn a_subnet_of_another_network_is_an_error() {
+        let listen = |text| {
+            address(text)
+                .listen(TcpListener::bind)
+                .unwrap_err()
+                .to_string()
+        };
+        // RFC 5737 reserves it for documentation, so no machine has an address there.
+        let error = listen("203.0.113.0/24:8000");
+        for words in [
+            "cannot listen on 203.0.113.0/24:8000",
+            "no address in 203.0.113.0/24",
+            "127.0.0.1",
+            "--listen",
+        ] {
+            assert!(error.contains(words), "{error}");
+        }
+        let error = listen("203.0.113.0/99:8000");
+        assert!(error.contains("expected SUBNET:PORT"), "{error}");
     }
 
     #[test]

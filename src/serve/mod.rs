@@ -5,6 +5,7 @@
 //! * `overload`: the limit on requests in flight
 //! * `config`: configuration of a process and its servers
 //! * `address`: addresses from the command line, and how this machine reaches them
+//! * `subnet`: subnets in the place of a host
 //! * `file_limit`: limit on open files
 //! * `announce`: the text printed at the start
 //! * `signals`: SIGTERM and Ctrl-C
@@ -18,6 +19,7 @@ mod layers;
 mod overload;
 mod process;
 mod signals;
+mod subnet;
 #[cfg(target_os = "linux")]
 mod watch;
 
@@ -30,6 +32,7 @@ pub(crate) use self::file_limit::raise_file_limit;
 pub use self::layers::{request_layer, stack};
 use self::process::Process;
 use self::signals::Signals;
+pub(crate) use self::subnet::SubnetAndPort;
 #[cfg(target_os = "linux")]
 pub use self::watch::watch;
 use crate::flavor::Flavor;
