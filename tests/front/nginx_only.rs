@@ -233,26 +233,33 @@ fn the_timeouts_are_long_enough_for_the_longest_wait() {
 }
 
 /// A thread of the synchronous server has to be free for the next request although this client does not
-/// read. The response is larger than the kernel's buffers.
+/// read. The response is larger than the kernel's buffers. This also holds for a request that is sent again because
+/// the first replica could not be reached.
 #[test]
 #[ignore = "needs nginx 1.30: run make test"]
 fn a_client_that_does_not_read_does_not_hold_the_synchronous_server() {
     let (sender, sent) = mpsc::channel();
-    let sender = Mutex::new(sender);
-    let server = Backend::start(move |mut connection| {
-        connection.request().unwrap();
-        connection.respond(&"x".repeat(40_000_000));
-        sender.lock().unwrap().send(()).unwrap();
-    });
-    let lab = Lab::start(
-        Front::Nginx,
-        Behind {
-            sync: vec![server],
+    let server = || {
+        let sender = Mutex::new(sender.clone());
+        Backend::start(move |mut connection| {
+            connection.request().unwrap();
+            connection.respond(&"x".repeat(40_000_000));
+            sender.lock().unwrap().send(()).unwrap();
+        })
+    };
+    // Of two requests, at least one begins at the replica that is full.
+    for (sync, requests) in [(vec![server()], 1), (vec![Backend::full(), server()], 2)] {
+        let behind = Behind {
+            sync,
             ..Behind::echo()
-        },
-    );
-    let mut client = lab.connect();
-    client.send(request("GET /sync/"));
-    sent.recv_timeout(TIMEOUT).unwrap();
-    assert_eq!(client.response().body.len(), 40_000_000);
+        };
+        let timeout = Duration::from_millis(300);
+        let lab = Lab::start(Front::Nginx, behind.with_connect_timeout(timeout));
+        for _ in 0..requests {
+            let mut client = lab.connect();
+            client.send(request("GET /sync/"));
+            sent.recv_timeout(TIMEOUT).unwrap();
+            assert_eq!(client.response().body.len(), 40_000_000);
+        }
+    }
 }
