@@ -61,7 +61,8 @@ inspect*) reply containers ;;
 "compose ps"*) reply ids ;;
 "compose port nginx"*) echo 127.0.0.1:8080 ;;
 "compose port prometheus"*) echo 127.0.0.1:9090 ;;
-*resolv.conf) reply resolver ;;
+*/etc/resolv.conf) reply nameserver ;;
+*/tmp/resolver.conf) reply resolver ;;
 *"getent hosts sync") reply names ;;
 *"getent hosts async") echo 10.0.0.3 async ;;
 */health/sync) reply health ;;
@@ -105,6 +106,7 @@ impl Stack {
             ("config", CONFIG),
             ("containers", CONTAINERS),
             ("ids", "1\n2\n"),
+            ("nameserver", "127.0.0.11"),
             ("resolver", "127.0.0.11"),
             ("names", "10.0.0.2 sync"),
             ("nginx.log", "start worker process 7"),
@@ -323,12 +325,8 @@ fn too_few_open_files_are_found() {
 
 #[test]
 fn another_resolver_is_found() {
-    assert_found(
-        "resolver",
-        "resolver",
-        "10.89.0.1",
-        "the DNS server of the containers is 10.89.0.1",
-    );
+    let expected = "the DNS server of the containers is 10.89.0.1";
+    assert_found("resolver", "nameserver", "10.89.0.1", expected);
 }
 
 #[test]

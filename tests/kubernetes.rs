@@ -227,6 +227,8 @@ fn nginx_has_the_files_of_compose() {
     };
     let mut nginx = folder("nginx");
     assert!(nginx.remove("../../../nginx/upstreams.conf"));
+    // It finds out the DNS server, whose name is known here.
+    assert!(nginx.remove("../../../nginx/start.sh"));
     nginx.insert("upstreams.conf".to_owned());
     assert_eq!(generated("nginx"), nginx);
     assert_eq!(generated("page"), folder("src/live/page"));
@@ -244,7 +246,8 @@ fn nginx_has_the_files_of_compose() {
     let translated: Vec<String> = directives(root().join("nginx/upstreams.conf"))
         .into_iter()
         .map(|line| {
-            line.replace("127.0.0.11", "kube-dns.kube-system.svc.cluster.local")
+            let resolver = "resolver kube-dns.kube-system.svc.cluster.local valid=1s ipv6=off;";
+            line.replace("include /tmp/resolver.conf;", resolver)
                 .replace("server sync:", "server sync.threadlab.svc.cluster.local:")
                 .replace("server async:", "server async.threadlab.svc.cluster.local:")
         })

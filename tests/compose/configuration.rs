@@ -8,7 +8,7 @@ pub fn every_configuration_file_is_valid() {
         let run = ["run", "--rm", "--no-deps", "-T", "--entrypoint", program];
         stack.compose(&[&run[..], &[service], arguments].concat());
     };
-    check("nginx", "nginx", &["-t"]);
+    check("nginx", "sh", &["/etc/nginx/start.sh", "-t"]);
     for command in [
         "promtool check config /etc/prometheus/prometheus.yml",
         "promtool check rules /etc/prometheus/rules/*.yml",

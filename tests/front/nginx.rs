@@ -92,6 +92,7 @@ impl Drop for Nginx {
 pub fn check_shipped() -> Output {
     let directory = new_directory();
     copy_shipped(&directory);
+    write_resolver(&directory);
     let output = command(&directory).arg("-t").output().unwrap();
     fs::remove_dir_all(&directory).unwrap();
     output
@@ -132,6 +133,17 @@ fn copy_shipped(directory: &Path) {
     }
 }
 
+/// Writes the file that `start.sh` writes in a container, into this directory.
+fn write_resolver(directory: &Path) {
+    let file = directory.join("resolver.conf");
+    fs::write(&file, "resolver 127.0.0.11;").unwrap();
+    replace(
+        directory,
+        "upstreams.conf",
+        &[("/tmp/resolver.conf", file.to_str().unwrap())],
+    );
+}
+
 fn write_page(directory: &Path) {
     for (_, file, _, text) in PAGE {
         fs::write(directory.join(file), text).unwrap();
@@ -140,6 +152,7 @@ fn write_page(directory: &Path) {
 
 fn write_configuration(directory: &Path, address: SocketAddr, status: SocketAddr, behind: &Behind) {
     copy_shipped(directory);
+    write_resolver(directory);
     let here = directory.to_str().unwrap();
     replace(
         directory,
