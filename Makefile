@@ -22,10 +22,14 @@ unit: setup-nextest ## all tests that need nothing but Rust
 browser: setup-browser ## the tests of the live page, in Chromium
 	scripts/with-notes cargo nextest run --run-ignored only --test live
 
-stack: images ## the tests in Docker: nginx alone, then the whole stack
+# The second engine repeats what depends on the engine, and runs what takes long and need not run twice.
+stack: images ## the tests in Docker: nginx alone, the whole stack, and on a second engine
 	THREADLAB_TEST_NGINX='docker run --rm --network=host --volume={dir}:{dir} nginx:1.30.6-alpine nginx' \
 	    scripts/with-notes cargo nextest run --run-ignored only --test front
-	scripts/with-notes cargo test --test compose -- --ignored --test-threads 1
+	scripts/with-notes cargo test --test compose -- --ignored --skip swarm:: --skip losses::rolling
+	scripts/with-notes scripts/second-engine cargo test --test compose -- --ignored --skip configuration:: --skip disk:: \
+	    --skip experiment::experiments --skip experiment::the_articles --skip failover:: --skip losses::reloads \
+	    --skip memory:: --skip replicas::
 
 check: ## formatting, lints, documentation
 	cargo fmt --check

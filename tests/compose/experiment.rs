@@ -12,6 +12,10 @@ use crate::quiet::{becomes_quiet, not_verified, repeated};
 use crate::stack::Stack;
 use crate::{WAIT, dummy_behind_waits};
 
+pub fn the_article_is_confirmed_through_nginx(stack: &Stack) {
+    are_confirmed(stack, &["article"], &["--seconds", "4"]);
+}
+
 pub fn experiments_are_confirmed_through_nginx_and_seen_in_prometheus(stack: &Stack) {
     let front = stack.url("nginx", 8080);
     let prometheus = Prometheus::at(stack.url("prometheus", 9090));

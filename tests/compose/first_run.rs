@@ -4,7 +4,7 @@ use std::thread;
 use std::time::Duration;
 
 use crate::http::get;
-use crate::stack::{Stack, versions};
+use crate::stack::{Stack, output, versions};
 
 /// Path of nginx's status port that probes the way to a server.
 const PROBES: [&str; 2] = ["/health/sync", "/health/async"];
@@ -75,6 +75,27 @@ pub fn a_build_without_changes_recreates_no_container(stack: &Stack) {
     let before = ids();
     stack.start(&["--build"]);
     assert_eq!(ids(), before);
+}
+
+/// The first build of a user: no image is there, and Compose builds all of them at once. With one tag for several services
+/// most rounds failed in the containerd image store.
+pub fn builds_of_all_services_at_once_succeed() {
+    let stack = Stack::named("build");
+    let services = ["sync", "async", "experiment", "nginx-exporter"];
+    for _ in 0..5 {
+        let images = services.map(|service| format!("threadlab-{service}"));
+        output(
+            "docker",
+            &[
+                &["image", "rm", "--force"],
+                &images.each_ref().map(String::as_str)[..],
+            ]
+            .concat(),
+        );
+        // Not `build`: without buildx, that does not build an image without provenance on an older engine.
+        let up = ["--profile", "*", "up", "--build", "--no-start"];
+        stack.compose(&[&up, &services[..]].concat());
+    }
 }
 
 /// Images that are exported under one tag at the same time fail in Docker's containerd image store.

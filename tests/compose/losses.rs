@@ -32,7 +32,7 @@ fn assert_none_lost(load: [Load; 2], what: &str) {
     }
 }
 
-pub fn restarts_reloads_and_a_kill_lose_no_request() {
+pub fn rolling_restarts_lose_no_request() {
     let stack = three_replicas();
 
     let running = load(&stack, "/?seconds=2", 25.0, 2000);
@@ -41,6 +41,10 @@ pub fn restarts_reloads_and_a_kill_lose_no_request() {
     let errors = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{errors}");
     assert_none_lost(running, "rolling restart");
+}
+
+pub fn reloads_and_kills_lose_no_request() {
+    let stack = three_replicas();
 
     let running = load(&stack, "/?seconds=2", 25.0, 250);
     for _ in 0..3 {

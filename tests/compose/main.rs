@@ -15,17 +15,20 @@ mod configuration;
 mod confinement;
 #[path = "../common/dashboards.rs"]
 mod dashboards;
+mod disk;
 mod experiment;
 mod failover;
 mod first_run;
 mod http;
 mod load;
 mod losses;
+mod memory;
 mod prometheus;
 #[path = "../../crates/thread-states/tests/common/quiet.rs"]
 mod quiet;
 mod replicas;
 mod stack;
+mod swarm;
 
 use std::process::ExitCode;
 use std::thread;
@@ -51,16 +54,22 @@ fn main() -> ExitCode {
         first_run::no_two_services_build_one_tag
         first_run::images_have_the_pinned_versions_or_the_difference_is_printed
         first_run::requests_reach_the_servers_in_networks_with_ipv6
-        losses::restarts_reloads_and_a_kill_lose_no_request
+        disk::a_prometheus_with_a_full_disk_is_found_by_the_doctor
+        first_run::builds_of_all_services_at_once_succeed
+        losses::rolling_restarts_lose_no_request
+        losses::reloads_and_kills_lose_no_request
+        swarm::updates_and_a_killed_task_lose_no_request_in_a_swarm
     };
     // Those that change the number or the addresses of the servers come last.
     let shared = tests! { stack::on_shared;
         confinement::containers_are_healthy_and_confined
         confinement::only_nginx_reaches_the_servers
         confinement::only_this_machine_reaches_the_stack
+        experiment::the_article_is_confirmed_through_nginx
         experiment::experiments_are_confirmed_through_nginx_and_seen_in_prometheus
         losses::a_rolling_restart_needs_two_replicas
         failover::a_restart_loses_no_request_and_an_outage_in_its_place_is_detected
+        memory::ten_thousand_waits_fit_into_the_memory_of_nginx
         replicas::replicas_are_found_by_nginx_and_prometheus
         replicas::restarted_servers_are_found_at_their_new_addresses
         first_run::a_build_without_changes_recreates_no_container
@@ -68,6 +77,9 @@ fn main() -> ExitCode {
         first_run::the_doctor_finds_a_killed_server
         first_run::the_health_check_of_nginx_fails_if_a_server_is_gone_but_not_if_it_is_blocked
     };
+    if arguments.ignored && !arguments.list {
+        eprintln!("{}", stack::engine());
+    }
     let conclusion = libtest_mimic::run(&arguments, alone.into_iter().chain(shared).collect());
     stack::remove_shared();
     conclusion.exit_code()

@@ -1,5 +1,6 @@
 //! A stack of containers, removed when dropped.
 
+use std::env;
 use std::io::{self, Write};
 use std::path::Path;
 use std::process::{Command, Output};
@@ -12,7 +13,9 @@ use serde_json::Value;
 /// The part of the stack that can run anywhere.
 const SERVICES: [&str; 5] = ["sync", "async", "nginx", "nginx-exporter", "prometheus"];
 const COMPOSE_FILE: &str = "docker-compose.yml";
-const DOWN: [&str; 4] = ["down", "--volumes", "--timeout", "5"];
+/// Variable with another Compose file for every stack. `scripts/second-engine` sets it.
+const EXTRA_FILE: &str = "THREADLAB_TEST_COMPOSE_FILE";
+const DOWN: [&str; 6] = ["--profile", "*", "down", "--volumes", "--timeout", "5"];
 
 /// The stack that tests share, once one of them has started it.
 static SHARED: Mutex<Option<Stack>> = Mutex::new(None);
@@ -43,7 +46,7 @@ impl Drop for ShowOnPanic<'_> {
     }
 }
 
-/// Returns whether Grafana's image is present. Prints if it is not.
+/// Whether Grafana's image is present. Prints if it is not.
 static GRAFANA_IS_HERE: LazyLock<bool> = LazyLock::new(|| {
     let image = "grafana/grafana:13.2.3";
     let found = output("docker", &["image", "inspect", image])
@@ -72,6 +75,16 @@ static OPEN_FILES: LazyLock<u64> = LazyLock::new(|| {
     maximum.min(DEFAULT)
 });
 
+/// Returns whether Grafana's image is present.
+pub fn grafana_is_here() -> bool {
+    *GRAFANA_IS_HERE
+}
+
+/// Returns the number of open files that each container may have.
+pub fn open_files() -> u64 {
+    *OPEN_FILES
+}
+
 /// A Compose project with containers, networks and ports of its own.
 pub struct Stack {
     project: String,
@@ -86,7 +99,7 @@ impl Stack {
     pub fn named(name: &str) -> Self {
         Self {
             project: format!("threadlab-test-{name}"),
-            files: COMPOSE_FILE.to_owned(),
+            files: files(),
             reset_at: 0,
         }
     }
@@ -110,10 +123,15 @@ impl Stack {
     /// Starts another stack, with a second Compose file on top.
     pub fn up_with(name: &str, file: &str) -> Self {
         let mut stack = Self::named(name);
-        stack.files = format!("{COMPOSE_FILE}:{file}");
-        stack.compose(&DOWN);
+        stack.add_file(file);
         stack.start(&["--build"]);
         stack
+    }
+
+    /// Puts another Compose file on top, and removes what a killed test run left behind.
+    pub fn add_file(&mut self, file: &str) {
+        self.files = format!("{}:{file}", self.files);
+        self.compose(&DOWN);
     }
 
     /// Starts all services, and waits until they are healthy.
@@ -125,7 +143,7 @@ impl Stack {
     /// The services that run here.
     pub fn services(&self) -> Vec<&'static str> {
         let mut services = SERVICES.to_vec();
-        if *GRAFANA_IS_HERE {
+        if grafana_is_here() {
             services.push("grafana");
         }
         services
@@ -223,11 +241,9 @@ impl Stack {
 
     /// A program that runs on this project.
     pub fn script(&self, program: &str) -> Command {
-        let mut command = Command::new(program);
+        let mut command = script(program);
         command.env("COMPOSE_PROJECT_NAME", &self.project);
         command.env("COMPOSE_FILE", &self.files);
-        command.env("OPEN_FILES", OPEN_FILES.to_string());
-        command.current_dir(Path::new(env!("CARGO_MANIFEST_DIR")));
         // Free ports, and one thread each, independent of .env.
         command.envs(["NGINX_PORT", "PROMETHEUS_PORT", "GRAFANA_PORT"].map(|port| (port, "0")));
         command.envs(["SYNC_THREADS", "ASYNC_THREADS"].map(|threads| (threads, "1")));
@@ -266,6 +282,44 @@ pub fn versions() -> Vec<(String, String, String)> {
     images.lines().filter_map(version).collect()
 }
 
+/// A program that runs in the repository.
+pub fn script(program: &str) -> Command {
+    let mut command = Command::new(program);
+    command.env("OPEN_FILES", open_files().to_string());
+    command.current_dir(Path::new(env!("CARGO_MANIFEST_DIR")));
+    command
+}
+
+/// The engine that the tests run on: its version and image store, and those of buildx and Compose.
+pub fn engine() -> String {
+    let first_line = |arguments: &[&str]| {
+        let output = output("docker", arguments);
+        let text = String::from_utf8_lossy(&output.stdout);
+        match output.status.success() {
+            true => text.lines().next().unwrap_or_default().to_owned(),
+            false => "none".to_owned(),
+        }
+    };
+    let store = match first_line(&["info", "--format", "{{.DriverStatus}}"]) {
+        status if status.contains("io.containerd.snapshotter") => "containerd image store",
+        _ => "image store of the engine",
+    };
+    format!(
+        "Docker Engine {}, {store}, buildx: {}, Compose {}",
+        first_line(&["version", "--format", "{{.Server.Version}}"]),
+        first_line(&["buildx", "version"]),
+        first_line(&["compose", "version", "--short"]),
+    )
+}
+
+/// The Compose files of every stack.
+fn files() -> String {
+    match env::var(EXTRA_FILE) {
+        Ok(file) => format!("{COMPOSE_FILE}:{file}"),
+        Err(_) => COMPOSE_FILE.to_owned(),
+    }
+}
+
 /// Runs a program and returns its output. Panics if it fails.
 pub fn run(program: &str, arguments: &[&str]) -> String {
     let mut command = Command::new(program);
@@ -282,7 +336,8 @@ fn succeed(mut command: Command) -> String {
     String::from_utf8(output.stdout).unwrap()
 }
 
-fn output(program: &str, arguments: &[&str]) -> Output {
+/// Runs a program and returns its output, also if it fails.
+pub fn output(program: &str, arguments: &[&str]) -> Output {
     let mut command = Command::new(program);
     command
         .args(arguments)
