@@ -35,7 +35,7 @@ impl Exporter {
     /// Stops the exporter: closes its port and its connections, and waits until its thread has ended.
     ///
     /// ```
-    /// let exporter = thread_states::Metrics::new("shop")?.export("127.0.0.1:0")?;
+    /// let exporter = thread_states::Metrics::new("shop").export("127.0.0.1:0")?;
     /// println!("metrics: http://{}/metrics", exporter.address());
     /// exporter.stop();
     /// # Ok::<(), Box<dyn std::error::Error>>(())
