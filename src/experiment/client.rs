@@ -240,7 +240,7 @@ impl ServerTiming {
         };
         Self {
             queue: entry("queue"),
-            held: entry("run") + entry("block"),
+            held: entry("run") + entry("runnable") + entry("block"),
             awaited: entry("await"),
         }
     }
@@ -257,11 +257,12 @@ mod tests {
             ServerTiming::from_headers(&headers),
             ServerTiming::default()
         );
-        let value = "queue;dur=1.5, run;dur=0.25, block;dur=20000.000, await;dur=3.000";
+        let value =
+            "queue;dur=1.5, run;dur=0.25, runnable;dur=0.5, block;dur=20000.000, await;dur=3";
         headers.insert("server-timing", value.parse().unwrap());
         let timing = ServerTiming::from_headers(&headers);
         assert_eq!(timing.queue, Duration::from_micros(1500));
-        assert_eq!(timing.held, Duration::from_micros(20_000_250));
+        assert_eq!(timing.held, Duration::from_micros(20_000_750));
         assert_eq!(timing.awaited, Duration::from_millis(3));
     }
 }

@@ -3,9 +3,9 @@
 use super::histogram::HistogramCounts;
 use super::list::{
     ACTIVE_REQUESTS, HTTP_ROUTE, METHOD, Metric, ON, REQUEST_DURATION, REQUEST_QUEUE,
-    ROUTE_AWAIT_SECONDS, ROUTE_HOLD_SECONDS, ROUTE_POLL_SECONDS, ROUTE_READY_SECONDS, SERVER,
-    STATE, STATUS, THREAD, THREAD_BLOCKED_SECONDS, THREAD_INFO, THREAD_STATE_SECONDS,
-    THREAD_STATE_SINCE, THREAD_WALL_SECONDS, UNMATCHED,
+    REQUEST_START_REJECTED, ROUTE_AWAIT_SECONDS, ROUTE_HOLD_SECONDS, ROUTE_POLL_SECONDS,
+    ROUTE_READY_SECONDS, SERVER, STATE, STATUS, THREAD, THREAD_BLOCKED_SECONDS, THREAD_INFO,
+    THREAD_STATE_SECONDS, THREAD_STATE_SINCE, THREAD_WALL_SECONDS, UNMATCHED,
 };
 use super::requests::RequestHistograms;
 use crate::accounting::{
@@ -28,10 +28,11 @@ pub(super) enum Family {
     Active,
     Durations,
     Queue,
+    StartsRejected,
 }
 
 impl Family {
-    pub(super) const ALL: [Self; 12] = [
+    pub(super) const ALL: [Self; 13] = [
         Self::States,
         Self::Walls,
         Self::Blocked,
@@ -44,6 +45,7 @@ impl Family {
         Self::Active,
         Self::Durations,
         Self::Queue,
+        Self::StartsRejected,
     ];
 
     pub(super) const fn metric(self) -> Metric {
@@ -60,6 +62,7 @@ impl Family {
             Self::Active => ACTIVE_REQUESTS,
             Self::Durations => REQUEST_DURATION,
             Self::Queue => REQUEST_QUEUE,
+            Self::StartsRejected => REQUEST_START_REJECTED,
         }
     }
 }
@@ -121,6 +124,10 @@ impl<'a> Sample<'a> {
                     counts: &self.requests.queue(),
                 };
                 each(&[self.server()], value);
+            }
+            Family::StartsRejected => {
+                let rejected = self.requests.starts_rejected() as f64;
+                each(&[self.server()], Value::Number(rejected));
             }
             _ => self.route_series(family, each),
         }

@@ -104,7 +104,8 @@ pub const THREAD_INFO: Metric = Metric {
 pub const REQUEST_DURATION: Metric = Metric {
     name: "http_server_request_duration_seconds",
     help: "Time from the start of the handler to the end of the response. A request whose client \
-           disconnected first has status 499. Names follow OpenTelemetry's HTTP conventions.",
+           disconnected before the response began has status 499. Names follow OpenTelemetry's HTTP \
+           conventions.",
     kind: MetricKind::Histogram,
     labels: &[SERVER, METHOD, HTTP_ROUTE, STATUS],
 };
@@ -122,9 +123,18 @@ pub const ACTIVE_REQUESTS: Metric = Metric {
 pub const REQUEST_QUEUE: Metric = Metric {
     name: "http_server_request_queue_seconds",
     help: "Time that a request waited for a thread: from the proxy's X-Request-Start header to the \
-           start of the handler. Requests without that header, or with one more than an hour old, \
-           are not counted.",
+           start of the handler. Requests without that header are not counted, nor are those in \
+           http_server_request_start_rejected_total.",
     kind: MetricKind::Histogram,
+    labels: &[SERVER],
+};
+
+/// Requests whose queue time is unknown although a proxy sent a header.
+pub const REQUEST_START_REJECTED: Metric = Metric {
+    name: "http_server_request_start_rejected_total",
+    help: "Requests whose X-Request-Start header is no measurement: not a time since 1970, more than \
+           1 ms in the future, more than an hour ago, or sent twice.",
+    kind: MetricKind::Counter,
     labels: &[SERVER],
 };
 
@@ -176,6 +186,7 @@ pub const ALL: &[Metric] = &[
     REQUEST_DURATION,
     ACTIVE_REQUESTS,
     REQUEST_QUEUE,
+    REQUEST_START_REJECTED,
     ROUTE_POLL_SECONDS,
     ROUTE_HOLD_SECONDS,
     ROUTE_AWAIT_SECONDS,

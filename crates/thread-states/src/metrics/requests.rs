@@ -1,6 +1,7 @@
-//! Histograms of one server's requests: duration and queue time.
+//! Metrics of one server's requests: duration and queue time.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 
 use http::{Method, StatusCode};
@@ -15,7 +16,7 @@ pub(super) const BUCKETS: [f64; 18] = [
     60.0, 100.0, 300.0,
 ];
 
-/// Histograms of one server's requests. Clones share the series.
+/// Histograms of one server's requests, and the counter of what they leave out. Clones share the series.
 #[derive(Debug, Clone)]
 pub(super) struct RequestHistograms(Arc<SharedHistograms>);
 
@@ -24,6 +25,7 @@ struct SharedHistograms {
     bounds: Bounds,
     durations: RwLock<BTreeMap<Key, Arc<Histogram>>>,
     queue: Histogram,
+    starts_rejected: AtomicU64,
 }
 
 /// Labels of a series of the durations.
@@ -39,6 +41,7 @@ impl RequestHistograms {
     pub(super) fn new(bounds: Bounds) -> Self {
         Self(Arc::new(SharedHistograms {
             queue: Histogram::new(&bounds),
+            starts_rejected: AtomicU64::new(0),
             durations: RwLock::default(),
             bounds,
         }))
@@ -62,6 +65,11 @@ impl RequestHistograms {
     /// Returns the queue times so far.
     pub(super) fn queue(&self) -> HistogramCounts {
         self.0.queue.read()
+    }
+
+    /// Returns the number of requests so far whose `X-Request-Start` is no measurement.
+    pub(super) fn starts_rejected(&self) -> u64 {
+        self.0.starts_rejected.load(Relaxed)
     }
 
     fn series(&self, key: Key) -> Arc<Histogram> {
@@ -142,6 +150,11 @@ impl Requests {
     /// Returns the index of a route by its name; `None` for requests that match none.
     pub(super) fn route(&self, name: Option<&str>) -> usize {
         self.registry.routes().index(name.unwrap_or(UNMATCHED))
+    }
+
+    /// Counts a request whose `X-Request-Start` is no measurement.
+    pub(super) fn start_rejected(&self) {
+        self.histograms.0.starts_rejected.fetch_add(1, Relaxed);
     }
 }
 

@@ -10,6 +10,7 @@ use http::{Method, Request, StatusCode};
 use super::super::requests::Requests;
 use super::headers;
 use super::nesting;
+use super::queue_time;
 use super::span::{Span, SpanTimes};
 use super::thread_model::ThreadModel;
 use crate::accounting::{
@@ -83,16 +84,18 @@ pub(super) struct Spent {
 
 impl MeasuredRequest {
     pub(super) fn new<B>(settings: &Arc<Settings>, request: &Request<B>) -> Self {
-        let queued = headers::queued(request.headers());
-        if let Some(queued) = queued {
-            settings.requests.queued(queued.into());
+        let queued = queue_time::queued(request.headers());
+        match &queued {
+            Some(Ok(queued)) => settings.requests.queued((*queued).into()),
+            Some(Err(queue_time::Rejected)) => settings.requests.start_rejected(),
+            None => {}
         }
         let route = settings.route(request);
         Self {
             settings: Arc::clone(settings),
             method: request.method().clone(),
             tag: headers::tag(request.headers()),
-            queued,
+            queued: queued.and_then(Result::ok),
             started: None,
             span: Span::new(route, settings.thread_model),
             entry: None,

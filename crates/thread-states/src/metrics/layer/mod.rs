@@ -9,7 +9,8 @@
 //! * `wake`: the time at which it was woken, between the two
 //! * `measured`: other work, measured in the same way
 //! * `nesting`: a layer within the same layer
-//! * `headers`, `server_timing`: what it reads from requests and adds to responses
+//! * `headers`, `queue_time`: what it reads from requests
+//! * `server_timing`: what it adds to responses
 
 mod body;
 mod future;
@@ -17,6 +18,7 @@ mod headers;
 mod measured;
 mod measured_request;
 mod nesting;
+mod queue_time;
 mod server_timing;
 mod span;
 mod thread_model;
@@ -98,9 +100,10 @@ impl RequestLayer {
 
     /// Sets whether responses get a `Server-Timing` header (W3C,
     /// <https://www.w3.org/TR/server-timing/>) that breaks down their time, in milliseconds: `queue`
-    /// (waited for a thread), `run` (on CPU), `block` (held the thread, off CPU), `await` (waited
-    /// without the thread, for something else), `ready` (waited for a thread after that; only for
-    /// requests that awaited). Responses of threads that are not registered get none.
+    /// (waited for a thread), `run` (on CPU), `runnable` (held the thread, waited for a CPU), `block`
+    /// (held the thread, off CPU), `await` (waited without the thread, for something else), `ready`
+    /// (waited for a thread after that; only for requests that awaited). They sum to the time from
+    /// arrival to the response's head. Responses of threads that are not registered get none.
     ///
     /// Default: off, because it reveals internal timing to clients.
     #[must_use]

@@ -7,12 +7,13 @@ use http::HeaderValue;
 use super::measured_request::Spent;
 use crate::accounting::Nanos;
 
-/// Bytes of the longest header: five names, and times of at most 20 digits.
+/// Bytes of the longest header: six names, and times of at most 20 digits.
 const LONGEST: usize = 200;
 
 /// Returns the header's value, in milliseconds: `queue` (waited for a thread; only if the front sent
-/// the time of arrival), `run` (on CPU), `block` (held the thread, off CPU), `await` (waited without
-/// the thread, for something else), `ready` (waited for a thread after that; only if it has awaited).
+/// the time of arrival), `run` (on CPU), `runnable` (held the thread, waited for a CPU), `block` (held the
+/// thread, off CPU), `await` (waited without the thread, for something else), `ready` (waited for a
+/// thread after that; only if it has awaited). They sum to the time up to now.
 pub(super) fn header(spent: &Spent) -> Option<HeaderValue> {
     let mut buffer = [0; LONGEST];
     let mut rest = &mut buffer[..];
@@ -30,6 +31,8 @@ fn write(out: &mut impl Write, spent: &Spent) -> io::Result<()> {
     out.write_all(b"run;dur=")?;
     let times = &spent.times;
     write_milliseconds(out, times.held.running.as_micros())?;
+    out.write_all(b", runnable;dur=")?;
+    write_milliseconds(out, times.held.runnable.as_micros())?;
     out.write_all(b", block;dur=")?;
     write_milliseconds(out, times.held.blocked.as_micros())?;
     out.write_all(b", await;dur=")?;
@@ -65,7 +68,7 @@ mod tests {
             times: SpanTimes {
                 held: Held {
                     running: Nanos::from_nanos(1_234_567),
-                    runnable: Nanos::ZERO,
+                    runnable: Nanos::from_micros(90),
                     blocked: Nanos::from_secs(20),
                 },
                 awaited: Nanos::from_micros(50),
@@ -74,18 +77,18 @@ mod tests {
         };
         assert_eq!(
             header(&spent(None)).unwrap(),
-            "run;dur=1.234, block;dur=20000.000, await;dur=0.050"
+            "run;dur=1.234, runnable;dur=0.090, block;dur=20000.000, await;dur=0.050"
         );
         let queued = Some(Duration::from_micros(7));
         assert_eq!(
             header(&spent(queued)).unwrap(),
-            "queue;dur=0.007, run;dur=1.234, block;dur=20000.000, await;dur=0.050"
+            "queue;dur=0.007, run;dur=1.234, runnable;dur=0.090, block;dur=20000.000, await;dur=0.050"
         );
         let mut woken = spent(None);
         woken.times.ready = Nanos::from_millis(3);
         assert_eq!(
             header(&woken).unwrap(),
-            "run;dur=1.234, block;dur=20000.000, await;dur=0.050, ready;dur=3.000"
+            "run;dur=1.234, runnable;dur=0.090, block;dur=20000.000, await;dur=0.050, ready;dur=3.000"
         );
     }
 
