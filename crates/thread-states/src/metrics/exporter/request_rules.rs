@@ -36,10 +36,11 @@ impl RequestRules {
     /// Returns the error response to a request that breaks a rule.
     pub(super) fn check<B>(&self, request: &Request<B>) -> Result<(), Problem> {
         let host = host(request)?;
-        if let Some(host) = host.as_ref().filter(|host| !self.allows(host.host())) {
+        let forwarded = forwarded_host(request.headers());
+        let mut names = host.iter().chain(&forwarded).map(Authority::host);
+        if let Some(name) = names.find(|name| !self.allows(name)) {
             let detail = format!(
-                "the metrics port of {:?} is not here; use an IP address or a configured name",
-                host.host()
+                "the metrics port of {name:?} is not here; use an IP address or a configured name"
             );
             return Err(Problem::new(StatusCode::MISDIRECTED_REQUEST, detail));
         }
@@ -62,6 +63,11 @@ impl RequestRules {
             || address.parse::<IpAddr>().is_ok()
             || names.iter().any(|name| name.eq_ignore_ascii_case(host))
     }
+}
+
+/// Returns the host that the client addressed at a proxy, if there was one.
+fn forwarded_host(fields: &HeaderMap) -> Option<Authority> {
+    Authority::try_from(fields.get(FORWARDED_HOST)?.as_bytes()).ok()
 }
 
 /// Returns the host of a request, or `None` if it has none, as only HTTP/1.0 allows.
@@ -158,6 +164,14 @@ mod tests {
         for host in ["evil.example", "127.0.0.1.evil.example:9100", "localhost."] {
             assert_eq!(status(&rules, "/", &[("host", host)]), 421, "{host}");
         }
+        // A page behind a proxy on this machine can be a stranger's, too.
+        let forwarded = |host| {
+            let fields = [("host", "127.0.0.1:9100"), ("x-forwarded-host", host)];
+            status(&rules, "/", &fields)
+        };
+        assert_eq!(forwarded("localhost:8080"), 200);
+        assert_eq!(forwarded("lab.example:8080"), 200);
+        assert_eq!(forwarded("evil.example:8080"), 421);
         let target = "http://evil.example/metrics";
         assert_eq!(status(&rules, target, &[("host", "localhost")]), 421);
     }
