@@ -4,6 +4,7 @@
 
 use std::io;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -12,6 +13,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::{Sleep, sleep};
 
+use super::activity::Activity;
 use super::headers;
 use crate::wire;
 
@@ -19,6 +21,7 @@ use crate::wire;
 #[derive(Debug)]
 pub(super) struct ClientStream {
     socket: TcpStream,
+    activity: Arc<Activity>,
     /// Longest time for which the client may read nothing of a response.
     write_timeout: Duration,
     /// Runs while a write waits for the client.
@@ -28,9 +31,10 @@ pub(super) struct ClientStream {
 }
 
 impl ClientStream {
-    pub(super) fn new(socket: TcpStream, write_timeout: Duration) -> Self {
+    pub(super) fn new(socket: TcpStream, write_timeout: Duration, activity: Arc<Activity>) -> Self {
         Self {
             socket,
+            activity,
             write_timeout,
             timer: None,
             error_status: None,
@@ -63,6 +67,7 @@ impl AsyncWrite for ClientStream {
             self.error_status = Some(status);
             return Poll::Ready(Ok(bytes.len()));
         }
+        self.activity.set_unsent(true);
         let written = Pin::new(&mut self.socket).poll_write(cx, bytes);
         if written.is_ready() {
             self.timer = None;
@@ -75,6 +80,8 @@ impl AsyncWrite for ClientStream {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        // hyper flushes when it has written all that it has.
+        self.activity.set_unsent(false);
         Pin::new(&mut self.socket).poll_flush(cx)
     }
 

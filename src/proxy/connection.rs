@@ -2,6 +2,7 @@
 
 use std::convert::Infallible;
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 use bytes::Bytes;
@@ -14,12 +15,16 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::TcpStream;
 use tokio_util::sync::CancellationToken;
 
+use super::activity::{Activity, GuardedBody};
 use super::client_stream::ClientStream;
 use super::config::{ProxyConfig, RequestLimits, Timeouts};
 use super::headers;
 use super::service::ProxyService;
 use crate::wire::{self, HeadLimits};
 use thread_states::problem::Problem;
+
+/// Bytes that hyper buffers for a client, in each direction; its default is 408 KiB.
+const BUFFER: usize = 64 * 1024;
 
 /// Serves connections; all of them share it.
 #[derive(Debug)]
@@ -37,7 +42,8 @@ impl ConnectionHandler {
         http.timer(TokioTimer::new())
             .header_read_timeout(config.timeouts.client)
             .max_header_size(config.limits.head)
-            .max_headers(config.limits.fields);
+            .max_headers(config.limits.fields)
+            .max_buf_size(BUFFER.max(config.limits.head));
         Self {
             http,
             timeouts: config.timeouts,
@@ -49,13 +55,19 @@ impl ConnectionHandler {
 
     /// Serves a connection until it closes. After a shutdown it ends with the request in flight.
     pub(super) async fn serve(&self, socket: TcpStream, client: IpAddr) {
-        let stream = ClientStream::new(socket, self.timeouts.client);
-        let has_request = AtomicBool::new(false);
+        let activity = Arc::<Activity>::default();
+        let stream = ClientStream::new(socket, self.timeouts.client, Arc::clone(&activity));
         let has_body = AtomicBool::new(false);
         let service = service_fn(|request: Request<Incoming>| {
-            has_request.store(true, Relaxed);
+            let guard = activity.start();
             has_body.store(!request.body().is_end_stream(), Relaxed);
-            async move { Ok::<_, Infallible>(self.service.respond(client, request).await) }
+            async move {
+                let response = self.service.respond(client, request).await;
+                Ok::<_, Infallible>(response.map(|body| GuardedBody {
+                    body,
+                    _request: guard,
+                }))
+            }
         });
         let mut connection = self.http.serve_connection(TokioIo::new(stream), service);
         // hyper-util's `GracefulShutdown` does the same, but consumes the connection, whose parts
@@ -65,8 +77,8 @@ impl ConnectionHandler {
             result = &mut connection => result,
             () = self.shutdown.cancelled() => {
                 std::pin::Pin::new(&mut connection).graceful_shutdown();
-                if !has_request.load(Relaxed) {
-                    // hyper would wait for the rest of the first head.
+                if activity.is_idle() {
+                    // hyper would wait for the rest of a head that has begun.
                     return;
                 }
                 (&mut connection).await

@@ -5,6 +5,7 @@
 //!
 //! * `server`: the thread that accepts connections
 //! * `connection`: one client's connection, from accept to close
+//! * `activity`: what the connection is doing
 //! * `client_stream`: the client's socket below hyper
 //! * `service`: one request and its response
 //! * `routes`: destinations of paths
@@ -33,6 +34,7 @@
 //! # }
 //! ```
 
+mod activity;
 mod assets;
 mod body;
 mod client_stream;
