@@ -8,11 +8,12 @@ mod common {
 }
 
 use std::io::{Read, Write};
-use std::net::TcpStream;
+use std::net::{Shutdown, TcpStream};
 use std::thread;
 use std::time::{Duration, Instant, SystemTime};
 
 use common::lab::{Lab, Scrape, Server, get};
+use socket2::SockRef;
 
 /// Sends a request head as given, with a line break for each `|`.
 fn send(address: &str, head: &str) -> TcpStream {
@@ -49,7 +50,7 @@ fn a_disconnect_counts_as_499_and_ends_the_await() {
     wait_for(&server.metrics, active, 1.0);
     drop(client);
 
-    let disconnected = r#"http_server_request_duration_seconds_count{http_request_method="GET",http_response_status_code="499",http_route="/",server="async"}"#;
+    let disconnected = r#"http_server_request_duration_seconds_count{server="async",http_request_method="GET",http_route="/",http_response_status_code="499"}"#;
     let first = wait_for(&server.metrics, disconnected, 1.0);
     thread::sleep(Duration::from_secs(1));
     let later = Scrape::of(&server.metrics);
@@ -57,6 +58,102 @@ fn a_disconnect_counts_as_499_and_ends_the_await() {
     let awaited = r#"http_route_await_seconds_total{server="async",http_route="/"}"#;
     assert_eq!(later.value(awaited), first.value(awaited));
     assert!(later.share(&first, "async", "idle") > 0.8);
+}
+
+/// A way in which a client leaves.
+#[derive(Debug, Clone, Copy)]
+enum Leave {
+    Close,
+    Reset,
+    CloseSendingSide,
+}
+
+impl Leave {
+    const ALL: [Self; 3] = [Self::Close, Self::Reset, Self::CloseSendingSide];
+
+    /// Returns the socket if it stays open.
+    fn leave(self, client: TcpStream) -> Option<TcpStream> {
+        match self {
+            Self::Close => drop(client),
+            Self::Reset => {
+                let no_time = Some(Duration::ZERO);
+                SockRef::from(&client).set_linger(no_time).unwrap();
+            }
+            Self::CloseSendingSide => {
+                client.shutdown(Shutdown::Write).unwrap();
+                return Some(client);
+            }
+        }
+        None
+    }
+}
+
+fn count(scrape: &Scrape, server: &str, route: &str, status: u16) -> f64 {
+    let series = format!(
+        r#"http_server_request_duration_seconds_count{{server="{server}",http_request_method="GET",http_route="{route}",http_response_status_code="{status}"}}"#
+    );
+    scrape.samples.get(&series).copied().unwrap_or_default()
+}
+
+/// Three clients leave while another request holds the only thread.
+#[test]
+fn requests_whose_clients_left_in_the_queue_are_not_worked_on() {
+    for name in ["sync", "async"] {
+        let server = Server::start(name, &[]);
+        let holding = send(&server.http, "GET /blocking?seconds=1 HTTP/1.1|Host: x");
+        let active = format!(r#"http_server_active_requests{{server="{name}"}}"#);
+        wait_for(&server.metrics, &active, 1.0);
+        let left: Vec<_> = Leave::ALL
+            .iter()
+            .map(|leave| {
+                let client = send(&server.http, "GET /cpu?seconds=20 HTTP/1.1|Host: x");
+                thread::sleep(Duration::from_millis(100));
+                leave.leave(client)
+            })
+            .collect();
+        assert_eq!(get(&server.http, "/dummy").status, 200);
+        let scrape = Scrape::of(&server.metrics);
+        // A reset may have taken the request with it.
+        assert!(count(&scrape, name, "/cpu", 499) >= 2.0, "{name}");
+        assert_eq!(count(&scrape, name, "/cpu", 200), 0.0, "{name}");
+        assert_eq!(count(&scrape, name, "/blocking", 200), 1.0, "{name}");
+        drop((holding, left));
+    }
+}
+
+/// Neither server can notice it meanwhile.
+#[test]
+fn clients_that_leave_while_a_handler_holds_its_thread_count_as_499() {
+    for name in ["sync", "async"] {
+        let server = Server::start(name, &[]);
+        let active = format!(r#"http_server_active_requests{{server="{name}"}}"#);
+        for (index, leave) in Leave::ALL.into_iter().enumerate() {
+            let client = send(&server.http, "GET /blocking?seconds=0.5 HTTP/1.1|Host: x");
+            wait_for(&server.metrics, &active, 1.0);
+            let left = leave.leave(client);
+            wait_for(&server.metrics, &active, 0.0);
+            let scrape = Scrape::of(&server.metrics);
+            let counted = count(&scrape, name, "/blocking", 499);
+            assert_eq!(counted, index as f64 + 1.0, "{name}, {leave:?}");
+            drop(left);
+        }
+    }
+}
+
+/// As `nc -N` does, for example. On a busy machine the request may wait.
+#[test]
+fn a_client_that_closes_its_sending_side_gets_a_response_that_is_ready() {
+    for name in ["sync", "async"] {
+        let server = Server::start(name, &[]);
+        let is_served = |_| {
+            let mut client = send(&server.http, "GET /dummy HTTP/1.1|Host: x");
+            client.shutdown(Shutdown::Write).unwrap();
+            let mut response = String::new();
+            client.read_to_string(&mut response).unwrap();
+            response.starts_with("HTTP/1.1 200 ")
+        };
+        assert!((0..20).any(is_served), "{name}");
+    }
 }
 
 #[test]
@@ -110,30 +207,61 @@ fn an_unknown_method_creates_no_series() {
     );
 }
 
+/// Time since 1970, in nanoseconds.
+fn now() -> u128 {
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+    now.unwrap().as_nanos()
+}
+
+/// Sends a request to `/dummy` with this `X-Request-Start`.
+fn started_at(server: &Server, start: &str) {
+    let head = format!("GET /dummy HTTP/1.1|Host: x|X-Request-Start: {start}");
+    let mut response = String::new();
+    send(&server.http, &head)
+        .read_to_string(&mut response)
+        .unwrap();
+    assert!(response.starts_with("HTTP/1.1 200 "), "{start}: {response}");
+}
+
 #[test]
-fn an_impossible_request_start_counts_as_no_queue_time() {
+fn request_starts_in_all_units_give_the_right_queue_time() {
     let server = Server::start("sync", &[]);
-    let in_an_hour = SystemTime::now() + Duration::from_secs(3_600);
-    let in_an_hour = in_an_hour.duration_since(SystemTime::UNIX_EPOCH).unwrap();
-    let since_1970 = "t=0";
-    for start in [
-        &format!("t={}.000", in_an_hour.as_secs()),
-        since_1970,
-        "t=NaN",
-        "yesterday",
-    ] {
-        let head = format!("GET /dummy HTTP/1.1|Host: x|X-Request-Start: {start}");
-        let mut response = String::new();
-        send(&server.http, &head)
-            .read_to_string(&mut response)
-            .unwrap();
-        assert!(response.starts_with("HTTP/1.1 200 "), "{start}: {response}");
+    let quarter = || now() - 250_000_000;
+    started_at(
+        &server,
+        &format!(
+            "t={}.{:03}",
+            quarter() / 1_000_000_000,
+            quarter() / 1_000_000 % 1_000
+        ),
+    );
+    started_at(&server, &format!("t={}", quarter() / 1_000_000));
+    started_at(&server, &format!("{}", quarter() / 1_000));
+    started_at(&server, &format!("t={}", quarter()));
+    let scrape = Scrape::of(&server.metrics);
+    let value = |end| {
+        scrape.value(&format!(
+            r#"http_server_request_queue_seconds_{end}{{server="sync"}}"#
+        ))
+    };
+    assert_eq!(value("count"), 4.0);
+    // A busy machine may need longer.
+    assert!((0.99..4.0).contains(&value("sum")), "{}", value("sum"));
+}
+
+#[test]
+fn an_impossible_request_start_is_rejected() {
+    let server = Server::start("sync", &[]);
+    let in_an_hour = (now() / 1_000_000_000 + 3_600).to_string();
+    for start in [&*format!("t={in_an_hour}.000"), "t=0", "t=NaN", "yesterday"] {
+        started_at(&server, start);
     }
     let scrape = Scrape::of(&server.metrics);
-    let served = r#"http_server_request_duration_seconds_count{http_request_method="GET",http_response_status_code="200",http_route="/dummy",server="sync"}"#;
-    assert_eq!(scrape.value(served), 4.0);
-    for (end, value) in [("sum", 0.0), ("count", 1.0)] {
-        let series = format!(r#"http_server_request_queue_seconds_{end}{{server="sync"}}"#);
+    for (series, value) in [
+        ("request_queue_seconds_count", 0.0),
+        ("request_start_rejected_total", 4.0),
+    ] {
+        let series = format!(r#"http_server_{series}{{server="sync"}}"#);
         assert_eq!(scrape.value(&series), value, "{series}");
     }
 }

@@ -7,6 +7,7 @@ use std::time::Duration;
 use hyper::server::conn::http1;
 
 const POOL_THREADS: NonZeroUsize = NonZeroUsize::new(512).unwrap();
+const CONNECTIONS: NonZeroUsize = NonZeroUsize::new(14_000).unwrap();
 
 /// Address, number of threads and limits of a gateway.
 #[derive(Debug, Clone)]
@@ -22,6 +23,9 @@ pub struct GatewayConfig {
     /// The synchronous gateway has one socket, the asynchronous gateway has one for each thread.
     /// Linux limits it to `net.core.somaxconn` and lets one more connection wait. Default: 1024.
     pub backlog: u16,
+    /// Connections that the asynchronous gateway serves at once, over all threads; others wait in the
+    /// accept queue. The synchronous gateway serves one for each thread. Default: 14,000.
+    pub connections: NonZeroUsize,
     /// Limits for clients.
     pub limits: ClientLimits,
 }
@@ -33,6 +37,7 @@ impl Default for GatewayConfig {
             threads: NonZeroUsize::MIN,
             pool_threads: POOL_THREADS,
             backlog: 1024,
+            connections: CONNECTIONS,
             limits: ClientLimits::default(),
         }
     }
@@ -94,14 +99,22 @@ impl ClientLimits {
         }
     }
 
+    /// Number of heads larger than [`SMALL_HEAD`](super::memory::SMALL_HEAD) that the gateway holds at
+    /// once: as many as fit in 32 MiB.
+    pub(super) fn large_heads(&self) -> usize {
+        const LARGE_HEAD_BYTES: usize = 32 * 1024 * 1024;
+
+        LARGE_HEAD_BYTES / self.max_head_bytes.max(1)
+    }
+
     /// hyper's HTTP/1 server with these limits.
     pub(super) fn http(&self) -> http1::Builder {
-        /// Bytes of a body that hyper buffers, in each direction.
-        const BODY_BUFFER: usize = 64 * 1024;
+        /// Bytes that hyper buffers of a response that is not sent yet.
+        const RESPONSE_BUFFER: usize = 64 * 1024;
 
         let mut http = http1::Builder::new();
         http.max_header_size(self.max_head_bytes)
-            .max_buf_size(self.max_head_bytes.max(BODY_BUFFER));
+            .max_buf_size(self.max_head_bytes.max(RESPONSE_BUFFER));
         http
     }
 }

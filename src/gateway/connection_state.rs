@@ -21,6 +21,7 @@ use thread_states::InFlightGuard;
 pub(super) struct ConnectionState {
     phase: AtomicU8,
     head_started: AtomicBool,
+    abandoned: AtomicBool,
     request_body: AtomicU8,
     /// Status of the gateway's own error response, or 0.
     error_status: AtomicU16,
@@ -101,6 +102,16 @@ impl ConnectionState {
         self.head_started.load(Relaxed)
     }
 
+    /// Records that the client left before its request was read.
+    pub(super) fn abandon(&self) {
+        self.abandoned.store(true, Relaxed);
+    }
+
+    /// Returns whether the client left before its request was read.
+    pub(super) fn is_abandoned(&self) -> bool {
+        self.abandoned.load(Relaxed)
+    }
+
     /// Records that the request's body was read to its end.
     pub(super) fn body_read(&self) {
         self.request_body.store(READ, Relaxed);
@@ -143,6 +154,11 @@ impl ConnectionState {
         let status = slices.first().and_then(|head| wire::hyper_status(head));
         self.reject(status.unwrap_or(StatusCode::BAD_REQUEST));
         slices.iter().map(|slice| slice.len()).sum()
+    }
+
+    /// Records that there is no memory for a large head.
+    pub(super) fn head_refused(&self) {
+        self.reject(StatusCode::SERVICE_UNAVAILABLE);
     }
 
     fn reject(&self, status: StatusCode) {

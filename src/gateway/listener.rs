@@ -6,6 +6,8 @@ use std::net::{SocketAddr, TcpListener};
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
 
 use super::config::GatewayConfig;
+#[cfg(target_os = "linux")]
+use super::tcp_info;
 use crate::metrics::AcceptQueue;
 use crate::wire::BindError;
 
@@ -92,13 +94,11 @@ pub(super) fn close(listener: &TcpListener) {
 /// Returns the accept queue of a listening socket; 0 of 0 if it no longer listens.
 #[cfg(target_os = "linux")]
 pub(super) fn accept_queue(listener: &TcpListener) -> io::Result<AcceptQueue> {
-    /// State of a listening socket in Linux's `include/net/tcp_states.h`.
-    const TCP_LISTEN: u8 = 10;
-    let info = tcp_info(listener)?;
+    let info = tcp_info::tcp_info(listener)?;
     // For a listening socket Linux stores the queue in these two fields (`tcp_get_info` in
     // `net/ipv4/tcp.c`).
     Ok(match info.tcpi_state {
-        TCP_LISTEN => AcceptQueue {
+        tcp_info::LISTEN => AcceptQueue {
             length: info.tcpi_unacked.into(),
             limit: info.tcpi_sacked.into(),
         },
@@ -110,31 +110,6 @@ pub(super) fn accept_queue(listener: &TcpListener) -> io::Result<AcceptQueue> {
 #[cfg(not(target_os = "linux"))]
 pub(super) fn accept_queue(_: &TcpListener) -> io::Result<AcceptQueue> {
     Err(io::ErrorKind::Unsupported.into())
-}
-
-#[cfg(target_os = "linux")]
-#[allow(unsafe_code)]
-fn tcp_info(listener: &TcpListener) -> io::Result<libc::tcp_info> {
-    use std::os::fd::AsRawFd;
-    // SAFETY: `tcp_info` consists of integers, for which zeros are valid.
-    let mut info: libc::tcp_info = unsafe { std::mem::zeroed() };
-    let mut length = size_of::<libc::tcp_info>() as libc::socklen_t;
-    // SAFETY: the descriptor is open while `listener` is borrowed, and the kernel writes at most
-    // `length` bytes, which is the size of `info`.
-    let result = unsafe {
-        libc::getsockopt(
-            listener.as_raw_fd(),
-            libc::IPPROTO_TCP,
-            libc::TCP_INFO,
-            (&raw mut info).cast(),
-            &raw mut length,
-        )
-    };
-    if result == 0 {
-        Ok(info)
-    } else {
-        Err(io::Error::last_os_error())
-    }
 }
 
 #[cfg(test)]

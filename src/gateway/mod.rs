@@ -9,6 +9,8 @@
 //! * `listener`: listening sockets and their accept queues
 //! * `connection_state`: which request or response the bytes of a connection belong to
 //! * `service`, `body`: the app as a hyper service, and the bodies that report to the connection state
+//! * `client_connection`, `tcp_info`: whether a request's client has left
+//! * `memory`: memory for the connections of the asynchronous gateway
 //! * `rejection`: responses to malformed, oversized and slow heads, which never reach the app
 //!
 //! ```no_run
@@ -28,15 +30,20 @@
 
 pub mod asynchronous;
 mod body;
+mod client_connection;
 mod config;
 mod connection_state;
 mod listener;
+mod memory;
 mod rejection;
 mod running;
 mod service;
 pub mod synchronous;
+#[cfg(target_os = "linux")]
+mod tcp_info;
 
 pub use body::RequestBody;
+pub use client_connection::ClientConnection;
 pub use config::{ClientLimits, GatewayConfig};
 pub use listener::BoundGateway;
 pub use running::RunningGateway;

@@ -2,10 +2,11 @@
 //! too slow or against the rules of `wire::check_head`.
 
 use bytes::Bytes;
-use http::StatusCode;
+use http::header::RETRY_AFTER;
+use http::{HeaderValue, StatusCode};
 
-use super::ClientLimits;
 use super::connection_state::ConnectionState;
+use super::{ClientLimits, memory};
 use crate::wire::{self, HeadError, HeadLimits};
 use thread_states::problem::Problem;
 
@@ -35,10 +36,18 @@ pub(super) fn reply(
             Problem::new(status, detail(status, limits))
         }
     };
-    Some(wire::error_reply(&problem, &[]))
+    let is_busy = problem.status == StatusCode::SERVICE_UNAVAILABLE;
+    let retry_after = is_busy.then(|| (RETRY_AFTER, HeaderValue::from_static("1")));
+    Some(wire::error_reply(&problem, retry_after.as_slice()))
 }
 
 fn detail(status: StatusCode, limits: &ClientLimits) -> String {
+    if status == StatusCode::SERVICE_UNAVAILABLE {
+        let (max, bytes) = (limits.large_heads(), memory::SMALL_HEAD);
+        return format!(
+            "The server holds {max} heads above {bytes} bytes, its maximum; try again later."
+        );
+    }
     if status == StatusCode::REQUEST_TIMEOUT {
         let seconds = limits.read_timeout.as_secs_f64();
         return format!("The head of the request did not arrive within {seconds} s.");

@@ -13,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::config::{ClientLimits, GatewayConfig};
 use super::listener::{self, BoundGateway};
+use super::memory::LargeHeads;
 use crate::metrics::AcceptQueue;
 use thread_states::{InFlight, Registry};
 
@@ -85,10 +86,11 @@ impl RunningGateway {
         if let Some(registry) = registry {
             registry.add_client_port(running.address.port());
         }
+        let large_heads = LargeHeads::new(bound.config.limits.large_heads());
         for index in 0..bound.config.threads.get() {
             let in_flight = registry.map(|_| InFlight::of_one_thread());
             running
-                .worker(&bound.config, name, index, in_flight)
+                .worker(&bound.config, name, index, in_flight, large_heads.clone())
                 .and_then(|worker| start_thread(registry.cloned(), worker, alive.clone(), &prepare))
                 .inspect_err(|_| running.shutdown())?;
         }
@@ -101,6 +103,7 @@ impl RunningGateway {
         name: &str,
         index: usize,
         in_flight: Option<Arc<InFlight>>,
+        large_heads: LargeHeads,
     ) -> io::Result<Worker> {
         Ok(Worker {
             index,
@@ -108,6 +111,8 @@ impl RunningGateway {
             listener: self.listeners[index % self.listeners.len()].try_clone()?,
             limits: config.limits,
             pool_threads: config.pool_threads,
+            connections: config.connections.get().div_ceil(config.threads.get()),
+            large_heads,
             // A token locks itself when it is looked at; the threads should not share that lock.
             shutdown: self.shutdown.child_token(),
             in_flight,
@@ -144,6 +149,10 @@ pub(super) struct Worker {
     pub(super) limits: ClientLimits,
     /// Maximum number of threads of its blocking pool.
     pub(super) pool_threads: NonZeroUsize,
+    /// Connections that an event loop serves at once.
+    pub(super) connections: usize,
+    /// Limit that all threads share.
+    pub(super) large_heads: LargeHeads,
     pub(super) shutdown: CancellationToken,
     /// Requests in flight on this thread, if it is accounted for.
     pub(super) in_flight: Option<Arc<InFlight>>,

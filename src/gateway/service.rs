@@ -17,6 +17,7 @@ use pin_project_lite::pin_project;
 use tower::util::{Oneshot, ServiceExt};
 
 use super::body::{RequestBody, ResponseBody};
+use super::client_connection::ClientConnection;
 use super::connection_state::{ConnectionState, RequestGuard};
 use crate::wire::{HeadError, check_head};
 use thread_states::InFlight;
@@ -56,6 +57,7 @@ where
 pub(super) struct Connected<A> {
     pub(super) app: A,
     pub(super) state: Arc<ConnectionState>,
+    pub(super) client: ClientConnection,
     /// Counts the requests in flight, unless the connection itself is counted.
     pub(super) in_flight: Option<Arc<InFlight>>,
     /// Time for a request's body to arrive, unless the stream below hyper enforces it.
@@ -68,7 +70,7 @@ impl<A: App> hyper::service::Service<Request<Incoming>> for Connected<A> {
     type Error = HeadError;
     type Future = Either<Ready<Result<Self::Response, HeadError>>, ResponseFuture<A>>;
 
-    fn call(&self, request: Request<Incoming>) -> Self::Future {
+    fn call(&self, mut request: Request<Incoming>) -> Self::Future {
         if let Err(error) = check_head(&request) {
             self.state.head_rejected();
             return Either::Left(ready(Err(error)));
@@ -78,6 +80,7 @@ impl<A: App> hyper::service::Service<Request<Incoming>> for Connected<A> {
             state: Arc::clone(&self.state),
             _in_flight: self.in_flight.as_ref().map(InFlight::enter),
         };
+        request.extensions_mut().insert(self.client.clone());
         let request =
             request.map(|incoming| RequestBody::new(incoming, &self.state, self.body_timeout));
         Either::Right(ResponseFuture {

@@ -19,7 +19,7 @@ pub struct ServerConfig {
     /// Connections that the kernel queues for a listening socket until a thread accepts them.
     pub backlog: u16,
     /// Maximum number of requests in flight on an asynchronous server; further requests get a 503.
-    /// Default: 20,000.
+    /// Default: 12,000, which with 2,000 further connections need 400 MiB.
     pub max_in_flight: u64,
     /// Sizes and timeouts of a client's connection.
     pub limits: gateway::ClientLimits,
@@ -43,7 +43,7 @@ impl Default for ServerConfig {
             threads: gateway.threads,
             pool_threads: gateway.pool_threads,
             backlog: gateway.backlog,
-            max_in_flight: 20_000,
+            max_in_flight: 12_000,
             limits: gateway.limits,
             body_limit: app::BodyLimit::default(),
             database: DatabaseConfig::default(),
@@ -51,6 +51,17 @@ impl Default for ServerConfig {
             links: Vec::new(),
             grace: Duration::from_secs(30),
         }
+    }
+}
+
+impl ServerConfig {
+    /// Connections that an asynchronous server serves at once: more than requests, to respond with a 503
+    /// to further requests, and for connections that are idle or have not sent a whole head.
+    pub(super) fn connections(&self) -> NonZeroUsize {
+        const BESIDE_REQUESTS: NonZeroUsize = NonZeroUsize::new(2_000).unwrap();
+
+        let requests = usize::try_from(self.max_in_flight).unwrap_or(usize::MAX);
+        BESIDE_REQUESTS.saturating_add(requests)
     }
 }
 

@@ -11,7 +11,7 @@ use tower::util::option_layer;
 use tower_http::request_id::PropagateRequestIdLayer;
 
 use super::config::ServerConfig;
-use super::overload;
+use super::{abandonment, overload};
 use crate::app;
 use crate::database::Database;
 use crate::flavor::Flavor;
@@ -64,7 +64,8 @@ pub fn stack(
         .option_layer(requests)
         .map_request(detach_request_id)
         .layer(PropagateRequestIdLayer::x_request_id())
-        .layer(option_layer(overload));
+        .layer(option_layer(overload))
+        .layer(abandonment::layer());
     let app = app::router_within(config.body_limit, database, layers);
     // Outside the layers, so that the probes of a front appear in no metric and on no page.
     let app = app.route(HEALTH, any(async || "ok\n"));

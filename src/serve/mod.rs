@@ -3,19 +3,23 @@
 //! * `process`: starts the servers, the exporter and the front of one process, and ends them
 //! * `layers`: the middleware around the app
 //! * `overload`: the limit on requests in flight
+//! * `abandonment`: requests whose client has left
 //! * `config`: configuration of a process and its servers
 //! * `address`: addresses from the command line, and how this machine reaches them
 //! * `subnet`: subnets in the place of a host
 //! * `file_limit`: limit on open files
+//! * `memory`: memory that is returned after a burst of connections
 //! * `announce`: the text printed at the start
 //! * `signals`: SIGTERM and Ctrl-C
 //! * `watch`: a process that watches others
 
+mod abandonment;
 mod address;
 mod announce;
 mod config;
 mod file_limit;
 mod layers;
+mod memory;
 mod overload;
 mod process;
 mod signals;
@@ -50,6 +54,7 @@ pub fn serve(
 ) -> anyhow::Result<ExitCode> {
     let signals = Signals::catch()?;
     raise_file_limit();
+    memory::return_after_bursts();
     let mut process = Process::new(metrics)?;
     let bound = process::bind_server(flavor, listen, config)?;
     let server = process.start_server(flavor, bound, config)?;
@@ -66,6 +71,7 @@ pub fn serve(
 pub fn up(addresses: &Addresses, config: &ServerConfig) -> anyhow::Result<ExitCode> {
     let signals = Signals::catch()?;
     raise_file_limit();
+    memory::return_after_bursts();
     // All addresses are bound before any thread starts, so that a taken port leaves nothing behind.
     let mut process = Process::new(&addresses.metrics)?;
     let front = process::bind_front(&addresses.front)?;

@@ -4,7 +4,7 @@ use std::task::{Context, Poll};
 
 use axum::body::Body;
 use futures_util::future::Either;
-use http::header::RETRY_AFTER;
+use http::header::{CONNECTION, RETRY_AFTER};
 use http::{HeaderValue, Request, Response, StatusCode};
 use tower::layer::layer_fn;
 use tower::{Layer, Service};
@@ -60,8 +60,9 @@ fn rejection(max: u64) -> Response<Body> {
         format!("this server is at its limit of requests in flight ({max}); try again later");
     let mut response: Response<Body> =
         Problem::new(StatusCode::SERVICE_UNAVAILABLE, detail).into_response();
-    response
-        .headers_mut()
-        .insert(RETRY_AFTER, HeaderValue::from_static("1"));
+    let fields = response.headers_mut();
+    fields.insert(RETRY_AFTER, HeaderValue::from_static("1"));
+    // Its place is for the next client.
+    fields.insert(CONNECTION, HeaderValue::from_static("close"));
     response
 }

@@ -218,6 +218,7 @@ pub(super) fn bind_server(
             threads: config.threads,
             pool_threads: config.pool_threads,
             backlog: config.backlog,
+            connections: config.connections(),
             limits: config.limits,
         };
         bind(&config).map_err(|error| error.source)

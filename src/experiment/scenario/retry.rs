@@ -15,9 +15,10 @@ use crate::flavor::Flavor;
 pub(super) const EXPERIMENT: Experiment = Experiment {
     name: "retry",
     question: "Do retries help?",
-    model: "A synchronous thread finishes a request whose client has timed out, and the retry queues behind it. With r \
-            retries each request is processed 1 + r times, and the accept queue grows accordingly. If the timeout is \
-            shorter than the wait, no client ever gets a response. An event loop drops an abandoned request.",
+    model: "A synchronous thread finishes a request that it has begun, also when the client has timed out, and the \
+            retries queue behind it. It skips requests whose clients left while they were queued. If the timeout is \
+            shorter than the wait, the thread works without a pause, and no client ever gets a response. An event loop \
+            drops an abandoned request.",
     guesses: &[
         GuessQuestion {
             server: Flavor::Sync,
@@ -44,6 +45,8 @@ pub(super) const EXPERIMENT: Experiment = Experiment {
 const CLIENTS: usize = 3;
 /// Attempts per client, the first included.
 const ATTEMPTS: usize = 3;
+/// Timeout of the clients, as a part of the wait.
+const TIMEOUT_IN_WAITS: f64 = 0.5;
 
 fn attempt_wait(wait: Duration) -> Duration {
     (wait / 20).clamp(Duration::from_millis(400), Duration::from_secs(1))
@@ -53,7 +56,7 @@ async fn perform(lab: &LabClient, run: &mut Run) -> Result<(), Error> {
     let wait = attempt_wait(lab.wait);
     // The baseline: clients that never time out.
     let long = wait * 100;
-    let short = wait / 2;
+    let short = wait.mul_f64(TIMEOUT_IN_WAITS);
     for (server, client_timeout) in [
         (Flavor::Sync, long),
         (Flavor::Sync, short),
@@ -130,11 +133,10 @@ impl RetryObservation {
             ),
             self.responses,
         );
-        let processed = (server == Flavor::Sync).then_some(if retries {
-            clients * ATTEMPTS as f64
-        } else {
-            clients
-        });
+        // The thread is never free while there are attempts, and finishes the last one that it begins.
+        let attempts = (ATTEMPTS as f64 * TIMEOUT_IN_WAITS).ceil();
+        let processed =
+            (server == Flavor::Sync).then_some(if retries { attempts } else { clients });
         let spent = self.after.states(server).since(&self.before.states(server));
         run.judge_state(
             setting,
@@ -142,15 +144,15 @@ impl RetryObservation {
             spent.blocked / setting.wait_seconds,
             &spent,
         );
-        if let Some(processed) = processed {
+        if server == Flavor::Sync {
             run.judge(
                 setting,
                 Prediction::between(
                     "longest accept queue",
                     Unit::Count,
-                    processed - 2.0 - f64::from(u8::from(retries)),
-                    processed,
-                    "all attempts but those that the thread has accepted",
+                    clients - 2.0,
+                    clients,
+                    "the clients, but for the one whose request the thread has accepted",
                 ),
                 self.queue,
             );
@@ -165,8 +167,8 @@ impl RetryObservation {
                 Unit::Count,
                 processed * 0.85,
                 processed * 1.15 + 0.5 / setting.wait_seconds.max(0.1),
-                "each attempt holds the thread for the whole wait, abandoned or not; tolerance 15 % and 0.5 s for a busy \
-                 machine",
+                "a request that the thread has begun holds it for the whole wait, abandoned or not, and those \
+                 abandoned in the queue do not; tolerance 15 % and 0.5 s for a busy machine",
             ),
             None => Prediction::at_most(
                 quantity,

@@ -8,8 +8,10 @@ use std::sync::Arc;
 use hyper::server::conn::http1;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::{Builder, Runtime};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::task::TaskTracker;
 
+use super::client_connection::ClientConnection;
 use super::connection_state::ConnectionState;
 use super::listener::{self, BoundGateway};
 use super::running::{RunningGateway, Worker};
@@ -74,11 +76,15 @@ fn serve<A: App>(worker: Worker, runtime: Runtime, listener: &TcpListener, app: 
     let worker = Arc::new(worker);
     runtime.block_on(async {
         let connections = TaskTracker::new();
-        while let Some(stream) = accept(&worker, listener).await {
+        let places = Arc::new(Semaphore::new(worker.connections));
+        while let Some((stream, place)) = accept(&worker, listener, &places).await {
             let is_last = wire::is_last(&stream);
             let connection =
                 serve_connection(http.clone(), stream, app.clone(), Arc::clone(&worker));
-            connections.spawn(connection);
+            connections.spawn(async move {
+                let _place = place;
+                connection.await;
+            });
             if is_last {
                 wait_for_descriptors(&worker).await;
             }
@@ -99,11 +105,17 @@ async fn wait_for_descriptors(worker: &Worker) {
     }
 }
 
-/// Returns the next connection, or `None` after a shutdown.
-async fn accept(worker: &Worker, listener: &TcpListener) -> Option<TcpStream> {
+/// Returns the next connection once there is a place for it, or `None` after a shutdown.
+async fn accept(
+    worker: &Worker,
+    listener: &TcpListener,
+    places: &Arc<Semaphore>,
+) -> Option<(TcpStream, OwnedSemaphorePermit)> {
+    let place = Arc::clone(places).acquire_owned();
+    let place = worker.shutdown.run_until_cancelled(place).await?.ok()?;
     while !worker.shutdown.is_cancelled() {
         match listener.accept().await {
-            Ok((stream, _)) => return Some(stream),
+            Ok((stream, _)) => return Some((stream, place)),
             // The shutdown ended listening, and so the call.
             Err(_) if worker.shutdown.is_cancelled() => {}
             Err(error) => tokio::time::sleep(wire::backoff(&error)).await,
@@ -124,10 +136,16 @@ async fn serve_connection<A: App>(
     let service = Connected {
         app,
         state: Arc::clone(&state),
+        client: ClientConnection::of_state(&state),
         in_flight: worker.in_flight.clone(),
         body_timeout: Some(worker.limits.read_timeout),
     };
-    let stream = AsyncStream::new(stream, Arc::clone(&state), worker.limits);
+    let stream = AsyncStream::new(
+        stream,
+        Arc::clone(&state),
+        worker.limits,
+        worker.large_heads.clone(),
+    );
     let mut connection = http.serve_connection(stream, service);
     let mut is_cut = false;
     // hyper-util's `GracefulShutdown` does the same, but consumes the connection, whose parts are

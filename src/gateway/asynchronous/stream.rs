@@ -12,30 +12,37 @@
 //! * a write that waits has the write timeout, which starts again with every byte that was written
 
 use std::io::{self, ErrorKind, IoSlice};
+use std::mem::MaybeUninit;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use hyper::rt::{Read, ReadBufCursor, Write};
-use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::super::ClientLimits;
 use super::super::connection_state::ConnectionState;
+use super::super::memory::{LONGEST_READ, LargeHead, LargeHeads, SMALL_HEAD};
 use crate::wire;
 
 /// Non-blocking socket of one connection.
 #[derive(Debug)]
 pub(super) struct AsyncStream {
-    socket: TokioIo<TcpStream>,
+    socket: TcpStream,
     state: Arc<ConnectionState>,
     limits: ClientLimits,
     /// Deadline for the client to finish a head, or to start one; set when a read has to wait.
     read_deadline: Option<Instant>,
     /// Deadline for the client to read of a response; set when a write has to wait.
     write_deadline: Option<Instant>,
+    /// Bytes of the head that arrived.
+    head_bytes: usize,
+    large_heads: LargeHeads,
+    /// Held until the response to a request with a large head was sent.
+    large_head: Option<LargeHead>,
     /// True once a response was sent: the next request may then arrive much later.
     served: bool,
     /// True if the last read had to wait.
@@ -48,13 +55,17 @@ impl AsyncStream {
         socket: TcpStream,
         state: Arc<ConnectionState>,
         limits: ClientLimits,
+        large_heads: LargeHeads,
     ) -> Self {
         Self {
-            socket: TokioIo::new(socket),
+            socket,
             state,
             limits,
             read_deadline: Some(Instant::now() + limits.read_timeout),
             write_deadline: None,
+            head_bytes: 0,
+            large_heads,
+            large_head: None,
             served: false,
             read_waits: false,
             timer: Timer::default(),
@@ -63,18 +74,59 @@ impl AsyncStream {
 
     /// Closes the connection, after the gateway's own response if there is one.
     pub(super) async fn close(self, reply: Option<Bytes>, unread: bool) {
-        let socket = self.socket.into_inner();
-        if wire::must_linger(&socket, reply.as_ref(), unread) {
-            wire::close(socket, reply).await;
+        if wire::must_linger(&self.socket, reply.as_ref(), unread) {
+            wire::close(self.socket, reply).await;
         }
     }
 
-    /// Replaces the deadline of an idle connection with that of a head when its first bytes arrive.
-    fn on_read(&mut self) {
-        if self.state.is_waiting() && self.state.head_received() && self.served {
+    /// Reads a few bytes. More would let hyper's buffer grow.
+    fn read_some(
+        &mut self,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBufCursor<'_>,
+    ) -> Poll<io::Result<usize>> {
+        let mut bytes = [MaybeUninit::uninit(); LONGEST_READ];
+        let length = buf.remaining().min(LONGEST_READ);
+        let mut read = ReadBuf::uninit(&mut bytes[..length]);
+        ready!(Pin::new(&mut self.socket).poll_read(cx, &mut read))?;
+        buf.put_slice(read.filled());
+        Poll::Ready(Ok(read.filled().len()))
+    }
+
+    /// Adds the bytes to the head, if they belong to one.
+    fn on_read(&mut self, cx: &mut Context<'_>, length: usize) -> io::Result<()> {
+        if !self.state.is_waiting() {
+            return Ok(());
+        }
+        // The deadline of an idle connection is replaced with that of a head when its first bytes arrive.
+        if self.state.head_received() && self.served {
             self.read_deadline = None;
         }
+        self.head_bytes += length;
+        if self.head_bytes > SMALL_HEAD && self.large_head.is_none() {
+            self.large_head = self.large_heads.hold();
+            if self.large_head.is_none() {
+                self.state.head_refused();
+                return Err(ErrorKind::ResourceBusy.into());
+            }
+        }
+        self.look_for_client(cx);
+        Ok(())
     }
+
+    /// Notices that the client has left since it sent the head.
+    #[cfg(target_os = "linux")]
+    fn look_for_client(&self, cx: &mut Context<'_>) {
+        // A socket stays readable after a read that took all its bytes if it was closed. Of a new socket
+        // the event loop does not know it yet. Otherwise the system call is not worth it.
+        let may_be_closed = !self.served || self.socket.poll_read_ready(cx).is_ready();
+        if may_be_closed && super::super::tcp_info::is_abandoned(&self.socket) {
+            self.state.abandon();
+        }
+    }
+
+    #[cfg(not(target_os = "linux"))]
+    fn look_for_client(&self, _: &mut Context<'_>) {}
 
     /// Ready with an error when a read has waited too long.
     fn poll_read_deadline(&mut self, cx: &mut Context<'_>) -> Poll<io::Error> {
@@ -109,15 +161,13 @@ impl Read for AsyncStream {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-        buf: ReadBufCursor<'_>,
+        mut buf: ReadBufCursor<'_>,
     ) -> Poll<io::Result<()>> {
-        let read = Pin::new(&mut self.socket).poll_read(cx, buf);
+        let read = self.read_some(cx, &mut buf);
         self.read_waits = read.is_pending();
         match read {
-            Poll::Ready(read) => {
-                self.on_read();
-                Poll::Ready(read)
-            }
+            Poll::Ready(Ok(length)) => Poll::Ready(self.on_read(cx, length)),
+            Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
             Poll::Pending => self.poll_read_deadline(cx).map(Err),
         }
     }
@@ -157,6 +207,7 @@ impl Write for AsyncStream {
         if self.state.flushed() {
             self.read_deadline = None;
             self.served = true;
+            (self.head_bytes, self.large_head) = (0, None);
             // hyper reads again only when the socket wakes it. If its last read had to wait, no other
             // poll would start the timer of the idle connection.
             if self.read_waits

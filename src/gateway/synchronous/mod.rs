@@ -12,6 +12,7 @@ use std::thread;
 use hyper::server::conn::http1;
 use tokio::runtime::{Builder, Runtime};
 
+use super::client_connection::ClientConnection;
 use super::connection_state::ConnectionState;
 use super::listener::{self, BoundGateway};
 use super::running::{RunningGateway, Worker};
@@ -115,10 +116,11 @@ async fn serve_connection<A: App>(
     app: A,
     worker: &Worker,
 ) {
-    let state = Arc::new(ConnectionState::default());
+    let (state, stream) = (Arc::new(ConnectionState::default()), Arc::new(stream));
     let service = Connected {
         app,
         state: Arc::clone(&state),
+        client: ClientConnection::of_socket(&stream),
         in_flight: None,
         body_timeout: None,
     };

@@ -45,7 +45,8 @@ enum Due {
 /// Blocking socket of one connection.
 #[derive(Debug)]
 pub(super) struct BlockingStream {
-    socket: TcpStream,
+    /// Shared with the extension of the request, which does not keep it open.
+    socket: Arc<TcpStream>,
     state: Arc<ConnectionState>,
     read_timeout: Duration,
     /// Time left for the client: first for its head, then for its body. Only reads use it up.
@@ -58,7 +59,7 @@ pub(super) struct BlockingStream {
 
 impl BlockingStream {
     pub(super) fn new(
-        socket: TcpStream,
+        socket: Arc<TcpStream>,
         state: Arc<ConnectionState>,
         limits: ClientLimits,
         shutdown: CancellationToken,
@@ -76,11 +77,15 @@ impl BlockingStream {
 
     /// Closes the connection, after the gateway's own response if there is one.
     pub(super) async fn close(self, reply: Option<Bytes>, unread: bool) {
-        if !wire::must_linger(&self.socket, reply.as_ref(), unread) {
+        if !wire::must_linger(&*self.socket, reply.as_ref(), unread) {
             return;
         }
-        let socket = self.socket.set_nonblocking(true);
-        match socket.and_then(|()| tokio::net::TcpStream::from_std(self.socket)) {
+        let non_blocking = self.socket.set_nonblocking(true);
+        let Some(socket) = Arc::into_inner(self.socket) else {
+            // Another thread looks whether the client has left, and then closes the socket.
+            return;
+        };
+        match non_blocking.and_then(|()| tokio::net::TcpStream::from_std(socket)) {
             Ok(socket) => wire::close(socket, reply).await,
             Err(error) => tracing::warn!(%error, "a connection was closed without its response"),
         }
@@ -157,7 +162,7 @@ impl BlockingStream {
     fn receive(&self, buf: &mut ReadBufCursor<'_>, flags: RecvFlags) -> io::Result<usize> {
         let mut chunk = [MaybeUninit::uninit(); CHUNK];
         let length = buf.remaining().min(CHUNK);
-        let ((bytes, _), _) = recv(&self.socket, &mut chunk[..length], flags)?;
+        let ((bytes, _), _) = recv(&*self.socket, &mut chunk[..length], flags)?;
         buf.put_slice(bytes);
         Ok(bytes.len())
     }
@@ -190,7 +195,7 @@ impl Write for BlockingStream {
     }
 
     fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
+        self: Pin<&mut Self>,
         _: &mut Context<'_>,
         slices: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
@@ -198,7 +203,7 @@ impl Write for BlockingStream {
             return Poll::Ready(Ok(self.state.take_hyper_reply(slices)));
         }
         Poll::Ready(loop {
-            match self.socket.write_vectored(slices) {
+            match (&*self.socket).write_vectored(slices) {
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 // The end of SO_SNDTIMEO, which the socket inherited from the listening one.
                 Err(error) if error.kind() == ErrorKind::WouldBlock => {

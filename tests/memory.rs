@@ -1,0 +1,136 @@
+//! The memory of the asynchronous server within its default limits: it stays below that of its container
+//! in `docker-compose.yml`, 512 MiB, whatever clients send, and is returned to the system afterwards.
+
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+#![cfg(target_os = "linux")]
+
+mod common {
+    pub(crate) mod lab;
+}
+
+use std::fs;
+use std::io::{ErrorKind, Read, Write};
+use std::net::{Ipv4Addr, SocketAddr, TcpStream};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use common::lab::{Server, get};
+use rustix::process::{Resource, getrlimit, setrlimit};
+use socket2::{Domain, Socket, Type};
+
+const MIB: u64 = 1024 * 1024;
+const CONTAINER: u64 = 512 * MIB;
+/// Memory of the kernel for a connection, which counts as the container's.
+const SOCKET: u64 = 5 * 1024;
+/// Connections that the server serves at once.
+const SERVED: u64 = 14_000;
+
+/// Returns a value of `/proc/PID/status` in bytes.
+fn memory(server: &Server, name: &str) -> u64 {
+    let status = fs::read_to_string(format!("/proc/{}/status", server.process.pid())).unwrap();
+    let line = status.lines().find(|line| line.starts_with(name)).unwrap();
+    let kib = line.split_whitespace().nth(1).unwrap();
+    kib.parse::<u64>().unwrap() * 1024
+}
+
+/// Raises the limit on open files, and returns how many connections a client can have.
+fn most_clients() -> usize {
+    let mut limit = getrlimit(Resource::Nofile);
+    limit.current = limit.maximum;
+    setrlimit(Resource::Nofile, limit).unwrap();
+    // Some for the test itself.
+    limit.maximum.map_or(usize::MAX, |most| most as usize - 100)
+}
+
+/// Returns a connection on which these bytes were sent, as far as the server took them.
+fn connect(address: SocketAddr, index: usize, request: &[u8]) -> TcpStream {
+    let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+    // Each local address has 28,000 ports.
+    let local = Ipv4Addr::new(127, 0, 40 + (index / 8_000) as u8, 1);
+    socket.bind(&SocketAddr::from((local, 0)).into()).unwrap();
+    socket.connect(&address.into()).unwrap();
+    let mut stream = TcpStream::from(socket);
+    stream.set_nonblocking(true).unwrap();
+    let _ = stream.write(request);
+    stream
+}
+
+/// Returns the status that a client got, 0 if it got none yet.
+fn status(mut client: &TcpStream) -> u16 {
+    let mut head = [0; 12];
+    match client.read(&mut head) {
+        Ok(12) => std::str::from_utf8(&head[9..]).unwrap().parse().unwrap(),
+        Err(error) if error.kind() == ErrorKind::WouldBlock => 0,
+        // Closed after the response was sent, or during the head.
+        _ => 1,
+    }
+}
+
+/// Sends this request on so many connections, and returns how many got no response yet.
+fn load(server: &Server, name: &str, clients: usize, request: &[u8]) -> usize {
+    let address: SocketAddr = server.http.parse().unwrap();
+    let before = memory(server, "VmRSS");
+    let clients: Vec<_> = (0..clients)
+        .map(|index| connect(address, index, request))
+        .collect();
+    sleep(Duration::from_secs(1));
+    let statuses: Vec<_> = clients.iter().map(status).collect();
+    let waiting = statuses.iter().filter(|status| **status == 0).count();
+    let strange = statuses
+        .iter()
+        .find(|status| ![0, 1, 408, 503].contains(*status));
+    assert_eq!(strange, None, "{name}");
+    let peak = memory(server, "VmHWM") + SERVED * SOCKET;
+    assert!(peak < CONTAINER / 10 * 9, "{name}: {} MiB", peak / MIB);
+    drop(clients);
+
+    let (start, most) = (Instant::now(), before * 13 / 10);
+    while memory(server, "VmRSS") > most {
+        let now = memory(server, "VmRSS");
+        let late = start.elapsed() > Duration::from_secs(20);
+        assert!(
+            !late,
+            "{name}: {} of {} MiB are left",
+            now / MIB,
+            before / MIB
+        );
+        sleep(Duration::from_millis(200));
+    }
+    assert_eq!(get(&server.http, "/dummy").status, 200);
+    waiting
+}
+
+#[test]
+fn the_asynchronous_server_fits_its_container_and_returns_memory() {
+    // On a busy machine, some clients time out before all are connected.
+    let server = Server::start("async", &["--read-timeout", "60"]);
+    // Its pool of connections, its histograms and so on.
+    for _ in 0..100 {
+        assert_eq!(get(&server.http, "/dummy").status, 200);
+    }
+    let clients = |wanted: usize| wanted.min(most_clients());
+    let head = "GET /?seconds=200 HTTP/1.1\r\nHost: a\r\n";
+    let waits = load(
+        &server,
+        "waits",
+        clients(19_500),
+        format!("{head}\r\n").as_bytes(),
+    );
+    assert!((1..=12_000).contains(&waits), "{waits} wait");
+
+    let field = format!("X: {}\r\n", "x".repeat(1_000));
+    let large = head.to_owned() + &field.repeat(28);
+    let heads = load(&server, "heads", clients(11_000), large.as_bytes());
+    assert!(heads <= 1_024, "{heads} large heads are held");
+    let complete = large + "\r\n";
+    load(
+        &server,
+        "complete heads",
+        clients(11_000),
+        complete.as_bytes(),
+    );
+
+    let body = "POST /dummy HTTP/1.1\r\nHost: a\r\nContent-Length: 900000\r\n\r\n".to_owned();
+    let bodies = body + &"x".repeat(60_000);
+    load(&server, "bodies", clients(8_000), bodies.as_bytes());
+}
