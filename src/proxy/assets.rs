@@ -4,7 +4,7 @@ use std::convert::Infallible;
 use std::future::ready;
 use std::hash::{DefaultHasher, Hash, Hasher};
 
-use headers::{ETag, HeaderMapExt, IfNoneMatch};
+use headers::{ETag, HeaderMapExt, IfMatch, IfNoneMatch};
 use http::header::{
     CACHE_CONTROL, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_SECURITY_POLICY, CONTENT_TYPE, ETAG,
     HeaderMap, HeaderName, HeaderValue, VARY, X_CONTENT_TYPE_OPTIONS,
@@ -17,6 +17,7 @@ use tower_http::compression::Compression;
 
 use super::body::Body;
 use super::config::Asset;
+use thread_states::problem::Problem;
 
 /// Content Security Policy: the page loads only its own files, has no inline scripts or styles, and
 /// cannot be framed.
@@ -46,6 +47,16 @@ pub(super) async fn respond(asset: &Asset, request: Request<Incoming>) -> Respon
 /// Responds with the whole asset, or with 304 if the client has it already.
 fn uncompressed(asset: &Asset, request: &HeaderMap) -> Response<Full<bytes::Bytes>> {
     let tag = entity_tag(&asset.bytes);
+    let wanted: Option<IfMatch> = request.typed_get();
+    if let Some((wanted, tag)) = wanted.zip(tag.as_ref())
+        && !wanted.precondition_passes(tag)
+    {
+        return Problem::new(
+            StatusCode::PRECONDITION_FAILED,
+            "the file has another entity tag than those in If-Match",
+        )
+        .into_response();
+    }
     let known: Option<IfNoneMatch> = request.typed_get();
     let modified = known
         .zip(tag.as_ref())

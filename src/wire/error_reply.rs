@@ -48,7 +48,7 @@ pub(crate) fn parse_status(
     }
     let text = error.map(ToString::to_string).unwrap_or_default();
     match text.as_str() {
-        "invalid HTTP version parsed" if has_version(unparsed) => {
+        "invalid HTTP version parsed" if has_unsupported_version(unparsed) => {
             Some(StatusCode::HTTP_VERSION_NOT_SUPPORTED)
         }
         "invalid transfer-encoding parsed" => Some(StatusCode::NOT_IMPLEMENTED),
@@ -56,15 +56,19 @@ pub(crate) fn parse_status(
     }
 }
 
-/// Returns whether the first line ends with an HTTP version (RFC 9112, section 2.3), of any number.
-fn has_version(bytes: &[u8]) -> bool {
+/// Returns whether the first line ends with an HTTP version (RFC 9112, section 2.3) other than 1.0 and 1.1.
+fn has_unsupported_version(bytes: &[u8]) -> bool {
     let line = bytes
         .split(|&byte| byte == b'\n')
         .next()
         .unwrap_or_default();
     let mut words = line.trim_ascii_end().rsplit(|&byte| byte == b' ');
     let version = words.next().and_then(|word| word.strip_prefix(b"HTTP/"));
-    matches!(version, Some([major, b'.', minor]) if major.is_ascii_digit() && minor.is_ascii_digit())
+    match version {
+        Some([b'1', b'.', b'0' | b'1']) => false,
+        Some([major, b'.', minor]) => major.is_ascii_digit() && minor.is_ascii_digit(),
+        _ => false,
+    }
 }
 
 /// Returns the sentence that explains why a head was rejected with `status`.
@@ -127,13 +131,13 @@ mod tests {
     }
 
     #[test]
-    fn versions_are_found_at_the_end_of_the_first_line() {
+    fn unsupported_versions_are_found_at_the_end_of_the_first_line() {
         for line in [
             "GET / HTTP/9.9\r\n",
             "GET /a b HTTP/1.2\nhost: a",
             "PRI * HTTP/2.0",
         ] {
-            assert!(has_version(line.as_bytes()), "{line}");
+            assert!(has_unsupported_version(line.as_bytes()), "{line}");
         }
         for line in [
             "",
@@ -141,8 +145,9 @@ mod tests {
             "GET / HTTP/12",
             "GET / HTTP/1.10",
             "GET / FOO/1.1",
+            "GET /a b HTTP/1.1",
         ] {
-            assert!(!has_version(line.as_bytes()), "{line}");
+            assert!(!has_unsupported_version(line.as_bytes()), "{line}");
         }
     }
 }

@@ -68,12 +68,14 @@ fn is_host_field(value: &HeaderValue) -> bool {
 fn is_host(authority: &Authority) -> bool {
     let (host, whole) = (authority.host(), authority.as_str());
     let port = whole.strip_prefix(host).filter(|_| !host.is_empty());
-    port.is_some_and(|port| {
-        port.is_empty()
-            || port
-                .strip_prefix(':')
-                .is_some_and(|digits| digits.bytes().all(|byte| byte.is_ascii_digit()))
-    })
+    let is_port = |digits: &str| {
+        let is_number = digits.bytes().all(|byte| byte.is_ascii_digit());
+        digits.is_empty() || is_number && digits.parse::<u16>().is_ok()
+    };
+    // No name has an empty label (RFC 1123, section 2.1), but the last one, of the root.
+    let has_labels = !host.contains("..") && !host.starts_with('.');
+    has_labels
+        && port.is_some_and(|port| port.is_empty() || port.strip_prefix(':').is_some_and(is_port))
 }
 
 /// Allows no transfer coding but one `chunked`. hyper removes `chunked` and ignores codings before it,
@@ -120,7 +122,9 @@ mod tests {
         ] {
             assert_eq!(check("/", &[("host", host)]), Ok(()), "{host}");
         }
-        for host in ["", "u@h", "h@h", "a b", "a:b", "a/b", "a:80:80", "http://a"] {
+        for host in [
+            "", "u@h", "h@h", "a b", "a:b", "a/b", "a:80:80", "http://a", "a..b", ".a", "a:65536",
+        ] {
             let result = check("/", &[("host", host)]);
             assert_eq!(result, Err(HeadError::Host), "{host}");
         }

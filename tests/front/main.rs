@@ -15,6 +15,7 @@ mod backend;
 mod bodies;
 mod client;
 mod connections;
+mod differences;
 mod embedded;
 mod embedded_only;
 mod failures;
@@ -151,6 +152,9 @@ both_fronts! {
         two_body_lengths_cannot_hide_a_request
         a_client_without_a_head_is_disconnected
         a_client_with_half_a_body_is_disconnected
+    }
+    differences {
+        odd_requests_have_the_statuses_of_the_table
     }
     connections {
         connections_to_the_async_server_are_reused
