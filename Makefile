@@ -4,7 +4,7 @@ export PATH := $(CURDIR)/target/tools/bin:$(PATH)
 # One thing after the other: some tests compare times.
 .NOTPARALLEL:
 .DEFAULT_GOAL := help
-.PHONY: help quick test unit browser stack check cross msrv audit schema docs accuracy bench setup images up down clean
+.PHONY: help quick test unit browser database stack check cross msrv audit schema docs accuracy bench setup images up down clean
 
 help: ## show this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
@@ -13,7 +13,7 @@ quick: setup-nextest ## the short tests: units, parsers, both gateways, the embe
 	scripts/with-notes cargo nextest run --profile quick
 
 # What fails most often comes first.
-test: unit browser stack check cross msrv audit schema ## all tests, then all checks
+test: unit browser database stack check cross msrv audit schema ## all tests, then all checks
 
 unit: setup-nextest ## all tests that need nothing but Rust
 	scripts/with-notes cargo nextest run
@@ -21,6 +21,9 @@ unit: setup-nextest ## all tests that need nothing but Rust
 
 browser: setup-browser ## the tests of the live page, in Chromium
 	scripts/with-notes cargo nextest run --run-ignored only --test live
+
+database: setup-postgresql ## the tests of the database drivers, with a PostgreSQL server of their own
+	scripts/with-notes cargo nextest run --run-ignored only --test database
 
 # The second engine repeats what depends on the engine, and runs what takes long and need not run twice.
 stack: images ## the tests in Docker: nginx alone, the whole stack, and on a second engine
@@ -39,7 +42,8 @@ check: ## formatting, lints, documentation
 
 cross: ## lints for macOS and Windows
 	@if rustup target add x86_64-apple-darwin x86_64-pc-windows-gnu; then \
-	    cargo clippy --target x86_64-apple-darwin -- -D warnings && \
+	    SDKROOT=/ CC_x86_64_apple_darwin=$(CURDIR)/scripts/no-compiler AR_x86_64_apple_darwin=$(CURDIR)/scripts/no-compiler \
+	        cargo clippy --target x86_64-apple-darwin -- -D warnings && \
 	    cargo clippy --target x86_64-pc-windows-gnu -p thread-states -- -D warnings; \
 	else \
 	    echo; \

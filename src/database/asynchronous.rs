@@ -70,7 +70,7 @@ impl AsynchronousDriver {
         let wait = self.waits.begin();
         let connection = self.pool.get().await;
         let waited = wait.end();
-        let connection = connection.map_err(|error| self.no_connection(error, waited))?;
+        let connection = connection.map_err(|error| self.no_connection(error))?;
 
         let limit = time + self.timeout;
         let query = sleep(connection, &self.thread.handle, time);
@@ -81,12 +81,12 @@ impl AsynchronousDriver {
         }
     }
 
-    fn no_connection(&self, error: PoolError<Error>, waited: Duration) -> DatabaseError {
+    fn no_connection(&self, error: PoolError<Error>) -> DatabaseError {
         let connections = u32::try_from(self.pool.status().max_size).unwrap_or(u32::MAX);
         match error {
             PoolError::Timeout(TimeoutType::Wait) => DatabaseError::PoolExhausted {
                 connections,
-                waited,
+                limit: self.timeout,
             },
             PoolError::Backend(error) => DatabaseError::Unavailable(message(&error)),
             _ => DatabaseError::Unavailable(format!(

@@ -8,13 +8,13 @@ pub enum DatabaseError {
     /// All connections were in use for as long as a request may wait.
     #[error(
         "no database connection was free within {} s: all {connections} of the pool were in use",
-        waited.as_secs_f64()
+        limit.as_secs_f64()
     )]
     PoolExhausted {
         /// Maximum number of connections of the pool.
         connections: u32,
-        /// Time that the request waited.
-        waited: Duration,
+        /// Time for which a request may wait.
+        limit: Duration,
     },
     /// No connection could be opened: the database is down, unreachable or has no more room.
     #[error("cannot connect to the database: {0}")]

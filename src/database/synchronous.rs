@@ -60,7 +60,7 @@ impl SynchronousDriver {
         let wait = self.waits.begin();
         let connection = self.pool.get();
         let waited = wait.end();
-        let mut connection = connection.map_err(|_| self.no_connection(waited))?;
+        let mut connection = connection.map_err(|_| self.no_connection())?;
         self.sleep(&mut connection, time)?;
         Ok(waited)
     }
@@ -71,12 +71,12 @@ impl SynchronousDriver {
         self.timeout + time + self.timeout
     }
 
-    fn no_connection(&self, waited: Duration) -> DatabaseError {
+    fn no_connection(&self) -> DatabaseError {
         match self.last_error.get() {
             Some(error) => DatabaseError::Unavailable(error),
             None => DatabaseError::PoolExhausted {
                 connections: self.pool.max_size(),
-                waited,
+                limit: self.timeout,
             },
         }
     }
