@@ -128,8 +128,7 @@ fn asynchronous_driver(database: Option<Database>) -> Result<AsynchronousDriver,
     let database = database.ok_or_else(|| no_driver("this server has no database"))?;
     database.asynchronous.ok_or_else(|| {
         no_driver(
-            "SQLite has no asynchronous driver: start the server with \
-             --database postgresql://USER@HOST/DATABASE, or use docker compose, which has PostgreSQL",
+            "SQLite has no asynchronous driver: start the server with --database postgresql://USER@HOST/DATABASE",
         )
     })
 }

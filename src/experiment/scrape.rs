@@ -132,6 +132,15 @@ impl Scrape {
         self.sum_of(server, "blocking_pool_limit") as usize
     }
 
+    /// Returns the limit of connections of a database driver; `None` if the server has no such driver.
+    #[must_use]
+    pub fn connections(&self, server: Flavor, driver: &str) -> Option<usize> {
+        let labels = [("server", server.as_str()), ("driver", driver)];
+        let mut limits = self.matching("database_pool_limit", &labels).peekable();
+        limits.peek()?;
+        Some(limits.map(|limit| limit.value as usize).sum())
+    }
+
     /// Returns the number of requests in flight.
     #[must_use]
     pub fn in_flight(&self, server: impl Into<LabServer>) -> f64 {

@@ -33,6 +33,7 @@ pub fn experiments_are_confirmed_through_nginx_and_seen_in_prometheus(stack: &St
         &[
             "article",
             "matrix",
+            "drivers",
             "abort",
             "keepalive",
             "slow-client",

@@ -30,7 +30,7 @@ fn send_with(drivers: &[&'static str], lab: &Lab, each: usize, seconds: f64) -> 
     let servers = [("sync", &lab.sync), ("async", &lab.r#async)];
     let mut requests = Vec::new();
     for (name, address) in servers {
-        for driver in drivers.iter().copied() {
+        for &driver in drivers {
             for _ in 0..each {
                 let address = address.clone();
                 requests.push(thread::spawn(move || {

@@ -62,6 +62,17 @@ fn cpu_has_upper_bounds(found: &Found, count: usize) {
 }
 
 #[test]
+fn drivers() {
+    is_confirmed_with("drivers", "6", |found| {
+        // SQLite has no asynchronous driver, and the report says so.
+        let notes = found.run["notes"].to_string();
+        assert!(notes.contains("SQLite"), "{notes}");
+        let loads = found.run["findings"].to_string();
+        assert!(loads.contains("offloaded") && !loads.contains("asynchronous"));
+    });
+}
+
+#[test]
 fn abort() {
     is_confirmed("abort", "6");
 }

@@ -48,6 +48,11 @@ fn matrix() {
 }
 
 #[test]
+fn drivers() {
+    with_four_threads("drivers", "6", &["latency of /dummy"]);
+}
+
+#[test]
 fn abort() {
     with_four_threads("abort", "6", &["latency of /dummy"]);
 }

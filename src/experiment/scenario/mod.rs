@@ -4,6 +4,7 @@ mod abort;
 mod article;
 mod capacity;
 mod definition;
+mod drivers;
 mod failover;
 mod held;
 mod keepalive;
@@ -24,6 +25,7 @@ pub const COMPARISONS: [&str; 2] = [article::EXPERIMENT.name, matrix::EXPERIMENT
 pub const ALL: &[Experiment] = &[
     article::EXPERIMENT,
     matrix::EXPERIMENT,
+    drivers::EXPERIMENT,
     abort::EXPERIMENT,
     keepalive::EXPERIMENT,
     slow_client::EXPERIMENT,

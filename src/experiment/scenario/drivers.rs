@@ -1,0 +1,213 @@
+//! A database behind a synchronous driver, on the thread that serves requests and on another one, and behind an
+//! asynchronous driver.
+
+use std::time::{Duration, Instant};
+
+use futures_util::future;
+
+use super::definition::{Experiment, GuessQuestion};
+use super::pair;
+use crate::experiment::error::Error;
+use crate::experiment::lab_client::{LabClient, Via};
+use crate::experiment::report::{Prediction, Run, Setting, Unit};
+use crate::experiment::scrape::Scrape;
+use crate::experiment::waits::at_once;
+use crate::flavor::Flavor;
+
+pub(super) const EXPERIMENT: Experiment = Experiment {
+    name: "drivers",
+    question: "Does an asynchronous server help if the database driver is synchronous?",
+    model: "A synchronous driver holds the thread that calls it until the database has responded. Called on the event \
+            loop, it makes /dummy wait, and queries run one after the other. Called on the blocking pool it holds a \
+            thread of that pool, and an asynchronous driver holds none: /dummy is served at once, and as many queries \
+            run at the same time as there are connections. The synchronous server has one thread per query, whatever \
+            the driver.",
+    guesses: &[
+        GuessQuestion {
+            server: Flavor::Async,
+            quantity: "latency of /dummy",
+            conditions: "synchronous",
+            text: |wait| {
+                format!(
+                    "The asynchronous server queries a database for {:.1} s with a synchronous driver. After how many seconds does it respond to /dummy, sent a quarter of that later?",
+                    query_time(wait).as_secs_f64()
+                )
+            },
+        },
+        GuessQuestion {
+            server: Flavor::Async,
+            quantity: "time for all queries",
+            conditions: "offloaded",
+            text: |_| {
+                format!(
+                    "And how long do {QUERIES} such queries take, sent at once, if they run on the blocking pool?"
+                )
+            },
+        },
+    ],
+    duration: |wait| query_time(wait) * DRIVERS.len() as u32 * (1 + QUERIES as u32),
+    perform: |lab, run| Box::pin(perform(lab, run)),
+};
+
+/// Ways to query the database: the last part of the path, and the driver whose connection pool it uses.
+const DRIVERS: [(&str, &str); 3] = [
+    ("synchronous", "synchronous"),
+    ("offloaded", "synchronous"),
+    ("asynchronous", "asynchronous"),
+];
+/// Queries that are sent at once.
+const QUERIES: usize = 4;
+
+fn query_time(wait: Duration) -> Duration {
+    (wait / 10).clamp(Duration::from_millis(600), Duration::from_secs(2))
+}
+
+async fn perform(lab: &LabClient, run: &mut Run) -> Result<(), Error> {
+    let scrape = lab.scrape().await?;
+    if scrape.connections(Flavor::Async, "synchronous").is_none() {
+        return Err(Error::NotHere(
+            "the servers have no database, or are of an older version".into(),
+        ));
+    }
+    if scrape.connections(Flavor::Async, "asynchronous").is_none() {
+        run.notes.push(
+            "without the asynchronous driver: the lab's database is SQLite, which has none (start the lab with \
+             --database postgresql://USER@HOST/DATABASE)"
+                .to_owned(),
+        );
+    }
+    for (way, driver) in DRIVERS {
+        for server in Flavor::ALL {
+            if scrape.connections(server, driver).is_some() {
+                lab.show_step(&format!("{server}: {way}"));
+                Cell {
+                    server,
+                    way,
+                    driver,
+                }
+                .measure(lab, run)
+                .await?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// A server, and the way in which its handler queries the database.
+struct Cell {
+    server: Flavor,
+    way: &'static str,
+    driver: &'static str,
+}
+
+impl Cell {
+    /// Returns whether the query leaves the thread free that serves requests.
+    fn frees_thread(&self) -> bool {
+        self.server == Flavor::Async && self.way != "synchronous"
+    }
+
+    async fn measure(&self, lab: &LabClient, run: &mut Run) -> Result<(), Error> {
+        let time = query_time(lab.wait);
+        let path = format!("/database/{}?seconds={}", self.way, time.as_secs_f64());
+        // A query more, so that opening the first connection is no part of the measurement.
+        lab.get(self.server, &format!("/database/{}?seconds=0", self.way))
+            .await;
+        let pair = pair::send(lab, self.server.into(), &path, time / 4).await?;
+        let setting = |load: String| {
+            let mut setting = lab.setting(self.server, Via::Front, pair.threads, time, load);
+            setting.pool_threads = pair.pool.filter(|_| self.way == "offloaded");
+            setting
+        };
+        self.judge_pair(
+            run,
+            &setting(format!("{}, then /dummy", self.way)),
+            &pair,
+            time,
+        );
+
+        let before = lab.wait_until_quiet().await?;
+        let start = Instant::now();
+        let queries = (0..QUERIES).map(|_| lab.get_at(self.server, Via::Front, &path, start));
+        let queries = future::join_all(queries).await;
+        let last = queries
+            .iter()
+            .map(|query| query.seconds())
+            .fold(0.0, f64::max);
+        let setting = setting(format!("{QUERIES} at once: {}", self.way));
+        self.judge_ceiling(run, &setting, &before, last, time);
+        Ok(())
+    }
+
+    fn judge_pair(&self, run: &mut Run, setting: &Setting, pair: &pair::Pair, time: Duration) {
+        let seconds = time.as_secs_f64();
+        let rest = seconds * 0.75;
+        let (latency, quantity, spent) = if self.frees_thread() {
+            let latency = Prediction::at_most(
+                "latency of /dummy",
+                Unit::Seconds,
+                at_once(time),
+                "the thread is free; the limit is 0.5 s or a quarter of the query, whichever is lower",
+            );
+            (latency, "thread awaiting", pair.spent.awaiting)
+        } else {
+            let latency = Prediction::between(
+                "latency of /dummy",
+                Unit::Seconds,
+                rest * 0.8,
+                rest * 1.2 + 0.3,
+                "the thread is held for the rest of the query; tolerance 20 % and 0.3 s for a busy machine",
+            );
+            (latency, "thread blocked", pair.spent.blocked)
+        };
+        run.judge(setting, latency, pair.dummy.seconds());
+        run.judge_state(
+            setting,
+            Prediction::between(
+                quantity,
+                Unit::Seconds,
+                seconds * 0.75,
+                seconds * 1.25 + 0.3,
+                "the state of the thread while the database works; tolerance 25 % and 0.3 s",
+            ),
+            spent,
+            &pair.spent,
+        );
+    }
+
+    /// Judges how many queries run at the same time, by the time that several take.
+    fn judge_ceiling(
+        &self,
+        run: &mut Run,
+        setting: &Setting,
+        scrape: &Scrape,
+        last: f64,
+        time: Duration,
+    ) {
+        let threads = scrape.threads(self.server);
+        let connections = scrape.connections(self.server, self.driver).unwrap_or(1);
+        let at_once = match self.way {
+            _ if !self.frees_thread() => threads.min(connections),
+            "offloaded" => scrape.pool(self.server).min(connections),
+            _ => connections,
+        };
+        let rounds = |at_once: usize| time.as_secs_f64() * QUERIES.div_ceil(at_once.max(1)) as f64;
+        // The kernel distributes connections over event loops by a hash, so that one may get all of them.
+        let most = if self.server == Flavor::Async && !self.frees_thread() {
+            rounds(1)
+        } else {
+            rounds(at_once)
+        };
+        run.judge(
+            setting,
+            Prediction::between(
+                "time for all queries",
+                Unit::Seconds,
+                rounds(at_once) * 0.9,
+                most * 1.2 + 0.3,
+                "as many run at the same time as there are threads that may wait for them, and connections; tolerance -10 \
+                 %, +20 % and 0.3 s for a busy machine",
+            ),
+            last,
+        );
+    }
+}
