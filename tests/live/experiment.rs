@@ -268,9 +268,9 @@ async fn with_more_threads_the_verdict_names_another_reason() {
 async fn with_other_clients_on_the_thread_the_verdict_names_them() {
     let lab = Lab::start(&[]);
     let browser = Browser::open(&lab.front).await;
-    set_wait(&browser, 1).await;
+    set_wait(&browser, 2).await;
     let front = lab.front.clone();
-    let other = std::thread::spawn(move || get(&front, "/sync/blocking?seconds=3"));
+    let other = std::thread::spawn(move || get(&front, "/sync/blocking?seconds=4"));
     browser
         .until("return document.querySelector('.active').textContent === '1'")
         .await;
