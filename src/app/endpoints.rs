@@ -6,7 +6,6 @@ use std::thread;
 use axum::Json;
 use axum::http::StatusCode;
 use serde::Serialize;
-use tokio::task;
 use utoipa::{OpenApi, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -121,7 +120,7 @@ async fn blocking(seconds: Seconds) -> Json<Completed> {
     responses((status = 200, description = "The time has passed.", body = Completed), SecondsRejected, Rejections)
 )]
 async fn offloaded(seconds: Seconds) -> Result<Json<Completed>, Problem> {
-    task::spawn_blocking(move || thread::sleep(seconds.get()))
+    thread_states::spawn_blocking(move || thread::sleep(seconds.get()))
         .await
         .map_err(|_| {
             Problem::new(

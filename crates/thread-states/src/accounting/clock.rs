@@ -6,7 +6,8 @@ use std::sync::{Arc, Mutex};
 
 use tokio::task;
 
-use super::evidence::Evidence;
+use super::blocking_calls::BlockingCalls;
+use super::evidence::{Evidence, Moment};
 use super::hold::{Held, Hold, OpenHold};
 use super::in_flight::InFlight;
 use super::kernel::{Counters, Source, Unsupported};
@@ -16,7 +17,7 @@ use super::slot::Slot;
 use super::snapshot::{Settled, Snapshot};
 use super::state::Times;
 use super::units::{Nanos, Timestamp};
-use super::window::{Park, Window};
+use super::window::{BlockedBounds, OffCpu, Park, Window, WindowTimes};
 use super::words::{Words, to_array};
 
 /// Counters are read at every mark while marks are few; beyond this many per second on average,
@@ -106,6 +107,7 @@ pub(super) struct Clock {
     /// Start of the first hold longer than [`STALL`] since the thread was last parked.
     stalled_since: Option<Timestamp>,
     long_holds: Arc<LongHolds>,
+    blocking_calls: Arc<BlockingCalls>,
     ended: bool,
 }
 
@@ -153,6 +155,7 @@ impl Clock {
         index: usize,
         in_flight: Arc<InFlight>,
         long_holds: Arc<LongHolds>,
+        blocking_calls: Arc<BlockingCalls>,
         thread_started: Option<Timestamp>,
     ) -> Result<Self, Unsupported> {
         let routes = long_holds.routes().capacity();
@@ -188,6 +191,7 @@ impl Clock {
             replaced_in: None,
             stalled_since: None,
             long_holds,
+            blocking_calls,
             ended: false,
         };
         clock.publish(None);
@@ -209,6 +213,11 @@ impl Clock {
     /// Long holds of the server to which the thread belongs.
     pub(super) fn long_holds(&self) -> &Arc<LongHolds> {
         &self.long_holds
+    }
+
+    /// Calls of the server on blocking pools.
+    pub(super) fn blocking_calls(&self) -> &Arc<BlockingCalls> {
+        &self.blocking_calls
     }
 
     /// Returns whether this thread still owns its worker. After another thread has replaced it, its
@@ -410,9 +419,9 @@ impl Clock {
             return;
         };
         let in_flight = self.shared.in_flight.clock(wall);
-        let times = self
-            .window
-            .settle(&now, in_flight, || self.not_blocked(&now));
+        let blocked = |off_cpu| BlockedBounds::exactly(self.blocked(&now, off_cpu));
+        // The thread itself runs, so that nothing is held back.
+        let WindowTimes { times, .. } = self.window.settle(&now, in_flight, blocked);
         self.times += times;
         if let Some(hold) = &self.hold {
             let length = wall.duration_since(hold.open.since);
@@ -423,15 +432,19 @@ impl Clock {
         self.was_read = true;
     }
 
-    fn not_blocked(&self, now: &Counters) -> Nanos {
+    fn blocked(&self, now: &Counters, off_cpu: OffCpu) -> Nanos {
         if !self.window.may_have_blocked(now.switches) {
-            return Nanos::MAX;
+            return Nanos::ZERO;
         }
         // The exporter observes this thread just now: its evidence is for the next window.
         let Ok(evidence) = self.shared.evidence.try_lock() else {
-            return Nanos::ZERO;
+            return off_cpu.rest;
         };
-        evidence.not_blocked(&self.window, now)
+        evidence.blocked(Moment {
+            window: &self.window,
+            now,
+            off_cpu,
+        })
     }
 
     /// Takes one read from the budget, if it has one left: a token bucket, kept as the time at which

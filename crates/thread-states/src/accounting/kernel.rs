@@ -18,7 +18,7 @@ use linux as system;
 use unsupported as system;
 
 pub use counters::OsThread;
-pub(super) use counters::{Activity, Counters, Status};
+pub(super) use counters::{Activity, Counters, Sighting};
 #[cfg(target_os = "linux")]
 pub(crate) use linux::process_cpu_seconds;
 pub use support::{Unsupported, supported};

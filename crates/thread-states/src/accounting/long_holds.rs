@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use super::durations::{DurationCounts, Durations};
 use super::hold::Held;
 use super::routes::Routes;
 use super::state::State;
@@ -13,23 +14,6 @@ use super::units::{Nanos, Timestamp};
 
 /// Holds longer than this are counted: those whose end reads the counters anyway.
 pub(super) const LONG_HOLD: Nanos = Nanos::from_micros(100);
-/// Number of bounds. Not `LONG_HOLD_BOUNDS.len()` in types, which an optimizing rustc 1.95 rejects as a
-/// cycle (E0391): it would need the code of `Nanos::from_millis` to compute a type.
-const BOUNDS: usize = 11;
-/// Upper bounds of the buckets, from 1 ms to 60 s. A longer hold is in none of them.
-pub(crate) const LONG_HOLD_BOUNDS: [Nanos; BOUNDS] = [
-    Nanos::from_millis(1),
-    Nanos::from_millis(5),
-    Nanos::from_millis(20),
-    Nanos::from_millis(100),
-    Nanos::from_millis(500),
-    Nanos::from_secs(1),
-    Nanos::from_secs(2),
-    Nanos::from_secs(5),
-    Nanos::from_secs(10),
-    Nanos::from_secs(30),
-    Nanos::from_secs(60),
-];
 /// Holds longer than this are reported, unless the application sets another threshold.
 const REPORTED: Nanos = Nanos::from_millis(100);
 /// Time between two events at least.
@@ -44,32 +28,13 @@ pub(crate) struct LongHolds {
     server: Box<str>,
     routes: Arc<Routes>,
     /// One for each possible route, made at its first long hold.
-    counts: Box<[OnceLock<Box<[StateCounts; 3]>>]>,
+    counts: Box<[OnceLock<Box<[Durations; 3]>>]>,
     /// Holds longer than this many nanoseconds are reported.
     report_from: AtomicU64,
     /// Time from which on the next event is allowed, in nanoseconds.
     next_event: AtomicU64,
     /// Number of events left out since the last one.
     suppressed: AtomicU64,
-}
-
-/// Holds in one state.
-#[derive(Debug, Default)]
-struct StateCounts {
-    /// One for each bound, and one for longer holds.
-    buckets: [AtomicU64; BOUNDS + 1],
-    nanoseconds: AtomicU64,
-}
-
-/// Long holds of one route in one state.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(crate) struct HoldCounts {
-    /// Number of holds up to each bound, shorter ones included.
-    pub(crate) cumulative: [u64; BOUNDS],
-    /// Number of all holds.
-    pub(crate) count: u64,
-    /// Their time.
-    pub(crate) sum: Nanos,
 }
 
 impl LongHolds {
@@ -99,7 +64,9 @@ impl LongHolds {
         if let Some(counts) = self.counts.get(route) {
             let counts = counts.get_or_init(Box::default);
             for (counts, time) in counts.iter().zip(in_states(held)) {
-                counts.add(time);
+                if time > LONG_HOLD {
+                    counts.add(time);
+                }
             }
         }
         if held.total().as_nanos() > self.report_from.load(Ordering::Relaxed) {
@@ -141,9 +108,10 @@ impl LongHolds {
     }
 
     /// Returns the long holds of a route so far, by state.
-    pub(crate) fn read(&self, route: usize) -> [(State, HoldCounts); 3] {
+    pub(crate) fn read(&self, route: usize) -> [(State, DurationCounts); 3] {
         let counts = self.counts.get(route).and_then(OnceLock::get);
-        let read = |index: usize| counts.map_or_else(HoldCounts::default, |all| all[index].read());
+        let read =
+            |index: usize| counts.map_or_else(DurationCounts::default, |all| all[index].read());
         [0, 1, 2].map(|index| (STATES[index], read(index)))
     }
 }
@@ -151,35 +119,6 @@ impl LongHolds {
 /// Time of a hold in each of [`STATES`].
 fn in_states(held: &Held) -> [Nanos; 3] {
     [held.running, held.runnable, held.blocked]
-}
-
-impl StateCounts {
-    /// Counts the time that a hold spent in this state, if it is long.
-    fn add(&self, time: Nanos) {
-        if time <= LONG_HOLD {
-            return;
-        }
-        let bucket = LONG_HOLD_BOUNDS.partition_point(|bound| *bound < time);
-        self.buckets[bucket].fetch_add(1, Ordering::Relaxed);
-        self.nanoseconds
-            .fetch_add(time.as_nanos(), Ordering::Relaxed);
-    }
-
-    fn read(&self) -> HoldCounts {
-        let mut count = 0;
-        let mut cumulative = [0; BOUNDS];
-        for (index, bucket) in self.buckets.iter().enumerate() {
-            count += bucket.load(Ordering::Relaxed);
-            if let Some(cumulative) = cumulative.get_mut(index) {
-                *cumulative = count;
-            }
-        }
-        HoldCounts {
-            cumulative,
-            count,
-            sum: Nanos::from_nanos(self.nanoseconds.load(Ordering::Relaxed)),
-        }
-    }
 }
 
 #[cfg(test)]
@@ -201,10 +140,10 @@ mod tests {
         };
         holds.add(0, 0, &held);
         let [running, runnable, blocked] = holds.read(0).map(|(_, counts)| counts);
-        assert_eq!(running, HoldCounts::default());
+        assert_eq!(running, DurationCounts::default());
         assert_eq!(runnable.cumulative, [0, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1]);
         assert_eq!(runnable.count, 1);
-        assert_eq!((blocked.cumulative, blocked.count), ([0; BOUNDS], 1));
+        assert_eq!((blocked.cumulative, blocked.count), ([0; 11], 1));
         assert_eq!(blocked.sum, Nanos::from_secs(61));
     }
 

@@ -22,8 +22,10 @@
 //!   do so themselves ([`Registry::instrument`]); `reading` is the result
 //!
 //! `in_flight` counts requests, `routes` names them, `hold` and `route_times` are their times,
-//! `long_holds` counts and reports the holds that delay others, `request_log` has the latest requests for people
-//! who watch, and `fork` notices that this is another process.
+//! `long_holds` counts and reports the holds that delay others (in `durations`), `request_log` has the latest requests
+//! for people who watch, and `fork` notices that this is another process.
+//!
+//! `blocking_pool` hands calls to tokio's blocking pool, and `blocking_calls` measures their waits.
 //!
 //! A thread that is not registered may call everything here; its marks have no effect.
 //!
@@ -33,7 +35,10 @@ mod account;
 mod accounts;
 mod atomic;
 mod blocked_on;
+mod blocking_calls;
+mod blocking_pool;
 mod clock;
+mod durations;
 mod evidence;
 mod fork;
 mod hold;
@@ -58,13 +63,14 @@ mod words;
 mod worker_id;
 mod workers;
 
+pub use blocking_pool::spawn_blocking;
 pub use clock::{HoldEnd, HoldStart};
+pub(crate) use durations::{DURATION_BOUNDS, DurationCounts};
 pub use hold::Held;
 pub use in_flight::{InFlight, InFlightGuard};
 #[cfg(target_os = "linux")]
 pub(crate) use kernel::process_cpu_seconds;
 pub use kernel::{OsThread, Unsupported, supported};
-pub(crate) use long_holds::{HoldCounts, LONG_HOLD_BOUNDS};
 pub use marks::{HoldGuard, Parked, held, hold, hold_at, index, park, parked, release_at, unpark};
 pub(crate) use marks::{held_at, woken_at};
 pub use reading::{Reading, RouteReading, ThreadReading};

@@ -4,6 +4,7 @@ use std::sync::{Arc, PoisonError};
 
 use super::blocked_on::SeenWait;
 use super::clock::Shared;
+use super::evidence::Moment;
 use super::hold::{Held, OpenHold};
 use super::kernel::{Activity, Counters, OsThread};
 use super::route_times::RouteTimes;
@@ -11,7 +12,7 @@ use super::snapshot::{Settled, Snapshot};
 use super::state::{State, Times};
 use super::state_start::StateStart;
 use super::units::{Nanos, Timestamp};
-use super::window::Window;
+use super::window::{Window, WindowTimes};
 use super::words::Words;
 use super::worker_id::WorkerId;
 use crate::waits::{On, own_thread_waits_on};
@@ -47,7 +48,7 @@ struct Replaced {
 #[derive(Debug, Default)]
 pub(super) struct ThreadTimes {
     pub(super) times: Times,
-    /// Time since the start of its clock.
+    /// Time since the start of its clock, without what is held back.
     pub(super) wall: Nanos,
     /// One for each route that was known.
     pub(super) routes: Vec<RouteTimes>,
@@ -205,20 +206,31 @@ impl Observer {
         let in_flight = self.shared.in_flight.clock(counters.wall);
         // A thread that was never off CPU outside a park needs no observation: it runs.
         let mut activity = Some(Activity::Active);
-        let open = window.settle(&counters, in_flight, || {
+        let settled = window.settle(&counters, in_flight, |off_cpu| {
             let evidence = self.shared.evidence.lock();
             let mut evidence = evidence.unwrap_or_else(PoisonError::into_inner);
-            let status = || self.shared.source.status_of_other();
-            let observation = evidence.observe(&window, &counters, status);
+            let source = &self.shared.source;
+            let moment = Moment {
+                window: &window,
+                now: &counters,
+                off_cpu,
+            };
+            let sleeps = || source.other_sleeps();
+            let observation = evidence.observe(moment, sleeps, || source.look_at_other(&counters));
             activity = observation.activity;
-            observation.not_blocked
+            observation.blocked
         });
+        let WindowTimes {
+            times: open,
+            held_back,
+        } = settled;
         let is_parked = window.park.is_some();
         self.last.state = activity
             .filter(|_| !ended)
             .map(|activity| self.state(activity, is_parked));
-        self.last.wall = counters.wall.duration_since(self.shared.began);
-        let hold = snapshot.hold.map(|hold| open_hold(hold, &open, &counters));
+        let decided = counters.wall - held_back;
+        self.last.wall = decided.duration_since(self.shared.began);
+        let hold = snapshot.hold.map(|hold| open_hold(hold, &open, decided));
         times += open;
         self.last.times = times;
         self.find_start(&window, &open, counters.wall);
@@ -299,8 +311,8 @@ impl ThreadTimes {
     }
 }
 
-/// The part of a hold that the thread has not accounted yet.
-fn open_hold(hold: OpenHold, window: &Times, now: &Counters) -> (usize, Held) {
-    let length = now.wall.duration_since(hold.since);
+/// The part of a hold that the thread has not accounted yet. What is held back counts as its end.
+fn open_hold(hold: OpenHold, window: &Times, until: Timestamp) -> (usize, Held) {
+    let length = until.duration_since(hold.since);
     (hold.route, Held::within(window, length))
 }

@@ -47,7 +47,9 @@ pub struct ThreadReading {
     pub state_since: Option<Timestamp>,
     /// Thing that the thread waits for if it is blocked; [`On::Other`] also stands for what cannot be known.
     pub waits_on: Option<On>,
-    /// Time since the registration; summed up over the threads that had this index.
+    /// Time since the registration; summed up over the threads that had this index. Time of which it is not known
+    /// yet whether the thread was blocked or waited for a CPU is missing until a later reading decides; that is at
+    /// most the time since the reading before, of a thread that gets a CPU now and then.
     pub wall: Nanos,
     /// Time in each state; they sum to `wall`.
     pub times: Times,

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, Once, PoisonError, RwLock};
 use std::time::Duration;
 
 use super::accounts::Accounts;
+use super::blocking_calls::BlockingCalls;
 use super::clock::{self, Clock};
 use super::fork;
 use super::in_flight::InFlight;
@@ -51,6 +52,7 @@ struct Inner {
     /// The process to which all of this belongs, see [`fork::generation`].
     process: AtomicU64,
     client_ports: RwLock<Vec<u16>>,
+    blocking_calls: Arc<BlockingCalls>,
 }
 
 impl Registry {
@@ -70,6 +72,7 @@ impl Registry {
             in_flight,
             process: AtomicU64::new(fork::generation()),
             client_ports: RwLock::default(),
+            blocking_calls: Arc::default(),
         }))
     }
 
@@ -160,6 +163,7 @@ impl Registry {
             index,
             Arc::clone(&in_flight),
             Arc::clone(&self.0.long_holds),
+            Arc::clone(&self.0.blocking_calls),
             thread_started,
         )
         .inspect_err(warn_once)
@@ -225,6 +229,11 @@ impl Registry {
         if !marked.unwrap_or(false) {
             self.accounts().wait(route, change);
         }
+    }
+
+    /// Calls on blocking pools.
+    pub(crate) fn blocking_calls(&self) -> &Arc<BlockingCalls> {
+        &self.0.blocking_calls
     }
 
     /// Long holds of the server's threads.

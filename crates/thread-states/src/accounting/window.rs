@@ -9,9 +9,10 @@
 //!   flight, and `idle` for the rest;
 //! * the rest is `blocked`, unless the thread made no voluntary context switch outside its parks.
 //!   Then it cannot have blocked: the hypervisor stole the time, or a delay has not arrived yet
-//!   (see `kernel::linux`), and it is `runnable`.
+//!   (see `kernel::linux`), and it is `runnable`. If another thread reads the counters, a part may be undecided;
+//!   that is held back.
 //!
-//! So the five sum to W by construction, and only the splits can be wrong.
+//! So the five and what is held back sum to W by construction, and only the splits can be wrong.
 //!
 //! Reading the counters costs 1 to 2 µs, so a busy thread reads them at some of its marks only. A
 //! window therefore spans many marks, and keeps of the parks in it no more than three sums.
@@ -62,6 +63,40 @@ words!(Window {
     park: Option<Park>,
 });
 
+/// Time off CPU since the base of a window.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct OffCpu {
+    /// Outside of parks.
+    pub(super) rest: Nanos,
+    /// In parks, with what their beginning and end took.
+    pub(super) parked: Nanos,
+}
+
+/// Bounds of the time for which a thread was blocked. They are equal where that is known.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct BlockedBounds {
+    pub(super) least: Nanos,
+    pub(super) most: Nanos,
+}
+
+impl BlockedBounds {
+    /// Known to be this time.
+    pub(super) fn exactly(blocked: Nanos) -> Self {
+        Self {
+            least: blocked,
+            most: blocked,
+        }
+    }
+}
+
+/// Times of a window.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct WindowTimes {
+    pub(super) times: Times,
+    /// Time that was blocked or runnable, which a later reading decides.
+    pub(super) held_back: Nanos,
+}
+
 impl Window {
     /// A window that begins with `base`, in the middle of `park` if there is one.
     pub(super) fn new(base: Counters, park: Option<Park>) -> Self {
@@ -80,17 +115,17 @@ impl Window {
         self.park = None;
     }
 
-    /// Returns the times of the five states from the base to `now`; `in_flight` is the value of the
-    /// in-flight clock then. They sum to the wall time between the two.
+    /// Returns the times of the five states from the base to `now`, and the time that is held back; `in_flight` is
+    /// the value of the in-flight clock then. They sum to the wall time between the two.
     ///
-    /// `not_blocked` returns for how much of its time off CPU the thread cannot have blocked. It is
-    /// called only where the result matters, because it may have to read the thread's `status`.
+    /// `blocked` returns for how much of its time off CPU the thread has blocked. It is called only where
+    /// the result matters, because it may have to read the thread's `status`.
     pub(super) fn settle(
         &self,
         now: &Counters,
         in_flight: Ticks,
-        not_blocked: impl FnOnce() -> Nanos,
-    ) -> Times {
+        blocked: impl FnOnce(OffCpu) -> BlockedBounds,
+    ) -> WindowTimes {
         let wall = now.wall.duration_since(self.base.wall);
         // The counters are read one after the other, so each may exceed what the one before allows.
         let running = now.cpu.saturating_sub(self.base.cpu).min(wall);
@@ -105,19 +140,25 @@ impl Window {
         let awaiting = share(off_cpu_parked, parked_in_flight, parked);
 
         let rest = off_cpu - off_cpu_parked;
-        let blocked = if rest > Nanos::ZERO {
-            rest.saturating_sub(not_blocked())
+        let BlockedBounds { least, most } = if rest > Nanos::ZERO {
+            blocked(OffCpu { rest, parked })
         } else {
-            Nanos::ZERO
+            BlockedBounds::default()
         };
+        let most = most.min(rest);
+        let least = least.min(most);
 
-        Times::of_each(|state| match state {
+        let times = Times::of_each(|state| match state {
             State::Running => running,
-            State::Runnable => delay + (rest - blocked),
-            State::Blocked => blocked,
+            State::Runnable => delay + (rest - most),
+            State::Blocked => least,
             State::Awaiting => awaiting,
             State::Idle => off_cpu_parked - awaiting,
-        })
+        });
+        WindowTimes {
+            times,
+            held_back: most - least,
+        }
     }
 
     /// Returns whether the thread may have made a voluntary switch outside its parks; `switches` is
@@ -171,14 +212,15 @@ mod tests {
 
     /// Milliseconds in each state, in the order of `State::ALL`, as the thread itself computes them.
     fn settle(window: &Window, now: Counters, in_flight: Ticks, switches: u64) -> [u64; 5] {
-        let not_blocked = || {
-            if window.may_have_blocked(switches) {
-                Nanos::ZERO
+        let blocked = |off_cpu: OffCpu| {
+            BlockedBounds::exactly(if window.may_have_blocked(switches) {
+                off_cpu.rest
             } else {
-                Nanos::MAX
-            }
+                Nanos::ZERO
+            })
         };
-        let times = window.settle(&now, in_flight, not_blocked);
+        let WindowTimes { times, held_back } = window.settle(&now, in_flight, blocked);
+        assert_eq!(held_back, Nanos::ZERO);
         State::ALL.map(|state| times[state].as_micros() / 1_000)
     }
 
@@ -202,6 +244,18 @@ mod tests {
         let window = Window::default();
         let times = settle(&window, counters(100, 30, 20), ticks(0), 0);
         assert_eq!(times, [30, 70, 0, 0, 0]);
+    }
+
+    #[test]
+    fn time_that_may_be_either_is_held_back() {
+        let bounds = BlockedBounds {
+            least: Nanos::from_millis(10),
+            most: Nanos::from_millis(40),
+        };
+        let settled = Window::default().settle(&counters(100, 30, 20), ticks(0), |_| bounds);
+        let expected = [30, 30, 10, 0, 0].map(|ms| ms * 1_000_000);
+        assert_eq!(settled.times, Times::from(expected));
+        assert_eq!(settled.held_back, Nanos::from_millis(30));
     }
 
     #[test]
@@ -256,7 +310,7 @@ mod tests {
         fn the_states_sum_to_the_wall_time(
             wall in 0..u64::MAX / 4, cpu in 0..u64::MAX / 4, delay in 0..u64::MAX / 4,
             parked in 0..u64::MAX / 8, with in 0..u64::MAX / 8, park in proptest::option::of(0..u64::MAX / 8),
-            in_flight in any::<u64>(), not_blocked in any::<u64>(),
+            in_flight in any::<u64>(), least in any::<u64>(), most in any::<u64>(),
         ) {
             let ticks = |value| Ticks::decode(&mut [value].into_iter());
             let park = park.map(|wall| Park {
@@ -275,8 +329,9 @@ mod tests {
                 delay: Nanos::from_nanos(delay),
                 switches: 0,
             };
-            let times = window.settle(&now, ticks(in_flight), || Nanos::from_nanos(not_blocked));
-            prop_assert_eq!(times.total(), Nanos::from_nanos(wall));
+            let [least, most] = [least, most].map(Nanos::from_nanos);
+            let settled = window.settle(&now, ticks(in_flight), |_| BlockedBounds { least, most });
+            prop_assert_eq!(settled.times.total() + settled.held_back, Nanos::from_nanos(wall));
         }
     }
 }

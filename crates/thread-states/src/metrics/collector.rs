@@ -2,14 +2,16 @@
 
 use super::histogram::HistogramCounts;
 use super::list::{
-    ACTIVE_REQUESTS, HTTP_ROUTE, METHOD, Metric, ON, REQUEST_DURATION, REQUEST_QUEUE,
-    REQUEST_START_REJECTED, ROUTE_AWAIT_SECONDS, ROUTE_HOLD_SECONDS, ROUTE_POLL_SECONDS,
-    ROUTE_READY_SECONDS, SERVER, STATE, STATUS, THREAD, THREAD_BLOCKED_SECONDS, THREAD_INFO,
-    THREAD_STATE_SECONDS, THREAD_STATE_SINCE, THREAD_WALL_SECONDS, UNMATCHED,
+    ACTIVE_REQUESTS, BLOCKING_POOL_QUEUED, BLOCKING_POOL_WAIT, HTTP_ROUTE, METHOD, Metric, ON,
+    REQUEST_DURATION, REQUEST_QUEUE, REQUEST_START_REJECTED, ROUTE_AWAIT_SECONDS,
+    ROUTE_HOLD_SECONDS, ROUTE_POLL_SECONDS, ROUTE_READY_SECONDS, SERVER, STATE, STATUS, THREAD,
+    THREAD_BLOCKED_SECONDS, THREAD_INFO, THREAD_STATE_SECONDS, THREAD_STATE_SINCE,
+    THREAD_WALL_SECONDS, UNMATCHED,
 };
 use super::requests::RequestHistograms;
 use crate::accounting::{
-    HoldCounts, LONG_HOLD_BOUNDS, Reading, Registry, RouteReading, State, ThreadReading, Timestamp,
+    DURATION_BOUNDS, DurationCounts, Nanos, Reading, Registry, RouteReading, State, ThreadReading,
+    Timestamp,
 };
 use crate::waits::On;
 
@@ -29,10 +31,12 @@ pub(super) enum Family {
     Durations,
     Queue,
     StartsRejected,
+    PoolQueued,
+    PoolWaits,
 }
 
 impl Family {
-    pub(super) const ALL: [Self; 13] = [
+    pub(super) const ALL: [Self; 15] = [
         Self::States,
         Self::Walls,
         Self::Blocked,
@@ -46,6 +50,8 @@ impl Family {
         Self::Durations,
         Self::Queue,
         Self::StartsRejected,
+        Self::PoolQueued,
+        Self::PoolWaits,
     ];
 
     pub(super) const fn metric(self) -> Metric {
@@ -63,6 +69,8 @@ impl Family {
             Self::Durations => REQUEST_DURATION,
             Self::Queue => REQUEST_QUEUE,
             Self::StartsRejected => REQUEST_START_REJECTED,
+            Self::PoolQueued => BLOCKING_POOL_QUEUED,
+            Self::PoolWaits => BLOCKING_POOL_WAIT,
         }
     }
 }
@@ -128,6 +136,17 @@ impl<'a> Sample<'a> {
             Family::StartsRejected => {
                 let rejected = self.requests.starts_rejected() as f64;
                 each(&[self.server()], Value::Number(rejected));
+            }
+            Family::PoolQueued => {
+                let queued = self.registry.blocking_calls().queued() as f64;
+                each(&[self.server()], Value::Number(queued));
+            }
+            Family::PoolWaits => {
+                let value = Value::Histogram {
+                    bounds: &DURATION_BOUNDS.map(Nanos::as_secs_f64),
+                    counts: &self.registry.blocking_calls().waits().into(),
+                };
+                each(&[self.server()], value);
             }
             _ => self.route_series(family, each),
         }
@@ -204,7 +223,7 @@ impl<'a> Sample<'a> {
             return;
         }
         let server = self.server();
-        let bounds = LONG_HOLD_BOUNDS.map(|bound| bound.as_secs_f64());
+        let bounds = DURATION_BOUNDS.map(Nanos::as_secs_f64);
         let routes = self.registry.routes().iter();
         for (index, (route, times)) in routes.zip(&self.reading.routes).enumerate() {
             let route = (HTTP_ROUTE, route);
@@ -242,8 +261,8 @@ fn held_by_state(times: &RouteReading) -> [(State, f64); 3] {
     ]
 }
 
-impl From<HoldCounts> for HistogramCounts {
-    fn from(counts: HoldCounts) -> Self {
+impl From<DurationCounts> for HistogramCounts {
+    fn from(counts: DurationCounts) -> Self {
         Self {
             cumulative: counts.cumulative.into(),
             count: counts.count,

@@ -176,6 +176,24 @@ pub const ROUTE_READY_SECONDS: Metric = Metric {
     labels: &[SERVER, HTTP_ROUTE],
 };
 
+/// Calls that wait for a thread of a blocking pool.
+pub const BLOCKING_POOL_QUEUED: Metric = Metric {
+    name: "blocking_pool_queued_calls",
+    help: "Calls that wait for a thread of tokio's blocking pool, of those that its threads \
+           made with thread_states::spawn_blocking.",
+    kind: MetricKind::Gauge,
+    labels: &[SERVER],
+};
+
+/// Time that calls waited for a thread of a blocking pool.
+pub const BLOCKING_POOL_WAIT: Metric = Metric {
+    name: "blocking_pool_wait_seconds",
+    help: "Time that calls waited for a thread of tokio's blocking pool, of those that its threads \
+           made with thread_states::spawn_blocking. High where the pool is full.",
+    kind: MetricKind::Histogram,
+    labels: &[SERVER],
+};
+
 /// Every metric of a server. [`PROCESS`] has those of the process.
 pub const ALL: &[Metric] = &[
     THREAD_STATE_SECONDS,
@@ -191,6 +209,8 @@ pub const ALL: &[Metric] = &[
     ROUTE_HOLD_SECONDS,
     ROUTE_AWAIT_SECONDS,
     ROUTE_READY_SECONDS,
+    BLOCKING_POOL_QUEUED,
+    BLOCKING_POOL_WAIT,
 ];
 
 /// Gauge or counter of the process, without labels.

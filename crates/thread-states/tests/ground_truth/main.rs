@@ -5,6 +5,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod accuracy;
+mod contention;
 mod demand;
 mod hosts;
 mod lives;

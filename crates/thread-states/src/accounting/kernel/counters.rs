@@ -51,13 +51,14 @@ impl OsThread {
     }
 }
 
-/// State of a thread as the kernel reports it.
+/// State of a thread as another thread sees it.
 #[derive(Debug, Clone, Copy)]
-pub(in super::super) struct Status {
+pub(in super::super) struct Sighting {
     /// Number of voluntary context switches.
     pub(in super::super) switches: u64,
-    /// True if it sleeps.
     pub(in super::super) activity: Activity,
+    /// It has been on a CPU without a break since its counters were read.
+    pub(in super::super) is_on_cpu: bool,
 }
 
 /// The two kinds of state that the kernel tells apart at any moment.

@@ -6,7 +6,7 @@ use std::sync::OnceLock;
 use std::time::Instant;
 
 use super::super::units::Timestamp;
-use super::counters::{Counters, OsThread, Status};
+use super::counters::{Counters, OsThread, Sighting};
 use super::support::Unsupported;
 
 pub(super) fn now() -> Timestamp {
@@ -44,7 +44,11 @@ impl Source {
         match self.0 {}
     }
 
-    pub(in super::super) fn status_of_other(&self) -> Option<Status> {
+    pub(in super::super) fn look_at_other(&self, _read: &Counters) -> Option<Sighting> {
+        match self.0 {}
+    }
+
+    pub(in super::super) fn other_sleeps(&self) -> bool {
         match self.0 {}
     }
 }
