@@ -12,7 +12,7 @@ use std::process::{Command, Output};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use common::lab::{Lab, Server, get, try_get};
+use common::lab::{Lab, Scrape, Server, get, try_get};
 
 fn threadlab(arguments: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_threadlab"))
@@ -44,6 +44,62 @@ fn wait_for_requests(metrics: &str, count: u64) {
 
 /// Both signals that a user or an orchestrator sends, with the exit status of a second one.
 const SIGNALS: [(&str, i32); 2] = [("TERM", 143), ("INT", 130)];
+
+#[test]
+fn a_pause_blocks_a_thread_that_computes_and_leaves_another_one_idle() {
+    let server = Server::start("async", &["--threads", "1"]);
+    let pause = || {
+        server.process.signal("STOP");
+        thread::sleep(Duration::from_secs(1));
+        server.process.signal("CONT");
+    };
+    let before = Scrape::of(&server.metrics);
+    pause();
+    let paused = Scrape::of(&server.metrics);
+    let gain =
+        |from: &Scrape, to: &Scrape, state| to.state("async", state) - from.state("async", state);
+    assert!(gain(&before, &paused, "idle") > 0.95, "{paused:?}");
+    assert_eq!(gain(&before, &paused, "blocked"), 0.0);
+    thread::scope(|scope| {
+        scope.spawn(|| assert_eq!(get(&server.http, "/cpu?seconds=0.6").status, 200));
+        wait_for_requests(&server.metrics, 1);
+        pause();
+    });
+    let computed = Scrape::of(&server.metrics);
+    let blocked = gain(&paused, &computed, "blocked");
+    assert!((0.9..1.2).contains(&blocked), "{blocked}");
+}
+
+#[test]
+fn requests_that_no_thread_has_taken_are_counted_with_the_age_of_the_oldest() {
+    for (kind, path) in [
+        ("sync", "/?seconds=1.5"),
+        ("async", "/blocking?seconds=1.5"),
+    ] {
+        let server = Server::start(kind, &[]);
+        let queued =
+            |place| format!(r#"http_server_queued_requests{{server="{kind}",where="{place}"}}"#);
+        let oldest = format!(r#"http_server_oldest_queued_seconds{{server="{kind}"}}"#);
+        let before = Scrape::of(&server.metrics);
+        assert_eq!(before.value(&queued("accept")), 0.0);
+        assert_eq!(
+            (before.value(&queued("socket")), before.value(&oldest)),
+            (0.0, 0.0)
+        );
+        thread::scope(|scope| {
+            scope.spawn(|| get(&server.http, path));
+            thread::sleep(Duration::from_millis(300));
+            scope.spawn(|| get(&server.http, "/dummy"));
+            scope.spawn(|| get(&server.http, "/dummy"));
+            thread::sleep(Duration::from_millis(700));
+            let during = Scrape::of(&server.metrics);
+            assert_eq!(during.value(&queued("accept")), 2.0, "{kind}");
+            let age = during.value(&oldest);
+            assert!((0.4..1.3).contains(&age), "{kind}: {age}");
+        });
+        assert_eq!(Scrape::of(&server.metrics).value(&queued("accept")), 0.0);
+    }
+}
 
 #[test]
 fn the_lab_starts_within_seconds_and_responds_at_once() {

@@ -6,7 +6,8 @@
 //! ```json
 //! {
 //!   "now": 5000.1, "began": 1000.2,
-//!   "server": "sync", "active_requests": 1, "accept_queue": {"length": 0, "limit": 1024},
+//!   "server": "sync", "active_requests": 1, "accept_queue": {"length": 1, "limit": 1024},
+//!   "request_queue": {"accept": 1, "socket": 0, "oldest_seconds": 0.47},
 //!   "threads": [{"thread": "0", "state": "blocked", "state_seconds": 0.97, "on": "sleep", "seconds":
 //!     {"running": 0.01, "runnable": 0, "blocked": 0.99, "awaiting": 0, "idle": 3}}],
 //!   "history": {"0": [[1000.2, 0, 0, 0, 0, 0], [4000.2, 0, 0, 0, 0, 3]]},
@@ -26,6 +27,7 @@
 //! | `server` | name of the server, as in the label `server` of the metrics |
 //! | `active_requests` | number of requests in flight |
 //! | `accept_queue` | connections that wait to be accepted, and their maximum; `null` if the kernel does not report it |
+//! | `request_queue` | requests that no thread has taken yet, on connections that wait to be accepted and unread on accepted ones, and the age of the oldest; `null` if the kernel does not report them |
 //! | `threads` | all threads of the server |
 //! | `threads[].thread` | index of the thread |
 //! | `threads[].state` | present state; `null` once the thread has ended. `running` includes `runnable` |

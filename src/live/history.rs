@@ -150,6 +150,7 @@ mod tests {
             server: "sync".to_owned(),
             active_requests: 0,
             accept_queue: None,
+            request_queue: None,
             threads: (0..threads).map(thread).collect(),
         };
         ServerSample {

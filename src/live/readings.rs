@@ -5,7 +5,7 @@ use std::fmt::Debug;
 use thread_states::waits::On;
 use thread_states::{Registry, RequestLog, Routes, State, Times, Timestamp};
 
-use crate::metrics::{AcceptQueue, Probe};
+use crate::metrics::{AcceptQueue, Probe, QueueProbe, RequestQueue};
 
 /// A server whose threads can be read at any moment.
 pub trait Readings: Debug + Send + Sync {
@@ -23,6 +23,9 @@ pub trait Readings: Debug + Send + Sync {
 
     /// Connections that wait to be accepted; `None` if the kernel does not report it.
     fn accept_queue(&self) -> Option<AcceptQueue>;
+
+    /// Requests that no thread has taken yet; `None` if the kernel does not report them.
+    fn request_queue(&self) -> Option<RequestQueue>;
 
     /// The latest requests and the names of their routes; `None` if single requests cannot be seen.
     fn request_log(&self) -> Option<(&RequestLog, &Routes)>;
@@ -49,6 +52,8 @@ pub(super) struct OwnServer {
     pub(super) registry: Registry,
     /// `None` if the server has no queue that can be read.
     pub(super) accept_queue: Option<Probe>,
+    /// `None` if its queued requests cannot be read.
+    pub(super) request_queue: Option<QueueProbe>,
 }
 
 impl Readings for OwnServer {
@@ -78,6 +83,10 @@ impl Readings for OwnServer {
 
     fn accept_queue(&self) -> Option<AcceptQueue> {
         self.accept_queue.as_ref().and_then(Probe::read)
+    }
+
+    fn request_queue(&self) -> Option<RequestQueue> {
+        self.request_queue.as_ref().and_then(QueueProbe::read)
     }
 
     fn request_log(&self) -> Option<(&RequestLog, &Routes)> {

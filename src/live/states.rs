@@ -6,7 +6,7 @@ use thread_states::{State, Times, Timestamp};
 
 use super::readings::ThreadNow;
 use super::watched_server::WatchedServer;
-use crate::metrics::AcceptQueue;
+use crate::metrics::{AcceptQueue, RequestQueue};
 
 /// A server and its threads at one moment: an element of `/threads`, and a part of each event of
 /// `/threads/stream`.
@@ -18,6 +18,8 @@ pub(super) struct ServerStates {
     pub(super) active_requests: u64,
     /// `null` if the kernel does not report it.
     pub(super) accept_queue: Option<AcceptQueue>,
+    /// Requests that no thread has taken yet; `null` if the kernel does not report them.
+    pub(super) request_queue: Option<RequestQueue>,
     pub(super) threads: Vec<ThreadStates>,
 }
 
@@ -58,6 +60,7 @@ impl ServerStates {
             server: readings.server().to_owned(),
             active_requests: readings.requests_in_flight(),
             accept_queue: readings.accept_queue(),
+            request_queue: readings.request_queue(),
             threads,
         }
     }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use thread_states::Registry;
 
 use super::readings::{OwnServer, Readings};
-use crate::metrics::Probe;
+use crate::metrics::{Probe, QueueProbe};
 
 /// A server: its threads and requests, and its accept queue. Clones share it.
 #[derive(Debug, Clone)]
@@ -18,6 +18,17 @@ impl WatchedServer {
         Self::of(OwnServer {
             registry,
             accept_queue,
+            request_queue: None,
+        })
+    }
+
+    /// Creates a server whose queued requests can be read, too.
+    #[must_use]
+    pub fn with_queues(registry: Registry, accept_queue: Probe, request_queue: QueueProbe) -> Self {
+        Self::of(OwnServer {
+            registry,
+            accept_queue: Some(accept_queue),
+            request_queue: Some(request_queue),
         })
     }
 

@@ -22,6 +22,23 @@ pub const ACCEPT_QUEUE_LIMIT: Metric = Metric {
     labels: &["server"],
 };
 
+/// Requests that no thread has taken yet.
+pub const QUEUED_REQUESTS: Metric = Metric {
+    name: "http_server_queued_requests",
+    help: "Requests that no thread has taken yet: on connections that wait to be accepted (where=\"accept\"), or \
+           unread on accepted ones (where=\"socket\"). Absent if the kernel does not report them.",
+    kind: MetricKind::Gauge,
+    labels: &["server", "where"],
+};
+
+/// Age of the oldest request that no thread has taken yet.
+pub const OLDEST_QUEUED: Metric = Metric {
+    name: "http_server_oldest_queued_seconds",
+    help: "Age of the oldest request that no thread has taken yet, in seconds; 0 if there is none.",
+    kind: MetricKind::Gauge,
+    labels: &["server"],
+};
+
 /// Maximum number of threads for blocking calls.
 pub const BLOCKING_POOL_LIMIT: Metric = Metric {
     name: "blocking_pool_limit",
@@ -88,6 +105,8 @@ pub(crate) fn gauge(metric: &Metric) -> prometheus::Result<IntGaugeVec> {
 pub const ALL: &[Metric] = &[
     ACCEPT_QUEUE_LENGTH,
     ACCEPT_QUEUE_LIMIT,
+    QUEUED_REQUESTS,
+    OLDEST_QUEUED,
     BLOCKING_POOL_LIMIT,
     DATABASE_POOL_CONNECTIONS,
     DATABASE_POOL_LIMIT,

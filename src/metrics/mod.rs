@@ -4,6 +4,7 @@
 //! * `watched`: the same of metrics that only watched servers have
 //! * `accept_queue`: connections that no thread has accepted yet
 //! * `cpu_pressure`: the load of the machine itself
+//! * `request_queue`: requests that no thread has taken yet
 //! * `experiments`: the experiments that are running
 //! * `endpoints`: the list of endpoints of the metrics port
 
@@ -12,8 +13,10 @@ mod cpu_pressure;
 pub mod endpoints;
 mod experiments;
 pub mod list;
+mod request_queue;
 pub mod watched;
 
 pub use accept_queue::{AcceptQueue, AcceptQueues, Probe};
 pub use cpu_pressure::cpu_pressure;
 pub use experiments::Experiments;
+pub use request_queue::{QueueProbe, RequestQueue, RequestQueues};

@@ -2,23 +2,6 @@
 
 use thread_states::metrics::list::{Metric, MetricKind};
 
-/// Requests that no thread has taken yet.
-pub const QUEUED_REQUESTS: Metric = Metric {
-    name: "http_server_queued_requests",
-    help: "Requests that no thread has taken yet: on connections that wait to be accepted (where=\"accept\"), or \
-           unread on accepted ones (where=\"socket\").",
-    kind: MetricKind::Gauge,
-    labels: &["server", "where"],
-};
-
-/// Age of the oldest request that no thread has taken yet.
-pub const OLDEST_QUEUED: Metric = Metric {
-    name: "http_server_oldest_queued_seconds",
-    help: "Age of the oldest request that no thread has taken yet, in seconds; 0 if there is none.",
-    kind: MetricKind::Gauge,
-    labels: &["server"],
-};
-
 /// Returns 1 while a watched server has a process.
 pub const WATCH_UP: Metric = Metric {
     name: "threadlab_watch_up",
@@ -90,8 +73,6 @@ pub const HOST_CPU_PRESSURE: Metric = Metric {
 
 /// Every metric of this list.
 pub const ALL: &[Metric] = &[
-    QUEUED_REQUESTS,
-    OLDEST_QUEUED,
     HOST_CPU_PRESSURE,
     WATCH_UP,
     WATCH_MISSING,

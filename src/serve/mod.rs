@@ -4,6 +4,7 @@
 //! * `layers`: the middleware around the app
 //! * `overload`: the limit on requests in flight
 //! * `abandonment`: requests whose client has left
+//! * `request_queue`: readers of the requests that no thread has taken yet
 //! * `config`: configuration of a process and its servers
 //! * `address`: addresses from the command line, and how this machine reaches them
 //! * `subnet`: subnets in the place of a host
@@ -22,6 +23,7 @@ mod layers;
 mod memory;
 mod overload;
 mod process;
+mod request_queue;
 mod signals;
 mod subnet;
 #[cfg(target_os = "linux")]

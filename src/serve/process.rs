@@ -14,12 +14,13 @@ use thread_states::{Metrics, Registry};
 use super::address::{Address, reachable};
 use super::config::ServerConfig;
 use super::layers::{request_layer, stack};
+use super::request_queue::QueueProbes;
 use super::signals::Signals;
 use crate::database::{Database, DatabasePools};
 use crate::flavor::Flavor;
 use crate::gateway::{self, asynchronous, synchronous};
 use crate::metrics::list::{BLOCKING_POOL_LIMIT, gauge};
-use crate::metrics::{AcceptQueues, Experiments, Probe};
+use crate::metrics::{AcceptQueues, Experiments, Probe, QueueProbe, RequestQueues};
 use crate::{app, experiment, live, proxy};
 
 /// Upper bounds of the buckets for the requests in seconds. The bucket from 19 to 20.5 s is narrow so that
@@ -40,6 +41,8 @@ pub(super) struct Process {
     databases: DatabasePools,
     metrics: Vec<Metrics>,
     queues: Vec<(String, Probe)>,
+    queue_probes: QueueProbes,
+    request_queues: Vec<(String, QueueProbe)>,
     watched: Vec<live::WatchedServer>,
     servers: Vec<gateway::RunningGateway>,
     front: Option<proxy::RunningProxy>,
@@ -55,6 +58,8 @@ impl Process {
             databases: DatabasePools::new()?,
             metrics: Vec::new(),
             queues: Vec::new(),
+            queue_probes: QueueProbes::default(),
+            request_queues: Vec::new(),
             watched: Vec::new(),
             servers: Vec::new(),
             front: None,
@@ -92,9 +97,15 @@ impl Process {
             .with_context(|| format!("cannot start the threads of the {flavor} server"))?;
         let address = server.local_addr();
         let queue = accept_queue(&server);
-        self.watched
-            .push(live::WatchedServer::new(registry, Some(queue.clone())));
+        let queued = self.queue_probes.of(&server, &registry);
+        self.watched.push(live::WatchedServer::with_queues(
+            registry,
+            queue.clone(),
+            queued.clone(),
+        ));
         self.queues.push((flavor.as_str().to_owned(), queue));
+        self.request_queues
+            .push((flavor.as_str().to_owned(), queued));
         let pool = config.threads.get() * config.pool_threads.get();
         self.pools
             .with_label_values(&[flavor.as_str()])
@@ -117,6 +128,7 @@ impl Process {
         exposition.register(Box::new(self.pools.clone()))?;
         exposition.register(Box::new(self.databases.clone()))?;
         exposition.register(Box::new(AcceptQueues::new(self.queues.clone())?))?;
+        exposition.register(Box::new(RequestQueues::new(self.request_queues.clone())?))?;
         let routes = exporter::routes(exposition)
             .merge(exporter::readiness_route(self.readiness.clone()))
             .merge(experiments.routes())

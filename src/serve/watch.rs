@@ -13,8 +13,8 @@ use super::announce;
 use super::file_limit::raise_file_limit;
 use super::signals::Signals;
 use crate::live::{self, Readings, ThreadNow};
-use crate::metrics::AcceptQueue;
-use crate::watch::{Watch, WatchCollector, WatchHandle, WatchSettings};
+use crate::metrics::{AcceptQueue, RequestQueue};
+use crate::watch::{Missing, Watch, WatchCollector, WatchHandle, WatchSettings};
 
 /// Watches servers until a signal ends it, and serves their metrics.
 ///
@@ -95,6 +95,15 @@ impl Readings for WatchedFromOutside {
     fn accept_queue(&self) -> Option<AcceptQueue> {
         let (length, limit) = self.0.read().accept_queue?;
         Some(AcceptQueue { length, limit })
+    }
+
+    fn request_queue(&self) -> Option<RequestQueue> {
+        let reading = self.0.read();
+        (!reading.missing.contains(&Missing::Sockets)).then(|| RequestQueue {
+            accept: reading.queued_in_accept,
+            socket: reading.queued_unread,
+            oldest_seconds: reading.oldest_queued.as_secs_f64(),
+        })
     }
 
     fn request_log(&self) -> Option<(&RequestLog, &Routes)> {

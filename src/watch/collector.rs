@@ -12,14 +12,16 @@ use thread_states::waits::On;
 use super::reading::WatchReading;
 use super::sampler::{Watch, WatchHandle};
 use crate::metrics::cpu_pressure;
-use crate::metrics::list::{ACCEPT_QUEUE_LENGTH, ACCEPT_QUEUE_LIMIT};
+use crate::metrics::list::{
+    ACCEPT_QUEUE_LENGTH, ACCEPT_QUEUE_LIMIT, OLDEST_QUEUED, QUEUED_REQUESTS,
+};
 use crate::metrics::watched::{
-    self, HOST_CPU_PRESSURE, OLDEST_QUEUED, QUEUED_REQUESTS, WATCH_CPU_SECONDS, WATCH_LOST,
-    WATCH_MISSING, WATCH_PERIOD, WATCH_READS, WATCH_TIES, WATCH_UP,
+    self, HOST_CPU_PRESSURE, WATCH_CPU_SECONDS, WATCH_LOST, WATCH_MISSING, WATCH_PERIOD,
+    WATCH_READS, WATCH_TIES, WATCH_UP,
 };
 
 /// Metrics that watched servers share with the lab's own; [`watched::ALL`] are the others.
-const SHARED: [Metric; 8] = [
+const SHARED: [Metric; 10] = [
     THREAD_STATE_SECONDS,
     THREAD_WALL_SECONDS,
     THREAD_BLOCKED_SECONDS,
@@ -28,6 +30,8 @@ const SHARED: [Metric; 8] = [
     ACTIVE_REQUESTS,
     ACCEPT_QUEUE_LENGTH,
     ACCEPT_QUEUE_LIMIT,
+    QUEUED_REQUESTS,
+    OLDEST_QUEUED,
 ];
 
 fn collected() -> impl Iterator<Item = Metric> {

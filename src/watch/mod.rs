@@ -12,6 +12,7 @@
 //! * `settle`: what a slice was, given homes and requests: blocked, awaiting or idle
 //! * `server`: the above for all threads of a server, and the counters; `reading`: these up to a moment
 //! * `sampler`: the thread that ticks and looks, as often as the `budget` allows
+//! * `own_queue`: the queued requests of a server of this process
 //! * `permissions`: what cannot be read, and what would help
 //!
 //! A watched thread is never stopped, signalled or traced: everything is read from `/proc` and netlink.
@@ -22,6 +23,7 @@ mod diag;
 mod glimpses;
 mod homes;
 mod ledger;
+mod own_queue;
 mod permissions;
 mod proc_files;
 mod process;
@@ -36,6 +38,7 @@ mod thread;
 mod tree;
 
 pub use collector::WatchCollector;
+pub use own_queue::{OwnQueue, SocketTable};
 pub use permissions::Missing;
 pub use reading::{WatchReading, WatchThreadReading};
 pub use sampler::{Watch, WatchCost, WatchHandle, WatchSettings};
