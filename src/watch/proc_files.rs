@@ -49,6 +49,9 @@ pub(super) struct Stat {
     pub parent: Pid,
     /// When it started, in clock ticks since the system booted.
     pub start_ticks: u64,
+    /// Bottom of the stack of the program that it runs: another one is another program (`execve`). 0 if it may not be
+    /// read.
+    pub start_stack: u64,
 }
 
 impl Stat {
@@ -61,11 +64,13 @@ impl Stat {
         let has_ended = matches!(fields.next()?, "Z" | "X");
         let parent = fields.next()?.parse().ok()?;
         let start_ticks = fields.nth(17)?.parse().ok()?;
+        let start_stack = fields.nth(5).and_then(|field| field.parse().ok());
         Some(Self {
             comm: comm.to_owned(),
             has_ended,
             parent,
             start_ticks,
+            start_stack: start_stack.unwrap_or(0),
         })
     }
 
@@ -149,12 +154,13 @@ mod tests {
     #[test]
     fn a_command_name_may_contain_spaces_and_parentheses() {
         let text = "4242 (a (b) c d) S 17 4242 4242 0 -1 4194304 100 0 0 0 5 6 0 0 20 0 1 0 \
-                    987654 1000 10 18446744073709551615";
+                    987654 1000 10 18446744073709551615 1 2 140732";
         let expected = Stat {
             comm: "a (b) c d".to_owned(),
             has_ended: false,
             parent: 17,
             start_ticks: 987_654,
+            start_stack: 140_732,
         };
         assert_eq!(Stat::parse(text), Some(expected));
         assert_eq!(Stat::parse("4242 (short) S 17"), None);

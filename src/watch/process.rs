@@ -14,7 +14,7 @@ use thread_states::{Nanos, Timestamp};
 
 use super::glimpses::Glimpses;
 use super::homes::Homes;
-use super::proc_files::{Fd, Inode, Pid, descriptors};
+use super::proc_files::{Fd, Inode, Pid, Stat, descriptors};
 use super::settle::InFlightSpan;
 use super::site::{Site, Wait};
 
@@ -54,6 +54,8 @@ pub(super) struct ObservedProcess {
     pid: Pid,
     /// Tells it from another one with the same number.
     pub start_ticks: u64,
+    /// Tells its program from one that it ran before.
+    pub start_stack: u64,
     /// It was chosen itself, not as a descendant.
     pub is_root: bool,
     memory: Option<File>,
@@ -111,10 +113,11 @@ impl Spans {
 
 impl ObservedProcess {
     /// A process that was found at `now`.
-    pub(super) fn new(pid: Pid, start_ticks: u64, is_root: bool, now: Timestamp) -> Self {
+    pub(super) fn new(pid: Pid, stat: &Stat, is_root: bool, now: Timestamp) -> Self {
         Self {
             pid,
-            start_ticks,
+            start_ticks: stat.start_ticks,
+            start_stack: stat.start_stack,
             is_root,
             memory: File::open(format!("/proc/{pid}/mem")).ok(),
             homes: Homes::new(is_go(pid)),

@@ -161,16 +161,29 @@ impl ObservedServer {
             self.end_thread(key);
         }
         for (pid, stat) in &stats {
-            let is_new = !self.processes.contains_key(pid);
-            if is_new {
-                let process = ObservedProcess::new(*pid, stat.start_ticks, tree[pid], now);
+            // After `execve`, what was known of the process is no longer true; its first thread goes on.
+            let is_known = |process: &ObservedProcess| process.start_stack == stat.start_stack;
+            if !self.processes.get(pid).is_some_and(is_known) {
+                let process = ObservedProcess::new(*pid, stat, tree[pid], now);
                 self.processes.insert(*pid, process);
                 self.read_sockets(*pid);
+                self.rename(*pid, &stat.comm);
             }
             self.scan_threads(*pid, !is_first && self.last_look > Timestamp::default());
         }
         if rarely {
             self.unowned.clear();
+        }
+    }
+
+    /// Sets the name of the first thread of a process.
+    fn rename(&mut self, pid: Pid, comm: &str) {
+        let Some(thread) = self.threads.get_mut(&(pid, pid)) else {
+            return;
+        };
+        comm.clone_into(&mut thread.comm);
+        if let Some(slot) = thread.slot.and_then(|index| self.slots.get_mut(&index)) {
+            comm.clone_into(&mut slot.comm);
         }
     }
 

@@ -67,6 +67,25 @@ fn a_stopped_server_is_blocked_until_it_continues() {
 }
 
 #[test]
+fn a_server_that_runs_another_program_is_the_same_server() {
+    let server = TestServer::start(Kind::Pool);
+    let watching = Watching::of(&server.pid().to_string());
+    let (spent, on) = watching.during(|| {
+        server.get("/sleep/700");
+        server.exec();
+        // Until it is known where its new threads wait for work.
+        thread::sleep(Duration::from_millis(1_500));
+        server.get("/sleep/700");
+    });
+    spent.assert_waits("a request of each program", 2, 1.4, 0.0);
+    assert!((on["sleep"] - 1.4).abs() < 0.15, "{on:?}");
+    // The thread that was the first one of the process still is.
+    let first = &watching.server.read().threads[0];
+    assert_eq!((first.pid, first.tid), (server.pid(), server.pid()));
+    assert_eq!(first.state, Some(State::Idle));
+}
+
+#[test]
 fn thousands_of_short_lived_children_do_no_harm() {
     let server = TestServer::start(Kind::WithChildren);
     let watching = Watching::of(&server.pid().to_string());

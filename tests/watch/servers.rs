@@ -1,7 +1,8 @@
 //! Small servers of several kinds, each in a process of its own: this test program, started again.
 //!
 //! A request's path says what the thread that serves it does: `/sleep/MS`, `/spin/MS`, `/lock/MS` (sleeps while it holds
-//! a lock that others want), and on event loops also `/await/MS` and `/offload/MS`.
+//! a lock that others want), and on event loops also `/await/MS` and `/offload/MS`. `/exec/PORT` replaces the program by
+//! another one of the same kind, on that port.
 
 use std::collections::VecDeque;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -95,6 +96,19 @@ impl TestServer {
                 scope.spawn(|| self.get(path));
             }
         });
+    }
+
+    /// Has the server's process run another program of the same kind, and waits until that listens.
+    pub fn exec(&self) {
+        let mut stream = TcpStream::connect(self.address).unwrap();
+        write!(stream, "GET /exec/{} HTTP/1.1\r\n\r\n", self.address.port()).unwrap();
+        // The connection ends with the old program.
+        let _ = stream.read_to_string(&mut String::new());
+        let deadline = Instant::now() + Duration::from_secs(10);
+        while TcpStream::connect(self.address).is_err() {
+            assert!(Instant::now() < deadline, "the new program does not listen");
+            thread::sleep(Duration::from_millis(10));
+        }
     }
 
     pub fn signal(&self, name: &str) {
@@ -270,6 +284,17 @@ fn work(what: &str, ms: u64) {
         "lock" => {
             let _held = LOCK.lock().unwrap();
             thread::sleep(time);
+        }
+        "exec" => {
+            use std::os::unix::process::CommandExt;
+            let kind = std::env::var(KIND).unwrap();
+            let kind = Kind::ALL
+                .into_iter()
+                .find(|known| format!("{known:?}") == kind);
+            let mut program = command(kind.unwrap());
+            program.env(ADDRESS, format!("127.0.0.1:{ms}"));
+            let error = program.stdout(Stdio::null()).exec();
+            panic!("{error}");
         }
         "spin" => {
             let end = Instant::now() + time;
