@@ -4,7 +4,7 @@ export PATH := $(CURDIR)/target/tools/bin:$(PATH)
 # One thing after the other: some tests compare times.
 .NOTPARALLEL:
 .DEFAULT_GOAL := help
-.PHONY: help quick test unit browser database stack check cross msrv audit schema docs accuracy bench setup images up down clean
+.PHONY: help quick test unit browser database stack check cross msrv audit schema docs accuracy fuzz bench setup images up down clean
 
 help: ## show this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
@@ -73,6 +73,14 @@ docs: ## update the tables of docs/metrics.md and the Kubernetes rules from thei
 
 accuracy: ## measure the accuracy of the thread states (the table of docs/accuracy.md)
 	cargo test -p thread-states --test ground_truth -- --ignored --nocapture accuracy
+
+FUZZ_SECONDS ?= 60
+fuzz: ## give each fuzz target a minute of random input (FUZZ_SECONDS); needs cargo-fuzz and a nightly compiler
+	for target in fuzz/fuzz_targets/*.rs; do \
+	    name=$$(basename $$target .rs); mkdir -p target/fuzz/$$name; \
+	    cargo +nightly fuzz run $$name target/fuzz/$$name fuzz/corpus/$$name -- \
+	        -max_total_time=$(FUZZ_SECONDS) -max_len=8192 || exit 1; \
+	done
 
 bench: ## measure the cost of the accounting, beside other servers (docs/cost.md)
 	cargo bench --bench cost

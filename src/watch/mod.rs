@@ -13,6 +13,7 @@
 //! * `server`: the above for all threads of a server, and the counters; `reading`: these up to a moment
 //! * `sampler`: the thread that ticks and looks, as often as the `budget` allows
 //! * `own_queue`: the queued requests of a server of this process
+//! * `fuzz`: what all of these must make of any input
 //! * `permissions`: what cannot be read, and what would help
 //!
 //! A watched thread is never stopped, signalled or traced: everything is read from `/proc` and netlink.
@@ -20,6 +21,8 @@
 mod budget;
 mod collector;
 mod diag;
+#[doc(hidden)]
+pub mod fuzz;
 mod glimpses;
 mod homes;
 mod ledger;
