@@ -9,7 +9,7 @@ use std::fs;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 use thread_states::State;
@@ -26,7 +26,7 @@ mod common {
     pub(crate) mod lab;
 }
 use common::exported::{NGINX, NGINX_EXPORTER};
-use common::lab::Server;
+use common::lab::{Server, get};
 
 /// Set in the environment, it makes the test update the page.
 const UPDATE: &str = "UPDATE_DOCS";
@@ -376,6 +376,15 @@ fn events_have_the_documented_fields() {
         .header("X-Request-ID", "00000000000000ab")
         .call()
         .unwrap();
+    // A field is sent only of a thread that is blocked. The event stream begins with all that there is.
+    let blocking = format!("http://{}/blocking?seconds=1", server.http);
+    let blocking = thread::spawn(move || ureq::get(blocking).call().unwrap().status());
+    let deadline = Instant::now() + Duration::from_secs(10);
+    let threads = || get(&server.metrics, "/threads").body;
+    while !threads().contains("\"state\":\"blocked\"") {
+        assert!(Instant::now() < deadline, "{}", threads());
+        thread::sleep(Duration::from_millis(10));
+    }
     let response = ureq::get(format!("http://{}/threads/stream", server.metrics))
         .call()
         .unwrap();
@@ -387,4 +396,5 @@ fn events_have_the_documented_fields() {
     let mut sent = BTreeSet::new();
     fields(&serde_json::from_str(&event).unwrap(), "", &mut sent);
     assert_eq!(sent, documented);
+    assert_eq!(blocking.join().unwrap(), 200);
 }

@@ -8,7 +8,6 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::{HeaderName, StatusCode};
 use axum::response::AppendHeaders;
-use tokio::task;
 use tokio::time::timeout;
 use tokio_util::task::AbortOnDropHandle;
 use utoipa::IntoResponses;
@@ -80,7 +79,7 @@ async fn offloaded(State(database): Configured, seconds: Seconds) -> Result<Quer
     // The driver has no deadline if PostgreSQL does not respond at all. Its thread then waits on, the client does not.
     let limit = driver.longest(time);
     let queued = Instant::now();
-    let query = task::spawn_blocking(move || {
+    let query = thread_states::spawn_blocking(move || {
         let queued = queued.elapsed();
         driver.query(time).map(|waited| queued + waited)
     });

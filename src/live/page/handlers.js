@@ -76,7 +76,7 @@ async def blocking(seconds: Seconds = 20):
     free: "free, because GET\u00a0/offloaded blocks a thread of the pool instead",
     rust: {
       code: `async fn offloaded(seconds: Seconds) -> Result<Json<Completed>, Problem> {
-    task::spawn_blocking(move || thread::sleep(seconds.get()))
+    thread_states::spawn_blocking(move || thread::sleep(seconds.get()))
         .await
 …
     Ok(Completed::after(seconds, "blocked another thread"))
