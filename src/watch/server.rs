@@ -161,7 +161,8 @@ impl ObservedServer {
             self.end_thread(key);
         }
         for (pid, stat) in &stats {
-            // After `execve`, what was known of the process is no longer true; its first thread goes on.
+            // After `execve`, what was known of the process is no longer true. Its first thread goes on if it made the
+            // call itself.
             let is_known = |process: &ObservedProcess| process.start_stack == stat.start_stack;
             if !self.processes.get(pid).is_some_and(is_known) {
                 let process = ObservedProcess::new(*pid, stat, tree[pid], now);
