@@ -9,8 +9,11 @@ use std::path::{Path, PathBuf};
 
 use threadlab::watch::fuzz as watch;
 
+/// Function that gets the fuzzer's bytes.
+type Target = fn(&[u8]);
+
 /// Every target of `fuzz/fuzz_targets/`.
-const TARGETS: [(&str, fn(&[u8])); 4] = [
+const TARGETS: [(&str, Target); 4] = [
     ("proc_files", watch::proc_files),
     ("settle", watch::settle),
     ("sites", watch::sites),

@@ -37,7 +37,9 @@ fn beside_busy_loops(
         for _ in 0..others {
             scope.spawn(|| {
                 pin();
-                while !done.load(Ordering::Relaxed) {}
+                while !done.load(Ordering::Relaxed) {
+                    std::hint::spin_loop();
+                }
             });
         }
         scope.spawn(|| {

@@ -254,7 +254,9 @@ mod tests {
             let stop = std::sync::Arc::clone(&stop);
             move || {
                 send.send(Source::of_this_thread().unwrap()).unwrap();
-                while !stop.load(std::sync::atomic::Ordering::Relaxed) {}
+                while !stop.load(std::sync::atomic::Ordering::Relaxed) {
+                    std::hint::spin_loop();
+                }
             }
         });
         let source = receive.recv().unwrap();
