@@ -151,8 +151,8 @@ impl RetryObservation {
                     "longest accept queue",
                     Unit::Count,
                     clients - 2.0,
-                    clients,
-                    "the clients, but for the one whose request the thread has accepted",
+                    if retries { clients * 2.0 } else { clients },
+                    "the clients but the one whose request the thread has accepted, and those that left since",
                 ),
                 self.queue,
             );
