@@ -5,11 +5,11 @@ use std::thread;
 
 use axum::Json;
 use axum::http::StatusCode;
-use serde::Serialize;
-use utoipa::{OpenApi, ToSchema};
+use utoipa::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+use super::completed::Completed;
 use super::cpu;
 use super::problem_schema;
 use super::queries;
@@ -42,27 +42,6 @@ pub(super) fn router(database: Option<Database>) -> OpenApiRouter {
     components(schemas(problem_schema::Problem))
 )]
 struct Description;
-
-/// Response of an endpoint that succeeded.
-#[derive(Debug, Serialize, ToSchema)]
-pub(super) struct Completed {
-    /// The action of the handler.
-    #[schema(example = "awaited a timer")]
-    message: &'static str,
-    /// Its duration, as requested.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(example = 20.0, nullable = false)]
-    seconds: Option<f64>,
-}
-
-impl Completed {
-    pub(super) fn after(seconds: Seconds, message: &'static str) -> Json<Self> {
-        Json(Self {
-            message,
-            seconds: Some(seconds.get().as_secs_f64()),
-        })
-    }
-}
 
 /// Await a timer
 ///

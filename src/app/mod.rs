@@ -2,6 +2,7 @@
 //! application. It knows nothing about threads, sockets or metrics.
 //!
 //! * `endpoints`: the handlers, each with another way to wait or work
+//! * `completed`: their response
 //! * `queries`: the handlers that wait for a database
 //! * `seconds`: their only parameter
 //! * `cpu`: the computation of `/cpu`
@@ -11,6 +12,7 @@
 //! * `rejection`: the common form of all error responses
 
 mod body;
+mod completed;
 mod cpu;
 mod docs;
 mod endpoints;

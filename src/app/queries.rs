@@ -15,7 +15,7 @@ use utoipa::openapi::{RefOr, Response as ApiResponse};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::endpoints::Completed;
+use super::completed::Completed;
 use super::rejection::{self, Rejections};
 use super::seconds::{Seconds, SecondsRejected};
 use crate::database::{AsynchronousDriver, Database, DatabaseError, SynchronousDriver};

@@ -26,7 +26,7 @@ const CANCEL_DEADLINE: Duration = Duration::from_secs(5);
 /// tokio-postgres and a pool of connections. Clones share the pool.
 #[derive(Clone)]
 pub struct AsynchronousDriver {
-    pool: Pool<Connections>,
+    pool: Pool<ClientOpener>,
     thread: Arc<DriverThread>,
     timeout: Duration,
     waits: Waits,
@@ -40,12 +40,12 @@ impl AsynchronousDriver {
         waits: Waits,
     ) -> Result<Self, DatabaseStartError> {
         let thread = Arc::new(DriverThread::start(server)?);
-        let connections = Connections {
+        let opener = ClientOpener {
             config: url.for_tokio_postgres(&format!("threadlab {server} asynchronous")),
             driver: thread.handle.clone(),
         };
         let limit = Some(config.timeout);
-        let pool = Pool::builder(connections)
+        let pool = Pool::builder(opener)
             .max_size(config.connections.get() as usize)
             .wait_timeout(limit)
             .create_timeout(limit)
@@ -156,12 +156,12 @@ impl Drop for DriverThread {
 
 /// Opens and checks the connections of a pool.
 #[derive(Debug)]
-struct Connections {
+struct ClientOpener {
     config: tokio_postgres::Config,
     driver: Handle,
 }
 
-impl Manager for Connections {
+impl Manager for ClientOpener {
     type Type = Client;
     type Error = Error;
 
@@ -196,7 +196,7 @@ impl Manager for Connections {
 
 /// Sleeps in PostgreSQL. If the future is dropped before the end, PostgreSQL cancels the query.
 async fn sleep(
-    connection: Object<Connections>,
+    connection: Object<ClientOpener>,
     driver: &Handle,
     time: Duration,
 ) -> Result<(), Error> {

@@ -13,9 +13,9 @@ pub(super) struct Waits {
 
 impl Waits {
     /// Counts a request as waiting until the returned wait ends or is dropped.
-    pub(super) fn begin(&self) -> Wait {
+    pub(super) fn begin(&self) -> PoolWait {
         self.waiting.inc();
-        Wait {
+        PoolWait {
             waits: self.clone(),
             since: Instant::now(),
         }
@@ -24,19 +24,19 @@ impl Waits {
 
 /// A request that waits for a connection.
 #[derive(Debug)]
-pub(super) struct Wait {
+pub(super) struct PoolWait {
     waits: Waits,
     since: Instant,
 }
 
-impl Wait {
+impl PoolWait {
     /// Ends the wait and returns its duration.
     pub(super) fn end(self) -> Duration {
         self.since.elapsed()
     }
 }
 
-impl Drop for Wait {
+impl Drop for PoolWait {
     // Also for a request that got no connection, or whose client disconnected: both have waited.
     fn drop(&mut self) {
         self.waits.waiting.dec();
