@@ -51,9 +51,10 @@ impl StateHistory {
         if self.began != Some(began) {
             self.began = Some(began);
             self.threads.clear();
-        } else if self
-            .latest
-            .is_some_and(|latest| sample.now.duration_since(latest) < MIN_INTERVAL)
+        } else if !self.threads.is_empty()
+            && self
+                .latest
+                .is_some_and(|latest| sample.now.duration_since(latest) < MIN_INTERVAL)
         {
             return;
         }
@@ -166,6 +167,15 @@ mod tests {
 
     fn moments(history: &StateHistory) -> Vec<Moment> {
         history.threads()["0"].clone()
+    }
+
+    /// A server that is sampled as it starts has no threads yet.
+    #[test]
+    fn the_first_threads_are_kept_however_early_they_come() {
+        let mut history = StateHistory::default();
+        history.add(time(0), &sample(0, 0, &[]));
+        history.add(time(0), &sample(10, 1, &[(State::Idle, 10)]));
+        assert_eq!(moments(&history).len(), 1);
     }
 
     #[test]

@@ -6,7 +6,8 @@
 //! * `recorder`: the thread that records them
 //! * `milliseconds`: times of the events
 //! * `states`: the threads of a server as JSON
-//! * `sample`: one reading of a server, shared by its viewers
+//! * `sample`: one reading of a server
+//! * `samples`: the readings, shared by the viewers
 //! * `readings`: where these come from: this process, or a watched one
 //! * `replicas`: the number of servers behind a name
 //! * `page`: the files of the live page; `page/` holds them
@@ -21,6 +22,7 @@ mod recorder;
 mod replicas;
 mod routes;
 mod sample;
+mod samples;
 mod states;
 mod watched_server;
 

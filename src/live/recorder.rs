@@ -4,20 +4,21 @@ use std::sync::{Arc, Weak};
 use std::thread;
 use std::time::Duration;
 
-use super::sample::Samples;
+use super::samples::Samples;
 use super::watched_server::WatchedServer;
 
 /// The servers of the moment.
-pub(super) type Servers = dyn Fn() -> Vec<WatchedServer> + Send + Sync;
+pub(super) type WatchedServers = dyn Fn() -> Vec<WatchedServer> + Send + Sync;
 
 /// Starts the thread. It takes a sample of each server per `interval`, and ends once `servers` or `samples` is
 /// dropped. A sample that a viewer has just taken is used, so that viewers add no samples.
-pub(super) fn spawn(servers: &Arc<Servers>, samples: &Arc<Samples>, interval: Duration) {
+pub(super) fn spawn(servers: &Arc<WatchedServers>, samples: &Arc<Samples>, interval: Duration) {
     let (servers, samples) = (Arc::downgrade(servers), Arc::downgrade(samples));
     let thread = thread::Builder::new().name("live-history".to_owned());
     let record = move || {
         while record(&servers, &samples).is_some() {
-            thread::sleep(interval);
+            // Not `sleep`: from outside, a thread that sleeps while requests are in flight looks like one that serves.
+            thread::park_timeout(interval);
         }
     };
     if let Err(error) = thread.spawn(record) {
@@ -26,7 +27,7 @@ pub(super) fn spawn(servers: &Arc<Servers>, samples: &Arc<Samples>, interval: Du
 }
 
 /// Takes a sample of each server; returns `None` once there is nobody left who could ask for them.
-fn record(servers: &Weak<Servers>, samples: &Weak<Samples>) -> Option<()> {
+fn record(servers: &Weak<WatchedServers>, samples: &Weak<Samples>) -> Option<()> {
     let (servers, samples) = (servers.upgrade()?, samples.upgrade()?);
     for server in servers() {
         samples.of(&server);

@@ -20,9 +20,9 @@ use tokio::time::{MissedTickBehavior, interval};
 
 use super::event::Viewer;
 use super::link::Link;
-use super::recorder::{self, Servers};
+use super::recorder::{self, WatchedServers};
 use super::replicas::Replicas;
-use super::sample::Samples;
+use super::samples::Samples;
 use super::states::ServerStates;
 use super::watched_server::WatchedServer;
 
@@ -50,7 +50,7 @@ pub fn routes_of(
     links: &[Link],
     shared_name: Option<&str>,
 ) -> Router {
-    let servers: Arc<Servers> = Arc::new(servers);
+    let servers: Arc<WatchedServers> = Arc::new(servers);
     let samples = Arc::default();
     recorder::spawn(&servers, &samples, INTERVAL);
     Router::new()
@@ -68,7 +68,7 @@ pub fn routes_of(
 /// State of both routes.
 #[derive(Clone)]
 struct StreamState {
-    servers: Arc<Servers>,
+    servers: Arc<WatchedServers>,
     links: Arc<[Link]>,
     shared_name: Option<Arc<str>>,
     viewers: Arc<Semaphore>,
