@@ -17,8 +17,7 @@ pub(super) fn spawn(servers: &Arc<WatchedServers>, samples: &Arc<Samples>, inter
     let thread = thread::Builder::new().name("live-history".to_owned());
     let record = move || {
         while record(&servers, &samples).is_some() {
-            // Not `sleep`: from outside, a thread that sleeps while requests are in flight looks like one that serves.
-            thread::park_timeout(interval);
+            thread::sleep(interval);
         }
     };
     if let Err(error) = thread.spawn(record) {

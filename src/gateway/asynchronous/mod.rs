@@ -79,12 +79,14 @@ fn serve<A: App>(worker: Worker, runtime: Runtime, listener: &TcpListener, app: 
         let places = Arc::new(Semaphore::new(worker.connections));
         while let Some((stream, place)) = accept(&worker, listener, &places).await {
             let is_last = wire::is_last(&stream);
-            let connection =
-                serve_connection(http.clone(), stream, app.clone(), Arc::clone(&worker));
-            connections.spawn(async move {
-                let _place = place;
-                connection.await;
-            });
+            let connection = serve_connection(
+                http.clone(),
+                stream,
+                app.clone(),
+                Arc::clone(&worker),
+                place,
+            );
+            connections.spawn(connection);
             if is_last {
                 wait_for_descriptors(&worker).await;
             }
@@ -125,12 +127,14 @@ async fn accept(
 }
 
 /// Serves a connection from its first byte to its close: any number of requests. After a shutdown
-/// it ends with the request in flight, or at once if no whole head has arrived.
+/// it ends with the request in flight, or at once if no whole head has arrived. The connection has its
+/// place among those that are allowed until then.
 async fn serve_connection<A: App>(
     http: http1::Builder,
     stream: TcpStream,
     app: A,
     worker: Arc<Worker>,
+    _place: OwnedSemaphorePermit,
 ) {
     let state = Arc::new(ConnectionState::default());
     let service = Connected {

@@ -128,7 +128,7 @@ fn a_thread_that_parks_while_it_holds_a_route_is_blocked() {
         thread::sleep(SECOND / 20);
         // A reading by the thread itself finds it on a CPU just now: whether it slept or waited for the CPU until then
         // is known at the next one.
-        registry.read();
+        let _ = registry.read();
         let reading = registry.read();
         drop(parked);
         let held = hold.release().unwrap();
