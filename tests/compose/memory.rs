@@ -55,6 +55,9 @@ pub fn ten_thousand_waits_fit_into_the_memory_of_nginx(stack: &Stack) {
             "the memory of nginx: too few open files for 10,000 clients".to_owned(),
         );
     }
+    // The tests before this one leave it with more memory than it starts with.
+    stack.compose(&["restart", "nginx"]);
+    stack.compose(&["up", "--detach", "--wait", "--no-deps", "nginx"]);
     let nginx = &stack.containers(&["nginx"])[0]["Id"];
     let nginx = nginx.as_str().unwrap();
     let (idle, limit) = memory(nginx);
