@@ -160,7 +160,7 @@ fn pods_have_time_to_finish_their_requests() {
     }
 }
 
-/// What the standard "restricted" demands (Kubernetes, "Pod Security Standards"), and what the Compose file gives besides.
+/// Rules of the standard "restricted" (Kubernetes, "Pod Security Standards"), and what the Compose file restricts besides.
 #[test]
 fn pods_are_restricted() {
     let namespace = object("base/namespace.yaml", "Namespace");

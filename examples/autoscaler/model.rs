@@ -64,7 +64,7 @@ enum Signal {
     Fixed(usize),
 }
 
-/// What the clients and the operator saw.
+/// Results of a run, for the clients and for the operator.
 pub(crate) struct Outcome {
     /// Time that each request waited for a thread, in seconds, sorted.
     waits: Vec<f64>,

@@ -24,7 +24,7 @@ const WAITED: u32 = 100;
 pub(super) fn is_abandoned(connection: impl AsFd) -> bool {
     tcp_info(connection).is_ok_and(|info| match info.tcpi_state {
         CLOSE => true,
-        // A FIN is no data.
+        // The FIN itself does not count as data.
         CLOSE_WAIT => info.tcpi_last_data_recv >= WAITED,
         _ => false,
     })

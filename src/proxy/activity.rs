@@ -1,4 +1,4 @@
-//! What a client's connection is doing, so that a shutdown waits for requests only.
+//! Activity of a client's connection, so that a shutdown waits for requests only.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -32,8 +32,8 @@ impl Activity {
         self.has_unsent.store(unsent, Relaxed);
     }
 
-    /// Returns whether no request is being served and no response is being sent. A part of a head is no
-    /// request.
+    /// Returns whether no request is being served and no response is being sent. A part of a head does
+    /// not count as a request.
     pub(super) fn is_idle(&self) -> bool {
         !self.has_request.load(Relaxed) && !self.has_unsent.load(Relaxed)
     }

@@ -14,7 +14,7 @@ use super::settle::InFlightSpan;
 #[derive(Debug, Default)]
 pub(super) struct Glimpses {
     seen: HashMap<Inode, Glimpse>,
-    /// Sockets that were there at a look and are no clients' connections.
+    /// Sockets that were there at a look and are not clients' connections.
     others: HashSet<Inode>,
 }
 

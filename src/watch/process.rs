@@ -44,7 +44,7 @@ struct EpollSet {
     listens: bool,
     /// It costs little to read.
     is_small: bool,
-    /// Thing waited for, if the set is no event loop's.
+    /// Thing waited for, if the set is not an event loop's.
     on: On,
 }
 

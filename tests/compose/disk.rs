@@ -10,7 +10,7 @@ use crate::stack::Stack;
 /// The doctor reports samples that are older. The same number is in `scripts/doctor`.
 const OLD: Duration = Duration::from_secs(30);
 
-/// What the doctor prints about samples, without the state of the services that do not run here.
+/// Output of the doctor about samples, without the state of the services that do not run here.
 fn samples_by_the_doctor(stack: &Stack) -> Option<String> {
     let output = stack.script("scripts/doctor").output().unwrap();
     let printed = String::from_utf8(output.stdout).unwrap();

@@ -46,7 +46,7 @@ impl Drop for ShowOnPanic<'_> {
     }
 }
 
-/// Whether Grafana's image is present. Prints if it is not.
+/// Returns whether Grafana's image is present, and prints a notice if it is not.
 static GRAFANA_IS_HERE: LazyLock<bool> = LazyLock::new(|| {
     let image = "grafana/grafana:13.2.3";
     let found = output("docker", &["image", "inspect", image])

@@ -18,7 +18,7 @@ const SERVERS: [&str; 2] = ["sync", "async"];
 
 /// A Swarm with this machine as its only node. The machine leaves it when this is dropped.
 struct Swarm {
-    /// Whether the bridge by which tasks reach the outside was there before.
+    /// True if the bridge by which tasks reach the outside existed before.
     had_bridge: bool,
 }
 

@@ -206,7 +206,7 @@ fn is_root() -> bool {
     rustix::process::geteuid().is_root()
 }
 
-/// Whether a process runs. In a container without an init process, those that have ended stay as zombies.
+/// Returns whether a process runs. In a container without an init process, those that have ended stay as zombies.
 fn is_alive(pid: u32) -> bool {
     state_and_parent(pid).is_some_and(|(state, _)| state != "Z")
 }

@@ -109,7 +109,7 @@ impl Cell {
     async fn measure(&self, lab: &LabClient, run: &mut Run) -> Result<(), Error> {
         let time = query_time(lab.wait);
         let path = format!("/database/{}?seconds={}", self.way, time.as_secs_f64());
-        // A query more, so that opening the first connection is no part of the measurement.
+        // A query more, so that opening the first connection is not part of the measurement.
         lab.get(self.server, &format!("/database/{}?seconds=0", self.way))
             .await;
         let pair = pair::send(lab, self.server.into(), &path, time / 4).await?;

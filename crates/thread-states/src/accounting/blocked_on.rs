@@ -8,10 +8,9 @@ const MEMORY: Nanos = Nanos::from_secs(60);
 
 /// Blocked time of the threads of one index, by what they waited for. The parts sum to all of it.
 ///
-/// What a thread waits for is read when a reading finds it blocked. So the block that is under way is known, from
-/// its start. Blocks that came and went between two readings count as what the thread was last seen to wait for:
-/// a reading finds a thread in each of its waits as often as it is in them, so over many readings the parts are
-/// right. If no reading has found it blocked within [`MEMORY`], they count as [`On::Other`].
+/// A reading that finds a thread blocked also reads the thing that it waits for, so a block that is under way is known
+/// from its start. Blocks that begin and end between two readings count as the wait in which the thread was last seen.
+/// A reading finds a thread in each of its waits in proportion to their time, so over many readings the parts are right. If no reading has found it blocked within [`MEMORY`], they count as [`On::Other`].
 #[derive(Debug, Default)]
 pub(super) struct BlockedOn {
     times: [Nanos; On::ALL.len()],

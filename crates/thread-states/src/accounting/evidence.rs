@@ -19,7 +19,7 @@ const ONE_OBSERVATION: Nanos = Nanos::from_micros(100);
 /// * `least`. B never falls, and it is at least R − U. U is 0 if the thread sleeps or is on a CPU: before it could,
 ///   the kernel told all delay. Otherwise the present wait for a CPU began after the thread last ran.
 ///
-/// Where the bounds differ, the time in between is held back, until an observation finds the thread asleep or on a
+/// The time between the two bounds is held back until an observation finds the thread asleep or on a
 /// CPU, or the thread itself reads its counters. U is at most the time since the observation before, so no more
 /// than that is held back of a thread that gets a CPU now and then.
 #[derive(Debug, Default)]
@@ -274,7 +274,7 @@ mod tests {
         // It is woken after 20 ms, and waits for a CPU for 80 ms so far.
         thread.pass(0, 100, 0);
         assert_eq!(thread.observe(Active, false), (100, 200));
-        // The wait goes on: this is no blocking, whatever the time before was.
+        // The wait goes on: this is not blocking, whatever the time before was.
         thread.pass(0, 50, 0);
         assert_eq!(thread.observe(Active, false), (100, 200));
         // It is on a CPU: the delay of 130 ms has been told.

@@ -14,7 +14,7 @@ use super::server_metrics::Metrics;
 /// Content of one `/metrics`: the metrics of any number of servers, of the process, and of the
 /// application's own registry, whichever library that is of.
 ///
-/// It is no registry that names could clash in.
+/// Unlike in a registry, names cannot clash.
 ///
 /// ```
 /// use thread_states::Metrics;

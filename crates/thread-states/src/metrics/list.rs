@@ -132,7 +132,7 @@ pub const REQUEST_QUEUE: Metric = Metric {
 /// Requests whose queue time is unknown although a proxy sent a header.
 pub const REQUEST_START_REJECTED: Metric = Metric {
     name: "http_server_request_start_rejected_total",
-    help: "Requests whose X-Request-Start header is no measurement: not a time since 1970, more than \
+    help: "Requests whose X-Request-Start header is not valid: not a time since 1970, more than \
            1 ms in the future, more than an hour ago, or sent twice.",
     kind: MetricKind::Counter,
     labels: &[SERVER],

@@ -67,7 +67,7 @@ impl RequestHistograms {
         self.0.queue.read()
     }
 
-    /// Returns the number of requests so far whose `X-Request-Start` is no measurement.
+    /// Returns the number of requests so far whose `X-Request-Start` is not valid.
     pub(super) fn starts_rejected(&self) -> u64 {
         self.0.starts_rejected.load(Relaxed)
     }
@@ -152,7 +152,7 @@ impl Requests {
         self.registry.routes().index(name.unwrap_or(UNMATCHED))
     }
 
-    /// Counts a request whose `X-Request-Start` is no measurement.
+    /// Counts a request whose `X-Request-Start` is not valid.
     pub(super) fn start_rejected(&self) {
         self.histograms.0.starts_rejected.fetch_add(1, Relaxed);
     }

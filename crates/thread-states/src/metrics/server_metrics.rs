@@ -145,7 +145,7 @@ impl Metrics {
         RequestLayer::new(&self.histograms, self.threads())
     }
 
-    /// Gives work that is no request a route: a spawned task, a websocket, a command of a protocol. The
+    /// Gives work that is not a request a route: a spawned task, a websocket, a command of a protocol. The
     /// times of its polls and waits count under the route `name`, and it shows up wherever it holds a
     /// thread. For synchronous work there is the guard [`hold`](crate::hold()).
     ///

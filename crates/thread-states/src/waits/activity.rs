@@ -1,4 +1,4 @@
-//! What a thread does at one moment: the contents of `/proc/PID/task/TID/syscall` (`proc(5)`).
+//! Activity of a thread at one moment: the contents of `/proc/PID/task/TID/syscall` (`proc(5)`).
 
 use super::call::Call;
 

@@ -8,7 +8,7 @@ pub enum On {
     Sleep,
     /// A lock, condition variable or semaphore (futex).
     Lock,
-    /// A socket that is no client's connection: a database, another server.
+    /// A socket that is not a client's connection: a database, another server.
     Socket,
     /// A client's connection: its request's body, or room for the response.
     Client,

@@ -94,7 +94,7 @@ impl ClientStream {
                 }
             }
         };
-        // A client that has gone, or does not close its side, is no concern.
+        // A client that has gone, or does not close its side, does not matter.
         let _ = timeout(LINGER, closing).await;
     }
 }

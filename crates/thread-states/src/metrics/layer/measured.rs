@@ -1,4 +1,4 @@
-//! Work that is no request, measured from poll to poll.
+//! Work that is not a request, measured from poll to poll.
 
 use std::pin::Pin;
 use std::task::{Context, Poll};

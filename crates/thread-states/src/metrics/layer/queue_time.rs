@@ -15,7 +15,7 @@ const LONGEST: Duration = Duration::from_secs(3_600);
 /// rounded up.
 const AHEAD: Duration = Duration::from_millis(1);
 
-/// An `X-Request-Start` header that is no measurement.
+/// `X-Request-Start` header that is not valid.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Rejected;
 
