@@ -5,7 +5,7 @@ use std::fmt::Debug;
 use thread_states::waits::On;
 use thread_states::{Registry, RequestLog, Routes, State, Times, Timestamp};
 
-use crate::metrics::{AcceptQueue, Probe, QueueProbe, RequestQueue};
+use crate::metrics::{AcceptQueue, Probe, RequestQueue};
 
 /// A server whose threads can be read at any moment.
 pub trait Readings: Debug + Send + Sync {
@@ -51,9 +51,9 @@ pub struct ThreadNow {
 pub(super) struct OwnServer {
     pub(super) registry: Registry,
     /// `None` if the server has no queue that can be read.
-    pub(super) accept_queue: Option<Probe>,
+    pub(super) accept_queue: Option<Probe<AcceptQueue>>,
     /// `None` if its queued requests cannot be read.
-    pub(super) request_queue: Option<QueueProbe>,
+    pub(super) request_queue: Option<Probe<RequestQueue>>,
 }
 
 impl Readings for OwnServer {
@@ -86,7 +86,7 @@ impl Readings for OwnServer {
     }
 
     fn request_queue(&self) -> Option<RequestQueue> {
-        self.request_queue.as_ref().and_then(QueueProbe::read)
+        self.request_queue.as_ref().and_then(Probe::read)
     }
 
     fn request_log(&self) -> Option<(&RequestLog, &Routes)> {

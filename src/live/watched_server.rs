@@ -5,7 +5,7 @@ use std::sync::Arc;
 use thread_states::Registry;
 
 use super::readings::{OwnServer, Readings};
-use crate::metrics::{Probe, QueueProbe};
+use crate::metrics::{AcceptQueue, Probe, RequestQueue};
 
 /// A server: its threads and requests, and its accept queue. Clones share it.
 #[derive(Debug, Clone)]
@@ -14,7 +14,7 @@ pub struct WatchedServer(Arc<dyn Readings>);
 impl WatchedServer {
     /// Creates a server with the threads of `registry`.
     #[must_use]
-    pub fn new(registry: Registry, accept_queue: Option<Probe>) -> Self {
+    pub fn new(registry: Registry, accept_queue: Option<Probe<AcceptQueue>>) -> Self {
         Self::of(OwnServer {
             registry,
             accept_queue,
@@ -24,7 +24,11 @@ impl WatchedServer {
 
     /// Creates a server whose queued requests can be read, too.
     #[must_use]
-    pub fn with_queues(registry: Registry, accept_queue: Probe, request_queue: QueueProbe) -> Self {
+    pub fn with_queues(
+        registry: Registry,
+        accept_queue: Probe<AcceptQueue>,
+        request_queue: Probe<RequestQueue>,
+    ) -> Self {
         Self::of(OwnServer {
             registry,
             accept_queue: Some(accept_queue),

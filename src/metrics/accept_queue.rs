@@ -1,9 +1,6 @@
 //! Accept queues of the servers: connections that wait in the kernel until a thread accepts them.
 
-use std::fmt;
-use std::io;
 use std::iter::Sum;
-use std::sync::Arc;
 
 use prometheus::IntGaugeVec;
 use prometheus::core::{Collector, Desc};
@@ -11,6 +8,7 @@ use prometheus::proto::MetricFamily;
 use serde::Serialize;
 
 use super::list::{ACCEPT_QUEUE_LENGTH, ACCEPT_QUEUE_LIMIT, gauge};
+use super::probe::Probe;
 
 /// Accept queue of a server: connections that the kernel holds until a thread accepts them.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
@@ -30,33 +28,10 @@ impl Sum for AcceptQueue {
     }
 }
 
-/// Reader of one server's accept queue. Clones share the function.
-#[derive(Clone)]
-pub struct Probe(Arc<dyn Fn() -> io::Result<AcceptQueue> + Send + Sync>);
-
-impl Probe {
-    /// Creates a probe that calls `read` each time.
-    pub fn new(read: impl Fn() -> io::Result<AcceptQueue> + Send + Sync + 'static) -> Self {
-        Self(Arc::new(read))
-    }
-
-    /// Returns the present state of the queue; `None` if the kernel does not report it.
-    #[must_use]
-    pub fn read(&self) -> Option<AcceptQueue> {
-        (self.0)().ok()
-    }
-}
-
-impl fmt::Debug for Probe {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str("Probe")
-    }
-}
-
 /// Collector for the accept queues of all servers of this process.
 #[derive(Debug)]
 pub struct AcceptQueues {
-    servers: Vec<(String, Probe)>,
+    servers: Vec<(String, Probe<AcceptQueue>)>,
     length: IntGaugeVec,
     limit: IntGaugeVec,
 }
@@ -67,7 +42,7 @@ impl AcceptQueues {
     /// # Errors
     ///
     /// Returns an error if Prometheus does not allow the name of a metric or label.
-    pub fn new(servers: Vec<(String, Probe)>) -> prometheus::Result<Self> {
+    pub fn new(servers: Vec<(String, Probe<AcceptQueue>)>) -> prometheus::Result<Self> {
         Ok(Self {
             servers,
             length: gauge(&ACCEPT_QUEUE_LENGTH)?,

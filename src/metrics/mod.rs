@@ -5,6 +5,7 @@
 //! * `accept_queue`: connections that no thread has accepted yet
 //! * `cpu_pressure`: the load of the machine itself
 //! * `request_queue`: requests that no thread has taken yet
+//! * `probe`: what reads the two queues
 //! * `experiments`: the experiments that are running
 //! * `endpoints`: the list of endpoints of the metrics port
 
@@ -13,10 +14,12 @@ mod cpu_pressure;
 pub mod endpoints;
 mod experiments;
 pub mod list;
+mod probe;
 mod request_queue;
 pub mod watched;
 
-pub use accept_queue::{AcceptQueue, AcceptQueues, Probe};
+pub use accept_queue::{AcceptQueue, AcceptQueues};
 pub use cpu_pressure::cpu_pressure;
 pub use experiments::Experiments;
-pub use request_queue::{QueueProbe, RequestQueue, RequestQueues};
+pub use probe::Probe;
+pub use request_queue::{RequestQueue, RequestQueues};

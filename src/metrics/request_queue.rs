@@ -1,14 +1,12 @@
 //! Requests that no thread of a server has taken yet.
 
-use std::fmt;
-use std::sync::Arc;
-
 use prometheus::core::{Collector, Desc};
 use prometheus::proto::MetricFamily;
 use prometheus::{GaugeVec, IntGaugeVec, Opts};
 use serde::Serialize;
 
 use super::list::{OLDEST_QUEUED, QUEUED_REQUESTS, gauge};
+use super::probe::Probe;
 
 /// Requests that have arrived and that no thread has taken.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize)]
@@ -21,33 +19,10 @@ pub struct RequestQueue {
     pub oldest_seconds: f64,
 }
 
-/// Reader of one server's queued requests. Clones share the function.
-#[derive(Clone)]
-pub struct QueueProbe(Arc<dyn Fn() -> Option<RequestQueue> + Send + Sync>);
-
-impl QueueProbe {
-    /// Creates a probe that calls `read` each time.
-    pub fn new(read: impl Fn() -> Option<RequestQueue> + Send + Sync + 'static) -> Self {
-        Self(Arc::new(read))
-    }
-
-    /// Returns the requests that are queued now; `None` if the kernel does not report them.
-    #[must_use]
-    pub fn read(&self) -> Option<RequestQueue> {
-        (self.0)()
-    }
-}
-
-impl fmt::Debug for QueueProbe {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str("QueueProbe")
-    }
-}
-
 /// Collector for the queued requests of all servers of this process.
 #[derive(Debug)]
 pub struct RequestQueues {
-    servers: Vec<(String, QueueProbe)>,
+    servers: Vec<(String, Probe<RequestQueue>)>,
     queued: IntGaugeVec,
     oldest: GaugeVec,
 }
@@ -58,7 +33,7 @@ impl RequestQueues {
     /// # Errors
     ///
     /// Returns an error if Prometheus does not allow the name of a metric or label.
-    pub fn new(servers: Vec<(String, QueueProbe)>) -> prometheus::Result<Self> {
+    pub fn new(servers: Vec<(String, Probe<RequestQueue>)>) -> prometheus::Result<Self> {
         let oldest = Opts::new(OLDEST_QUEUED.name, OLDEST_QUEUED.help);
         Ok(Self {
             servers,

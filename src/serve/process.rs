@@ -20,7 +20,7 @@ use crate::database::{Database, DatabasePools};
 use crate::flavor::Flavor;
 use crate::gateway::{self, asynchronous, synchronous};
 use crate::metrics::list::{BLOCKING_POOL_LIMIT, gauge};
-use crate::metrics::{AcceptQueues, Experiments, Probe, QueueProbe, RequestQueues};
+use crate::metrics::{AcceptQueue, AcceptQueues, Experiments, Probe, RequestQueue, RequestQueues};
 use crate::{app, experiment, live, proxy};
 
 /// Upper bounds of the buckets for the requests in seconds. The bucket from 19 to 20.5 s is narrow so that
@@ -40,9 +40,9 @@ pub(super) struct Process {
     /// Connection pools of the servers' databases.
     databases: DatabasePools,
     metrics: Vec<Metrics>,
-    queues: Vec<(String, Probe)>,
+    queues: Vec<(String, Probe<AcceptQueue>)>,
     queue_probes: QueueProbes,
-    request_queues: Vec<(String, QueueProbe)>,
+    request_queues: Vec<(String, Probe<RequestQueue>)>,
     watched: Vec<live::WatchedServer>,
     servers: Vec<gateway::RunningGateway>,
     front: Option<proxy::RunningProxy>,
@@ -242,9 +242,9 @@ pub(super) fn bind_front(listen: &Address) -> anyhow::Result<proxy::BoundProxy> 
     listen.listen(|address| proxy::bind(address).map_err(|error| error.source))
 }
 
-fn accept_queue(server: &gateway::RunningGateway) -> Probe {
+fn accept_queue(server: &gateway::RunningGateway) -> Probe<AcceptQueue> {
     let server = server.clone();
-    Probe::new(move || server.accept_queue())
+    Probe::new(move || server.accept_queue().ok())
 }
 
 /// Converts a file of the live page to an asset of the front; neither module knows the other.

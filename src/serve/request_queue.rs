@@ -3,9 +3,7 @@
 use thread_states::Registry;
 
 use crate::gateway::RunningGateway;
-use crate::metrics::QueueProbe;
-#[cfg(target_os = "linux")]
-use crate::metrics::RequestQueue;
+use crate::metrics::{Probe, RequestQueue};
 #[cfg(target_os = "linux")]
 use crate::watch::{OwnQueue, SocketTable};
 
@@ -19,10 +17,10 @@ pub(super) struct QueueProbes {
 impl QueueProbes {
     /// Returns the reader for a server.
     #[cfg(target_os = "linux")]
-    pub(super) fn of(&self, server: &RunningGateway, registry: &Registry) -> QueueProbe {
+    pub(super) fn of(&self, server: &RunningGateway, registry: &Registry) -> Probe<RequestQueue> {
         let queue = OwnQueue::new(self.sockets.clone(), server.local_addr().port());
         let (server, registry) = (server.clone(), registry.clone());
-        QueueProbe::new(move || {
+        Probe::new(move || {
             // A request waits only while another one keeps the threads from it, which costs little to know.
             let accept_queue = server.accept_queue();
             let may_wait = accept_queue.is_ok_and(|accept| accept.length > 0)
@@ -37,7 +35,7 @@ impl QueueProbes {
 
     /// Returns a reader that knows nothing: only Linux reports the sockets.
     #[cfg(not(target_os = "linux"))]
-    pub(super) fn of(&self, _: &RunningGateway, _: &Registry) -> QueueProbe {
-        QueueProbe::new(|| None)
+    pub(super) fn of(&self, _: &RunningGateway, _: &Registry) -> Probe<RequestQueue> {
+        Probe::new(|| None)
     }
 }
