@@ -7,7 +7,7 @@ use serde::{Serialize, Serializer};
 use thread_states::{Nanos, State, Times, Timestamp};
 
 use super::milliseconds::Milliseconds;
-use super::sample::ServerSample;
+use super::states::ThreadStates;
 
 /// Time that is kept, which is the time that the page shows.
 pub(super) const WINDOW: Nanos = Nanos::from_secs(60);
@@ -46,24 +46,23 @@ pub(super) struct Moment {
 }
 
 impl StateHistory {
-    /// Adds a sample of a server whose accounting began at `began`, and forgets what is too old.
-    pub(super) fn add(&mut self, began: Timestamp, sample: &ServerSample) {
+    /// Adds the threads at `now` of a server whose accounting began at `began`, and forgets what is too old.
+    pub(super) fn add(&mut self, began: Timestamp, now: Timestamp, threads: &[ThreadStates]) {
         if self.began != Some(began) {
             self.began = Some(began);
             self.threads.clear();
         } else if !self.threads.is_empty()
             && self
                 .latest
-                .is_some_and(|latest| sample.now.duration_since(latest) < MIN_INTERVAL)
+                .is_some_and(|latest| now.duration_since(latest) < MIN_INTERVAL)
         {
             return;
         }
-        self.latest = Some(sample.now);
-        let threads = &sample.states.threads;
+        self.latest = Some(now);
         let max = (MAX_OF_SERVER / threads.len().max(1)).clamp(2, MAX_OF_THREAD);
         for thread in threads {
             let moment = Moment {
-                at: sample.now,
+                at: now,
                 times: thread.seconds,
             };
             match self.threads.get_mut(&thread.thread) {
@@ -74,7 +73,7 @@ impl StateHistory {
                 }
             }
         }
-        let is_recent = |moment: &Moment| sample.now.duration_since(moment.at) < WINDOW;
+        let is_recent = |moment: &Moment| now.duration_since(moment.at) < WINDOW;
         self.threads
             .retain(|_, moments| moments.back().is_some_and(is_recent));
         for moments in self.threads.values_mut() {
@@ -131,11 +130,20 @@ impl Serialize for Moment {
 
 #[cfg(test)]
 mod tests {
-    use super::super::states::{ServerStates, ThreadStates};
     use super::*;
 
-    /// Returns a sample at `at` milliseconds in which each of `threads` threads has these times, in milliseconds.
-    fn sample(at: u64, threads: usize, times: &[(State, u64)]) -> ServerSample {
+    /// Adds `threads` threads with these times, both in milliseconds, of a server whose accounting began at 0.
+    fn add(history: &mut StateHistory, at: u64, threads: usize, times: &[(State, u64)]) {
+        add_since(history, 0, at, threads, times);
+    }
+
+    fn add_since(
+        history: &mut StateHistory,
+        began: u64,
+        at: u64,
+        threads: usize,
+        times: &[(State, u64)],
+    ) {
         let mut seconds = Times::default();
         for (state, time) in times {
             seconds[*state] = Nanos::from_millis(*time);
@@ -147,18 +155,8 @@ mod tests {
             on: None,
             seconds,
         };
-        let states = ServerStates {
-            server: "sync".to_owned(),
-            active_requests: 0,
-            accept_queue: None,
-            request_queue: None,
-            threads: (0..threads).map(thread).collect(),
-        };
-        ServerSample {
-            now: time(at),
-            cpu_pressure: None,
-            states,
-        }
+        let threads: Vec<_> = (0..threads).map(thread).collect();
+        history.add(time(began), time(at), &threads);
     }
 
     fn time(milliseconds: u64) -> Timestamp {
@@ -173,8 +171,8 @@ mod tests {
     #[test]
     fn the_first_threads_are_kept_however_early_they_come() {
         let mut history = StateHistory::default();
-        history.add(time(0), &sample(0, 0, &[]));
-        history.add(time(0), &sample(10, 1, &[(State::Idle, 10)]));
+        add(&mut history, 0, 0, &[]);
+        add(&mut history, 10, 1, &[(State::Idle, 10)]);
         assert_eq!(moments(&history).len(), 1);
     }
 
@@ -182,11 +180,11 @@ mod tests {
     fn a_stretch_in_one_state_is_kept_as_its_start_and_its_end() {
         let mut history = StateHistory::default();
         for at in (0..=2000).step_by(100) {
-            history.add(time(0), &sample(at, 1, &[(State::Idle, at)]));
+            add(&mut history, at, 1, &[(State::Idle, at)]);
         }
         for at in (2100..=5000).step_by(100) {
             let times = [(State::Idle, 2000), (State::Blocked, at - 2000)];
-            history.add(time(0), &sample(at, 1, &times));
+            add(&mut history, at, 1, &times);
         }
         let moments = moments(&history);
         let at: Vec<_> = moments.iter().map(|moment| moment.at).collect();
@@ -201,7 +199,7 @@ mod tests {
         let mut history = StateHistory::default();
         for at in (0..=1000).step_by(100) {
             let times = [(State::Running, at / 2), (State::Idle, at / 2)];
-            history.add(time(0), &sample(at, 1, &times));
+            add(&mut history, at, 1, &times);
         }
         assert_eq!(moments(&history).len(), 11);
     }
@@ -211,7 +209,7 @@ mod tests {
         let mut history = StateHistory::default();
         for at in (0..=1000).step_by(50) {
             let times = [(State::Running, at / 2), (State::Idle, at / 2)];
-            history.add(time(0), &sample(at, 1, &times));
+            add(&mut history, at, 1, &times);
         }
         assert_eq!(moments(&history).len(), 11);
     }
@@ -221,20 +219,20 @@ mod tests {
         let mut history = StateHistory::default();
         for at in (0..=100_000).step_by(100) {
             let times = [(State::Running, at / 2), (State::Idle, at / 2)];
-            history.add(time(0), &sample(at, 1, &times));
+            add(&mut history, at, 1, &times);
         }
         let first = moments(&history)[0].at;
         assert_eq!(first, time(40_000), "where the window begins");
 
-        history.add(time(0), &sample(200_000, 0, &[]));
+        add(&mut history, 200_000, 0, &[]);
         assert!(history.threads().is_empty(), "no thread is left");
     }
 
     #[test]
     fn another_start_of_the_accounting_begins_a_new_history() {
         let mut history = StateHistory::default();
-        history.add(time(0), &sample(100, 1, &[(State::Idle, 100)]));
-        history.add(time(50), &sample(200, 1, &[(State::Idle, 10)]));
+        add(&mut history, 100, 1, &[(State::Idle, 100)]);
+        add_since(&mut history, 50, 200, 1, &[(State::Idle, 10)]);
         let at: Vec<_> = moments(&history).iter().map(|moment| moment.at).collect();
         assert_eq!(at, [time(200)]);
     }
@@ -244,7 +242,7 @@ mod tests {
         let mut history = StateHistory::default();
         for at in (0..10_000).step_by(100) {
             let times = [(State::Running, at / 2), (State::Idle, at / 2)];
-            history.add(time(0), &sample(at, 1000, &times));
+            add(&mut history, at, 1000, &times);
         }
         let kept: usize = history.threads.values().map(VecDeque::len).sum();
         assert!(

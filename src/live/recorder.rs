@@ -10,8 +10,8 @@ use super::watched_server::WatchedServer;
 /// The servers of the moment.
 pub(super) type WatchedServers = dyn Fn() -> Vec<WatchedServer> + Send + Sync;
 
-/// Starts the thread. It takes a sample of each server per `interval`, and ends once `servers` or `samples` is
-/// dropped. A sample that a viewer has just taken is used, so that viewers add no samples.
+/// Starts the thread. It records the states of each server once per `interval`, and ends once `servers` or
+/// `samples` is dropped. A sample that a viewer has just taken is in the history already.
 pub(super) fn spawn(servers: &Arc<WatchedServers>, samples: &Arc<Samples>, interval: Duration) {
     let (servers, samples) = (Arc::downgrade(servers), Arc::downgrade(samples));
     let thread = thread::Builder::new().name("live-history".to_owned());
@@ -25,11 +25,11 @@ pub(super) fn spawn(servers: &Arc<WatchedServers>, samples: &Arc<Samples>, inter
     }
 }
 
-/// Takes a sample of each server; returns `None` once there is nobody left who could ask for them.
+/// Records the states of each server; returns `None` once there is nobody left who could ask for them.
 fn record(servers: &Weak<WatchedServers>, samples: &Weak<Samples>) -> Option<()> {
     let (servers, samples) = (servers.upgrade()?, samples.upgrade()?);
     for server in servers() {
-        samples.of(&server);
+        samples.record(&server);
     }
     Some(())
 }

@@ -4,24 +4,27 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use thread_states::Timestamp;
+
 use super::history::{Moment, StateHistory};
 use super::sample::ServerSample;
+use super::states::ThreadStates;
 use super::watched_server::WatchedServer;
 
 /// The latest sample of each server, and its last minute, by the server's name.
 #[derive(Debug, Default)]
 pub(super) struct Samples(Mutex<HashMap<String, Sampled>>);
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Sampled {
-    latest: Arc<ServerSample>,
+    latest: Option<Arc<ServerSample>>,
     history: StateHistory,
 }
 
 impl Samples {
     /// Returns the latest sample of a server, or a new one if that is too old.
     pub(super) fn of(&self, server: &WatchedServer) -> Arc<ServerSample> {
-        self.with(server, |sampled| Arc::clone(&sampled.latest))
+        self.with(server, |sampled| sampled.latest(server))
     }
 
     /// Returns the same, and the moments of the last minute that precede it or are it, by thread.
@@ -30,30 +33,47 @@ impl Samples {
         server: &WatchedServer,
     ) -> (Arc<ServerSample>, BTreeMap<String, Vec<Moment>>) {
         self.with(server, |sampled| {
-            (Arc::clone(&sampled.latest), sampled.history.threads())
+            (sampled.latest(server), sampled.history.threads())
         })
     }
 
-    fn with<T>(&self, server: &WatchedServer, read: impl FnOnce(&Sampled) -> T) -> T {
+    /// Adds the present moment to the history of a server, unless a viewer has just done so.
+    pub(super) fn record(&self, server: &WatchedServer) {
+        self.with(server, |sampled| sampled.record(server));
+    }
+
+    fn with<T>(&self, server: &WatchedServer, read: impl FnOnce(&mut Sampled) -> T) -> T {
         let mut servers = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(sampled) = servers.get_mut(server.name()) {
-            if !sampled.latest.is_fresh() {
-                sampled.add(server, ServerSample::of(server));
-            }
             return read(sampled);
         }
-        let latest = Arc::new(ServerSample::of(server));
-        let mut history = StateHistory::default();
-        history.add(server.readings().began(), &latest);
-        let sampled = Sampled { latest, history };
-        read(servers.entry(server.name().to_owned()).or_insert(sampled))
+        read(servers.entry(server.name().to_owned()).or_default())
     }
 }
 
 impl Sampled {
-    fn add(&mut self, server: &WatchedServer, sample: ServerSample) {
-        self.history.add(server.readings().began(), &sample);
-        self.latest = Arc::new(sample);
+    fn latest(&mut self, server: &WatchedServer) -> Arc<ServerSample> {
+        if let Some(latest) = self.fresh() {
+            return Arc::clone(latest);
+        }
+        let sample = ServerSample::of(server);
+        let began = server.readings().began();
+        self.history.add(began, sample.now, &sample.states.threads);
+        Arc::clone(self.latest.insert(Arc::new(sample)))
+    }
+
+    /// Reads the threads only. To read the queues costs much more, and the history does not have them.
+    fn record(&mut self, server: &WatchedServer) {
+        if self.fresh().is_none() {
+            let threads = ThreadStates::of(server);
+            let began = server.readings().began();
+            self.history.add(began, Timestamp::now(), &threads);
+        }
+    }
+
+    /// The latest sample, if it is still fresh.
+    fn fresh(&self) -> Option<&Arc<ServerSample>> {
+        self.latest.as_ref().filter(|latest| latest.is_fresh())
     }
 }
 

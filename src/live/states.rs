@@ -43,9 +43,22 @@ pub(super) struct ThreadStates {
 impl ServerStates {
     pub(super) fn of(server: &WatchedServer) -> Self {
         let readings = server.readings();
-        let threads = readings.threads();
+        Self {
+            server: readings.server().to_owned(),
+            active_requests: readings.requests_in_flight(),
+            accept_queue: readings.accept_queue(),
+            request_queue: readings.request_queue(),
+            threads: ThreadStates::of(server),
+        }
+    }
+}
+
+impl ThreadStates {
+    /// Returns the threads of a server.
+    pub(super) fn of(server: &WatchedServer) -> Vec<Self> {
+        let threads = server.readings().threads();
         let now = Timestamp::now();
-        let thread = |thread: ThreadNow| ThreadStates {
+        let states = |thread: ThreadNow| Self {
             thread: thread.label,
             state: thread.state.map(State::as_str),
             state_seconds: thread.since.map(|since| {
@@ -55,14 +68,7 @@ impl ServerStates {
             on: thread.on.map(On::as_str),
             seconds: thread.times,
         };
-        let threads = threads.into_iter().map(thread).collect();
-        Self {
-            server: readings.server().to_owned(),
-            active_requests: readings.requests_in_flight(),
-            accept_queue: readings.accept_queue(),
-            request_queue: readings.request_queue(),
-            threads,
-        }
+        threads.into_iter().map(states).collect()
     }
 }
 
