@@ -4,6 +4,8 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+#[path = "../common/address.rs"]
+mod address;
 #[path = "../common/lab.rs"]
 mod lab;
 

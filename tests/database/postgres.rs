@@ -1,12 +1,14 @@
 //! A PostgreSQL server of its own for a test, which ends with it.
 
 use std::fs;
-use std::net::TcpListener;
+use std::net::SocketAddr;
 use std::os::unix::fs::chown;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
+
+use crate::address::free_address;
 
 /// Programs of PostgreSQL that the tests start.
 const PROGRAMS: [&str; 3] = ["initdb", "postgres", "psql"];
@@ -18,7 +20,7 @@ const NOBODY: u32 = 65534;
 pub(crate) struct Postgres {
     programs: PathBuf,
     directory: PathBuf,
-    port: u16,
+    address: SocketAddr,
     postmaster: Child,
 }
 
@@ -31,8 +33,8 @@ impl Postgres {
     /// As [`Postgres::start`], with settings such as `max_connections=10`.
     pub(crate) fn start_with(settings: &[&str]) -> Self {
         let programs = programs();
-        let port = free_port();
-        let name = format!("threadlab-test-{}-{port}", std::process::id());
+        let address = free_address();
+        let name = format!("threadlab-test-{}-{}", std::process::id(), address.port());
         let directory = std::env::temp_dir().join(name);
         fs::create_dir(&directory).unwrap();
         if is_root() {
@@ -52,11 +54,11 @@ impl Postgres {
         let configuration = directory.join("data/postgresql.auto.conf");
         let settings = [settings, &["fsync=off"]].concat().join("\n");
         fs::write(configuration, settings + "\n").unwrap();
-        let postmaster = start_server(&programs, &directory, port);
+        let postmaster = start_server(&programs, &directory, address);
         let postgres = Self {
             programs,
             directory,
-            port,
+            address,
             postmaster,
         };
         postgres.wait();
@@ -65,7 +67,7 @@ impl Postgres {
 
     /// Returns the URL of its database.
     pub(crate) fn url(&self) -> String {
-        format!("postgresql://lab@127.0.0.1:{}/postgres", self.port)
+        format!("postgresql://lab@{}/postgres", self.address)
     }
 
     /// Returns the result of a query as text; `None` if it failed.
@@ -107,7 +109,7 @@ impl Postgres {
 
     /// Starts the server again.
     pub(crate) fn restart(&mut self) {
-        self.postmaster = start_server(&self.programs, &self.directory, self.port);
+        self.postmaster = start_server(&self.programs, &self.directory, self.address);
         self.wait();
     }
 
@@ -162,12 +164,7 @@ pub(crate) fn within(time: Duration, what: &str, mut holds: impl FnMut() -> bool
     }
 }
 
-fn free_port() -> u16 {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    listener.local_addr().unwrap().port()
-}
-
-fn start_server(programs: &Path, directory: &Path, port: u16) -> Child {
+fn start_server(programs: &Path, directory: &Path, address: SocketAddr) -> Child {
     let log = fs::File::options()
         .create(true)
         .append(true)
@@ -178,7 +175,12 @@ fn start_server(programs: &Path, directory: &Path, port: u16) -> Child {
         .arg(directory.join("data"))
         .arg("-k")
         .arg(directory)
-        .args(["-h", "127.0.0.1", "-p", &port.to_string()])
+        .args([
+            "-h",
+            &address.ip().to_string(),
+            "-p",
+            &address.port().to_string(),
+        ])
         .stdout(Stdio::null())
         .stderr(log)
         .spawn()

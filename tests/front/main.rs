@@ -11,6 +11,8 @@
     reason = "a test may fail, and nothing outside of it can reach in"
 )]
 
+#[path = "../common/address.rs"]
+mod address;
 mod backend;
 mod bodies;
 mod client;

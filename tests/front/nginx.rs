@@ -5,7 +5,7 @@
 //! `{dir}` becomes the directory that nginx reads and writes.
 
 use std::fs::{self, File};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 
+use crate::address::free_address;
 use crate::lab::Behind;
 use crate::{PAGE, TIMEOUT};
 
@@ -70,6 +71,26 @@ impl Nginx {
         }
     }
 
+    /// Ends the process. `docker run` loses a signal that comes before its container runs, so it is sent again.
+    fn terminate(&mut self) {
+        let start = Instant::now();
+        while self.process.try_wait().unwrap().is_none() {
+            let signal = if start.elapsed() < TIMEOUT {
+                Signal::TERM
+            } else {
+                Signal::KILL
+            };
+            // Fails if it has ended since.
+            let _ = kill_process(Pid::from_child(&self.process), signal);
+            let sent = Instant::now();
+            while sent.elapsed() < Duration::from_secs(1)
+                && self.process.try_wait().unwrap().is_none()
+            {
+                thread::sleep(Duration::from_millis(10));
+            }
+        }
+    }
+
     fn errors(&self) -> String {
         fs::read_to_string(self.directory.join("error.log")).unwrap()
     }
@@ -80,10 +101,7 @@ impl Drop for Nginx {
         if thread::panicking() {
             eprintln!("stderr of nginx:\n{}", self.errors());
         }
-        let pid = Pid::from_child(&self.process);
-        // Fails if it has ended already.
-        let _ = kill_process(pid, Signal::TERM);
-        self.process.wait().unwrap();
+        self.terminate();
         fs::remove_dir_all(&self.directory).unwrap();
     }
 }
@@ -220,11 +238,4 @@ fn servers(addresses: &[SocketAddr]) -> String {
         .iter()
         .map(|address| format!("server {address} max_fails=0;"))
         .collect()
-}
-
-fn free_address() -> SocketAddr {
-    TcpListener::bind("127.0.0.1:0")
-        .unwrap()
-        .local_addr()
-        .unwrap()
 }

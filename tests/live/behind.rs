@@ -1,10 +1,11 @@
 //! The embedded front with the page, before servers that can be stopped and started again.
 
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 
 use threadlab::flavor::Flavor;
 use threadlab::proxy::{self, Asset, ProxyConfig, RunningProxy, ServerPath, Upstream};
 
+use crate::address::free_address;
 use crate::lab::Process;
 
 /// A server that keeps its ports when it is restarted.
@@ -43,11 +44,6 @@ impl Server {
         ];
         self.process = Some(Process::start(&arguments, 2));
     }
-}
-
-fn free_address() -> SocketAddr {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    listener.local_addr().unwrap()
 }
 
 /// The front; it is shut down on drop.

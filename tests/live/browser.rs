@@ -1,10 +1,10 @@
 //! A headless Chromium, driven through its WebDriver.
 
 use std::fs;
-use std::net::TcpListener;
+use std::io::{BufRead, BufReader};
 use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, ChildStdout, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use fantoccini::actions::{InputSource, MouseActions, PointerAction};
@@ -26,6 +26,9 @@ pub(crate) struct Browser {
 /// The WebDriver; on drop it is ended together with its browser.
 struct Driver {
     process: Child,
+    port: u16,
+    /// It must stay open: the driver writes to it.
+    _stdout: BufReader<ChildStdout>,
     profile: PathBuf,
 }
 
@@ -40,10 +43,11 @@ impl Drop for Driver {
 }
 
 impl Driver {
-    fn start(port: u16) -> Self {
-        let process = Command::new("chromedriver")
-            .arg(format!("--port={port}"))
-            .stdout(Stdio::null())
+    /// Starts the driver on a port of its choice, which it prints.
+    fn start() -> Self {
+        let mut process = Command::new("chromedriver")
+            .arg("--port=0")
+            .stdout(Stdio::piped())
             .stderr(Stdio::null())
             .process_group(0)
             .spawn()
@@ -51,7 +55,22 @@ impl Driver {
                 panic!("chromedriver: {error}. Run make test, or install Chromium's driver")
             });
         let profile = std::env::temp_dir().join(format!("threadlab-browser-{}", process.id()));
-        Self { process, profile }
+        let mut stdout = BufReader::new(process.stdout.take().unwrap());
+        let port = loop {
+            let mut line = String::new();
+            let length = stdout.read_line(&mut line).unwrap();
+            assert!(length > 0, "chromedriver ended before it printed its port");
+            // "ChromeDriver was started successfully on port 40159."
+            if let Some((_, port)) = line.split_once("successfully on port ") {
+                break port.trim_end().trim_end_matches('.').parse().unwrap();
+            }
+        };
+        Self {
+            process,
+            port,
+            profile,
+            _stdout: stdout,
+        }
     }
 }
 
@@ -76,12 +95,7 @@ impl WebDriverCompatibleCommand for ChromiumCommand {
 impl Browser {
     /// Opens the page of the front at this address.
     pub(crate) async fn open(front: &str) -> Self {
-        let port = TcpListener::bind("127.0.0.1:0")
-            .unwrap()
-            .local_addr()
-            .unwrap()
-            .port();
-        let driver = Driver::start(port);
+        let driver = Driver::start();
         let profile = format!("--user-data-dir={}", driver.profile.display());
         let flags = [
             "--headless",
@@ -99,7 +113,7 @@ impl Browser {
             "goog:chromeOptions": { "args": flags },
             "goog:loggingPrefs": { "browser": "ALL" },
         });
-        let client = connect(port, wanted.as_object().unwrap()).await;
+        let client = connect(driver.port, wanted.as_object().unwrap()).await;
         client.goto(&format!("http://{front}/")).await.unwrap();
         let browser = Self { client, driver };
         browser.connected().await;

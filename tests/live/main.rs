@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+#[path = "../common/address.rs"]
+mod address;
 #[path = "../common/lab.rs"]
 mod lab;
 

@@ -6,6 +6,7 @@ use std::time::Duration;
 use thread_states::State;
 use threadlab::watch::Missing;
 
+use super::address::free_address;
 use super::servers::{Kind, TestServer};
 use super::watching::Watching;
 
@@ -110,11 +111,7 @@ fn thousands_of_short_lived_children_do_no_harm() {
 
 #[test]
 fn a_server_that_does_not_exist_is_waited_for() {
-    // A port that nobody listens on: it was free a moment ago.
-    let free = std::net::TcpListener::bind("127.0.0.1:0")
-        .unwrap()
-        .local_addr()
-        .unwrap();
+    let free = free_address();
     let watching = Watching::start(&format!("port:{}", free.port()));
     thread::sleep(Duration::from_millis(500));
     assert!(!watching.server.read().has_processes);

@@ -10,6 +10,8 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, unreachable_pub)]
 #![cfg(target_os = "linux")]
 
+#[path = "../common/address.rs"]
+mod address;
 #[path = "../common/lab.rs"]
 mod lab;
 
