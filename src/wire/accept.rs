@@ -2,7 +2,10 @@
 
 use std::io;
 use std::os::fd::{AsFd, AsRawFd};
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
+
+use rustix::process::{Resource, getrlimit};
 
 /// Time for other connections to close and return their file descriptors.
 const BACKOFF: Duration = Duration::from_millis(100);
@@ -30,14 +33,19 @@ pub(crate) fn backoff(error: &io::Error) -> Duration {
 /// A new descriptor has the lowest free number (POSIX, "File Descriptor Allocation"), so with a high
 /// number all below it are in use.
 pub(crate) fn is_last(accepted: impl AsFd) -> bool {
-    use rustix::process::{Resource, getrlimit};
     /// For a few connections, and for the files that a scrape reads.
     const RESERVE: u64 = 16;
+    /// Limit as it was last read. It is read again only where it may matter, not for each connection.
+    static LAST_READ: AtomicU64 = AtomicU64::new(0);
 
+    let number = u64::try_from(accepted.as_fd().as_raw_fd()).unwrap_or_default();
+    if number < LAST_READ.load(Relaxed) / 2 {
+        return false;
+    }
     let Some(limit) = getrlimit(Resource::Nofile).current else {
         return false;
     };
-    let number = u64::try_from(accepted.as_fd().as_raw_fd()).unwrap_or_default();
+    LAST_READ.store(limit, Relaxed);
     number + RESERVE.min(limit / 8) >= limit
 }
 
