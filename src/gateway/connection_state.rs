@@ -20,6 +20,8 @@ use thread_states::InFlightGuard;
 #[derive(Debug, Default)]
 pub(super) struct ConnectionState {
     phase: AtomicU8,
+    served: AtomicBool,
+    closes: AtomicBool,
     head_started: AtomicBool,
     abandoned: AtomicBool,
     request_body: AtomicU8,
@@ -77,9 +79,26 @@ impl ConnectionState {
         let complete = self.phase.load(Relaxed) == RESPONDED;
         if complete {
             self.phase.store(WAITING, Relaxed);
+            self.served.store(true, Relaxed);
             self.head_started.store(false, Relaxed);
         }
         complete
+    }
+
+    /// Returns whether a response was sent on the connection.
+    pub(super) fn has_served(&self) -> bool {
+        self.served.load(Relaxed)
+    }
+
+    /// Records that the connection closes after the response.
+    pub(super) fn will_close(&self) {
+        self.closes.store(true, Relaxed);
+    }
+
+    /// Returns whether no other request can follow on the connection. False for some that close: it is only found out
+    /// where it saves work.
+    pub(super) fn closes(&self) -> bool {
+        self.closes.load(Relaxed)
     }
 
     /// Returns whether no request is being served.

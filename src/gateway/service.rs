@@ -76,6 +76,9 @@ impl<A: App> hyper::service::Service<Request<Incoming>> for Connected<A> {
             return Either::Left(ready(Err(error)));
         }
         self.state.request_started(!request.body().is_end_stream());
+        if !self.state.has_served() && asks_for_close(&request) {
+            self.state.will_close();
+        }
         let guard = RequestGuard {
             state: Arc::clone(&self.state),
             _in_flight: self.in_flight.as_ref().map(InFlight::enter),
@@ -88,6 +91,12 @@ impl<A: App> hyper::service::Service<Request<Incoming>> for Connected<A> {
             guard: Some(guard),
         })
     }
+}
+
+/// Returns whether hyper closes the connection after the response because the client wants it.
+fn asks_for_close<B>(request: &Request<B>) -> bool {
+    let option = request.headers().get(CONNECTION);
+    option.is_some_and(|option| option.as_bytes().eq_ignore_ascii_case(b"close"))
 }
 
 pin_project! {

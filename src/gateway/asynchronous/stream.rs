@@ -28,6 +28,9 @@ use super::super::connection_state::ConnectionState;
 use super::super::memory::{LONGEST_READ, LargeHead, LargeHeads, SMALL_HEAD};
 use crate::wire;
 
+/// Most bytes of a response that are copied to be written as one.
+const LONGEST_COPY: usize = 1024;
+
 /// Non-blocking socket of one connection.
 #[derive(Debug)]
 pub(super) struct AsyncStream {
@@ -43,8 +46,6 @@ pub(super) struct AsyncStream {
     large_heads: LargeHeads,
     /// Held until the response to a request with a large head was sent.
     large_head: Option<LargeHead>,
-    /// True once a response was sent: the next request may then arrive much later.
-    served: bool,
     /// True if the last read had to wait.
     read_waits: bool,
     timer: Timer,
@@ -66,7 +67,6 @@ impl AsyncStream {
             head_bytes: 0,
             large_heads,
             large_head: None,
-            served: false,
             read_waits: false,
             timer: Timer::default(),
         }
@@ -93,13 +93,31 @@ impl AsyncStream {
         Poll::Ready(Ok(read.filled().len()))
     }
 
+    /// Writes what the socket takes. A response with a short body is copied together: the kernel takes more time for a
+    /// vector of two parts than it takes to copy them.
+    fn write_some(
+        &mut self,
+        cx: &mut Context<'_>,
+        slices: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let socket = Pin::new(&mut self.socket);
+        let length: usize = slices.iter().map(|slice| slice.len()).sum();
+        if length > LONGEST_COPY {
+            return socket.poll_write_vectored(cx, slices);
+        }
+        let mut bytes = [MaybeUninit::uninit(); LONGEST_COPY];
+        let mut copy = ReadBuf::uninit(&mut bytes);
+        slices.iter().for_each(|slice| copy.put_slice(slice));
+        socket.poll_write(cx, copy.filled())
+    }
+
     /// Adds the bytes to the head, if they belong to one.
     fn on_read(&mut self, cx: &mut Context<'_>, length: usize) -> io::Result<()> {
         if !self.state.is_waiting() {
             return Ok(());
         }
         // The deadline of an idle connection is replaced with that of a head when its first bytes arrive.
-        if self.state.head_received() && self.served {
+        if self.state.head_received() && self.state.has_served() {
             self.read_deadline = None;
         }
         self.head_bytes += length;
@@ -119,7 +137,7 @@ impl AsyncStream {
     fn look_for_client(&self, cx: &mut Context<'_>) {
         // A socket stays readable after a read that took all its bytes if it was closed. Of a new socket
         // the event loop does not know it yet. Otherwise the system call is not worth it.
-        let may_be_closed = !self.served || self.socket.poll_read_ready(cx).is_ready();
+        let may_be_closed = !self.state.has_served() || self.socket.poll_read_ready(cx).is_ready();
         if may_be_closed && super::super::tcp_info::is_abandoned(&self.socket) {
             self.state.abandon();
         }
@@ -190,7 +208,7 @@ impl Write for AsyncStream {
         if self.state.is_waiting() {
             return Poll::Ready(Ok(self.state.take_hyper_reply(slices)));
         }
-        match Pin::new(&mut self.socket).poll_write_vectored(cx, slices) {
+        match self.write_some(cx, slices) {
             Poll::Ready(written) => {
                 self.write_deadline = None;
                 Poll::Ready(written)
@@ -206,11 +224,12 @@ impl Write for AsyncStream {
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         if self.state.flushed() {
             self.read_deadline = None;
-            self.served = true;
             (self.head_bytes, self.large_head) = (0, None);
             // hyper reads again only when the socket wakes it. If its last read had to wait, no other
-            // poll would start the timer of the idle connection.
+            // poll would start the timer of the idle connection. A new timer wakes the event loop by a system call, so a
+            // connection that closes gets none.
             if self.read_waits
+                && !self.state.closes()
                 && let Poll::Ready(error) = self.poll_read_deadline(cx)
             {
                 return Poll::Ready(Err(error));
