@@ -15,7 +15,7 @@
 //!   "requests": [{"number": 7, "route": "/", "thread": 0, "tag": "00000000000000ab",
 //!     "arrived": 4000.1, "started": 4000.4, "awaits": true,
 //!     "ended": 4990.4, "status": 200, "awaited": 980.2}],
-//!   "max_requests": 256, "replicas": 1,
+//!   "max_requests": 256, "replicas": 1, "replica": "4f1c2d3e4a5b",
 //!   "links": [{"name": "Grafana", "url": "http://127.0.0.1:3000"}]
 //! }
 //! ```
@@ -46,6 +46,7 @@
 //! | `requests[].ended`, `status`, `awaited` | end, HTTP status, and milliseconds spent waiting without a thread; absent until it has ended |
 //! | `max_requests` | maximum number of requests that the server keeps for new viewers |
 //! | `replicas` | number of servers that share this one's name; `null` if it is not known |
+//! | `replica` | name of this one of them: its host name, which is the container's ID in Docker and the pod's name in Kubernetes; `null` if their number is not known |
 //! | `links` | links to other pages |
 
 use std::collections::BTreeMap;
@@ -74,6 +75,7 @@ pub(super) struct StreamEvent<'a> {
     requests: Vec<LoggedRequest>,
     max_requests: usize,
     replicas: Option<usize>,
+    replica: Option<&'a str>,
     links: &'a [Link],
 }
 
@@ -105,6 +107,7 @@ struct End {
 pub(super) struct Viewer {
     server: WatchedServer,
     links: Arc<[Link]>,
+    host: String,
     /// The requests that were sent.
     seen: Cursor,
 }
@@ -114,6 +117,10 @@ impl Viewer {
         Self {
             server,
             links,
+            host: rustix::system::uname()
+                .nodename()
+                .to_string_lossy()
+                .into_owned(),
             seen: Cursor::default(),
         }
     }
@@ -140,6 +147,7 @@ impl Viewer {
             requests: self.requests(sample.now),
             max_requests: ENTRIES,
             replicas,
+            replica: replicas.map(|_| self.host.as_str()),
             links: &self.links,
         }
     }
@@ -281,7 +289,7 @@ mod tests {
     }
 
     #[test]
-    fn the_number_of_replicas_is_sent_if_it_is_known() {
+    fn the_number_of_replicas_and_the_name_of_this_one_are_sent_if_they_are_known() {
         let server = WatchedServer::new(Registry::new("sync", []), None);
         let mut viewer = Viewer::new(server, Arc::default());
         let sample = ServerSample::of(viewer.server());
@@ -289,6 +297,9 @@ mod tests {
             let event =
                 serde_json::to_value(viewer.event(&sample, BTreeMap::new(), replicas)).unwrap();
             assert_eq!(event["replicas"], json!(replicas));
+            let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap();
+            let expected = replicas.map(|_| host.trim_end());
+            assert_eq!(event["replica"], json!(expected));
         }
     }
 

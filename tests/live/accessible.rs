@@ -139,6 +139,13 @@ async fn the_keyboard_reaches_all_controls() {
         "{both:?}"
     );
 
+    // The code of each handler can be folded.
+    for server in ["sync", "async"] {
+        browser.press(TAB).await;
+        let focused = browser.run("return document.activeElement.localName").await;
+        assert_eq!(focused, "summary", "{server}");
+    }
+
     browser.press(TAB).await;
     assert_eq!(
         browser

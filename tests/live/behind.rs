@@ -7,6 +7,7 @@ use threadlab::proxy::{self, Asset, ProxyConfig, RunningProxy, ServerPath, Upstr
 
 use crate::address::free_address;
 use crate::lab::Process;
+use crate::stand_in::StandIn;
 
 /// A server that keeps its ports when it is restarted.
 pub(crate) struct Server {
@@ -46,24 +47,64 @@ impl Server {
     }
 }
 
+/// One of the article's programs, or rather a stand-in for it, and the process that watches it.
+pub(crate) struct Original {
+    name: &'static str,
+    program: StandIn,
+    watch: Process,
+}
+
+impl Original {
+    pub(crate) fn start(name: &'static str) -> Self {
+        let program = StandIn::start(name);
+        let target = format!("{name}={}", program.pid());
+        let arguments = ["watch", "--name", &target, "--metrics", "127.0.0.1:0"];
+        let watch = Process::start(&arguments, 1);
+        Self {
+            name,
+            program,
+            watch,
+        }
+    }
+}
+
 /// The front; it is shut down on drop.
 pub(crate) struct Front(RunningProxy);
 
 impl Front {
     pub(crate) fn before(sync: &Server, asynchronous: &Server) -> Self {
-        let upstream = |server: &Server| Upstream {
-            name: server.flavor.as_str(),
-            server: server.http,
-            keep_alive: server.flavor == Flavor::Async,
-            threads: ServerPath::new(server.metrics, "/threads/stream"),
-        };
-        let mut config = ProxyConfig::new(vec![upstream(sync), upstream(asynchronous)]);
-        let asset = |file: threadlab::live::File| Asset {
-            path: file.path,
-            content_type: file.content_type,
-            bytes: file.bytes,
-        };
-        config.assets = threadlab::live::page().map(asset).collect();
+        Self::start([sync, asynchronous].map(upstream_of).into(), assets())
+    }
+
+    /// As nginx in Compose with the profile "originals".
+    pub(crate) fn with_originals(
+        sync: &Server,
+        asynchronous: &Server,
+        originals: &[Original],
+    ) -> Self {
+        let mut upstreams: Vec<_> = [sync, asynchronous].map(upstream_of).into();
+        upstreams.extend(originals.iter().map(|original| Upstream {
+            name: original.name,
+            server: original.program.address,
+            keep_alive: false,
+            threads: ServerPath::new(
+                original.watch.address(0).parse().unwrap(),
+                "/threads/stream",
+            ),
+        }));
+        let mut assets = assets();
+        assets.retain(|asset| asset.path != "/live/servers.js");
+        for asset in &mut assets {
+            if asset.path == "/live/originals.js" {
+                asset.path = "/live/servers.js".to_owned();
+            }
+        }
+        Self::start(upstreams, assets)
+    }
+
+    fn start(upstreams: Vec<Upstream>, assets: Vec<Asset>) -> Self {
+        let mut config = ProxyConfig::new(upstreams);
+        config.assets = assets;
         let bound = proxy::bind("127.0.0.1:0".parse().unwrap()).unwrap();
         Self(proxy::spawn(bound, config).unwrap())
     }
@@ -71,6 +112,24 @@ impl Front {
     pub(crate) fn address(&self) -> String {
         self.0.local_addr().to_string()
     }
+}
+
+fn upstream_of(server: &Server) -> Upstream {
+    Upstream {
+        name: server.flavor.as_str(),
+        server: server.http,
+        keep_alive: server.flavor == Flavor::Async,
+        threads: ServerPath::new(server.metrics, "/threads/stream"),
+    }
+}
+
+fn assets() -> Vec<Asset> {
+    let asset = |file: threadlab::live::File| Asset {
+        path: file.path,
+        content_type: file.content_type,
+        bytes: file.bytes,
+    };
+    threadlab::live::page().map(asset).collect()
 }
 
 impl Drop for Front {

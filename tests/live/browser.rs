@@ -127,7 +127,7 @@ impl Browser {
     }
 
     /// Waits until the page is connected to both servers.
-    async fn connected(&self) {
+    pub(crate) async fn connected(&self) {
         self.until("return [...document.querySelectorAll('.connection')].every((line) => line.textContent === 'Connected')")
             .await;
     }

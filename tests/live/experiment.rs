@@ -133,10 +133,10 @@ async fn the_experiment_shows_why_one_thread_was_enough() {
         why.contains(" times sooner: its only thread was free"),
         "{why}"
     );
-    let lit = browser
-        .run("return document.querySelectorAll('.code [data-state]').length")
+    // No handler waits any more, which the page learns with the next event.
+    browser
+        .until("return document.querySelector('.code [data-state]') === null")
         .await;
-    assert_eq!(lit, 0, "no handler waits any more");
     tokio::time::sleep(Duration::from_secs(3)).await;
     assert_shares(&browser, &lab.scrape()).await;
     let names = accessible_names(&browser).await;
@@ -351,6 +351,38 @@ async fn a_blocking_handler_stops_the_event_loop_and_the_result_can_be_copied() 
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs Chromium: run make test"]
+async fn a_query_with_a_synchronous_driver_stops_the_event_loop() {
+    let lab = Lab::start(&[]);
+    let browser = Browser::open(&lab.front).await;
+    set_wait(&browser, 2).await;
+    browser
+        .run(
+            "[...document.querySelectorAll('#waits .chip')]
+                .find(({ textContent }) => textContent === 'database').firstElementChild.click()",
+        )
+        .await;
+    let meaning = browser.text("#wait-meaning").await;
+    assert_eq!(meaning, "A query with a synchronous driver.");
+    browser.click("#run").await;
+    browser
+        .until(
+            "const lit = [...document.querySelectorAll('.code [data-state=blocked]')];
+             return lit.filter(({ textContent }) => textContent.includes('.query(')).length === 2",
+        )
+        .await;
+    browser.picture("database").await;
+    let verdict = browser.verdict().await;
+    let reason = "blocked by GET\u{a0}/database/synchronous, whose driver is synchronous";
+    assert_eq!(verdict.matches(reason).count(), 2, "{verdict}");
+    assert!(
+        verdict.contains(": the event loop stood still"),
+        "{verdict}"
+    );
+    browser.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs Chromium: run make test"]
 async fn a_button_that_cannot_be_used_has_its_reason_beside_it() {
     let lab = Lab::start(&[]);
     let browser = Browser::open(&lab.front).await;
@@ -360,7 +392,7 @@ async fn a_button_that_cannot_be_used_has_its_reason_beside_it() {
         .until("return document.getElementById('run').ariaDisabled === 'true'")
         .await;
     let reason = browser.text("#status").await;
-    assert_eq!(reason, "Waits for the response to 1 request sent below.");
+    assert_eq!(reason, "Waits for 1 request sent below.");
     browser
         .until("return document.getElementById('run').ariaDisabled === 'false'")
         .await;

@@ -20,20 +20,23 @@ const MEASURE_FRAMES: &str = "
 async fn the_button_and_both_lanes_are_on_the_first_screen() {
     let lab = Lab::start(&[]);
     let browser = Browser::open(&lab.front).await;
-    let size = json!({ "width": 1280, "height": 720, "deviceScaleFactor": 1, "mobile": false });
-    browser
-        .devtools("Emulation.setDeviceMetricsOverride", size)
-        .await;
-    let bottoms = browser
-        .run(
-            "return [...document.querySelectorAll('#run, .threads')]
-                .map((part) => part.getBoundingClientRect().bottom)",
-        )
-        .await;
-    let bottoms: Vec<f64> = serde_json::from_value(bottoms).unwrap();
-    assert_eq!(bottoms.len(), 3);
-    assert!(bottoms.iter().all(|bottom| *bottom <= 720.0), "{bottoms:?}");
-    browser.picture("first-screen").await;
+    for (width, height) in [(1280, 720), (360, 740)] {
+        let size = json!({ "width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 500 });
+        browser
+            .devtools("Emulation.setDeviceMetricsOverride", size)
+            .await;
+        let bottoms = browser
+            .run(
+                "return [...document.querySelectorAll('#run, .threads')]
+                    .map((part) => part.getBoundingClientRect().bottom)",
+            )
+            .await;
+        let bottoms: Vec<f64> = serde_json::from_value(bottoms).unwrap();
+        assert_eq!(bottoms.len(), 3);
+        let is_seen = |bottom: &f64| *bottom <= f64::from(height);
+        assert!(bottoms.iter().all(is_seen), "{width} px: {bottoms:?}");
+        browser.picture(&format!("first-screen-{width}")).await;
+    }
     browser.close().await;
 }
 
@@ -54,7 +57,7 @@ async fn with_several_replicas_the_page_says_that_it_shows_one() {
                 const connection = () => view.element.querySelector('.connection').textContent;
                 const seconds = { running: 0, runnable: 0, blocked: 0, awaiting: 0, idle: 1 };
                 const event = { now: 1, began: 0, active_requests: 0, threads: [{ thread: '0', state: 'idle', seconds }], requests: [], links: [] };
-                const said = [{ ...event, replicas: 3 }, { ...event, now: 2, replicas: null }, { ...event, now: 3, replicas: 1 }]
+                const said = [{ ...event, replicas: 3, replica: '4f1c2d3e4a5b' }, { ...event, now: 2, replicas: null }, { ...event, now: 3, replicas: 1 }]
                     .map((event) => { view.receive(event); return connection(); });
                 const ok = (took) => ({ took, status: 200 });
                 const outcome = (took) => ({ wait, seconds: 5, sync: { long: ok(5000), short: ok(took) }, async: { long: ok(5000), short: ok(2) } });
@@ -66,7 +69,8 @@ async fn with_several_replicas_the_page_says_that_it_shows_one() {
         )
         .await;
     let said: Vec<String> = serde_json::from_value(said).unwrap();
-    let one_of_three = "Connected to one of 3 replicas; the others are not shown";
+    let one_of_three =
+        "Connected to replica 4f1c2d3e4a5b of sync, one of 3; the others are not shown";
     assert_eq!(said[..3], [one_of_three, one_of_three, "Connected"]);
     assert!(
         said[3].contains("another thread for it in its 3 replicas"),

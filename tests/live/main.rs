@@ -12,6 +12,8 @@ mod behind;
 mod browser;
 mod experiment;
 mod lanes;
+mod originals;
 mod pointer;
+mod stand_in;
 mod still;
 mod streams;

@@ -84,6 +84,8 @@ export class History {
   threads = [];
   /** Number of servers that share the name of this one and its requests; only this one is shown. */
   replicas = 1;
+  /** Name of this one of them; `null` if it has none. */
+  replica = null;
   /** Requests by number. */
   requests = new Map();
   active = 0;
@@ -109,6 +111,7 @@ export class History {
     for (const request of event.requests) this.requests.set(request.number, request);
     this.active = event.active_requests;
     this.replicas = event.replicas ?? this.replicas;
+    this.replica = event.replica ?? this.replica;
     this.maxRequests = event.max_requests;
     this.cpuPressure = event.cpu_pressure ?? null;
     this.queue = event.accept_queue;

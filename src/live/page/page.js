@@ -69,8 +69,7 @@ const views = SERVERS.map((server) => {
     view.receive(event);
     settle(server.name);
     for (const link of event.links) addLink(link.name, link.url, ", if it runs");
-    const inCompose = event.replicas !== null;
-    setText(byId("next"), inCompose ? "docker compose run --rm --no-deps experiment matrix" : "cargo run --release -- experiment matrix");
+    setText(byId("next"), next(event.replicas !== null));
   };
   const lost = () => {
     view.connected(false);
@@ -89,6 +88,12 @@ const rows = views.flatMap((view) => {
   list.append(...pair.map(({ row }) => row));
   return pair;
 });
+
+/** Returns the command of the next experiment. The article's programs run in Compose only. */
+function next(inCompose) {
+  if (SERVERS === ORIGINALS) return "docker compose run --rm --no-deps experiment matrix --servers sync,async,flask,fastapi";
+  return inCompose ? "docker compose run --rm --no-deps experiment matrix" : "cargo run --release -- experiment matrix";
+}
 
 /** Shows what depends on the kind of wait and its length. */
 function showChoice() {
@@ -117,6 +122,7 @@ byId("language").addEventListener("change", showChoice);
 byId("shown").addEventListener("change", ({ target }) => shown.choose(target.value === "run"));
 showChoice();
 
+if (SERVERS === ORIGINALS) setText(byId("compared"), "These are the article's own programs.");
 byId("language").hidden = SERVERS === ORIGINALS;
 const other = byId("other-servers");
 other.hidden = !haveOriginals;
@@ -158,7 +164,7 @@ onChange(updateButtons);
 /** Says why the experiment cannot be run now; keeps the latest result if it can. */
 function showReason() {
   const line = byId("status");
-  const sent = `Waits for the response to ${count(waiting.size, "request")} sent below.`;
+  const sent = `Waits for ${count(waiting.size, "request")} sent below.`;
   if (running) setText(line, "Running: watch the lanes.");
   else if (waiting.size > 0) setText(line, sent);
   else line.replaceChildren(...result);

@@ -73,7 +73,7 @@ export class ServerView {
 
   /** Shows whether there is a connection to the server. */
   connected(is) {
-    setText(this.#find(".connection"), is ? connectedTo(this.history.replicas) : "Connection lost, trying again…");
+    setText(this.#find(".connection"), is ? connectedTo(this.name, this.history) : "Connection lost, trying again…");
     this.#find(".connection").classList.toggle("partial", this.history.replicas > 1);
     this.element.classList.toggle("stale", !is);
   }
@@ -209,13 +209,19 @@ export class ServerView {
   #sent(offset) {
     const ofServer = ({ server }) => server === this.name;
     const inFlight = [...waiting].filter(ofServer);
-    const taken = inFlight.slice(0, Math.max(0, inFlight.length - this.history.queuedSince.length));
+    const notQueued = Math.max(0, inFlight.length - this.history.queuedSince.length);
+    const taken = inFlight.slice(0, notQueued);
     const awaits = this.history.threads.some(({ state }) => state === "awaiting");
     for (const request of taken) {
       request.started ??= performance.now();
       request.awaits ||= awaits;
     }
-    return [...finished.filter(ofServer), ...taken].map(({ tag, route, sentAt, started = sentAt, awaits: ever = false, endedAt, status }) => {
+    // The queue is known a moment later than the request, and one that ends before the next event is not seen on a thread.
+    for (const request of inFlight.slice(notQueued)) {
+      request.started = undefined;
+      request.queuedAt = performance.now();
+    }
+    return [...finished.filter(ofServer), ...taken].map(({ tag, route, sentAt, queuedAt, started = queuedAt ?? sentAt, awaits: ever = false, endedAt, status }) => {
       const request = { number: tag, tag, route, arrived: sentAt - offset, started: started - offset, awaits: ever };
       if (endedAt === undefined) return request;
       return { ...request, ended: endedAt - offset, status, awaited: ever ? endedAt - started : 0 };
@@ -240,8 +246,8 @@ export class ServerView {
 }
 
 /** The front connects the page to one replica, but sends requests to all of them. */
-function connectedTo(replicas) {
-  return replicas > 1 ? `Connected to one of ${replicas} replicas; the others are not shown` : "Connected";
+function connectedTo(name, { replicas, replica }) {
+  return replicas > 1 ? `Connected to replica ${replica} of ${name}, one of ${replicas}; the others are not shown` : "Connected";
 }
 
 /** Describes the present state of a thread, e.g. as "blocked 5 s on sleep". */
