@@ -210,6 +210,51 @@ async fn seconds_may_be_given_only_once() {
 }
 
 #[tokio::test]
+async fn the_error_for_invalid_slots_has_their_value_and_the_rule() {
+    for path in [
+        "/database/synchronous",
+        "/database/offloaded",
+        "/database/asynchronous",
+    ] {
+        for (query, value, rule) in [
+            ("slots=0", "0", "an integer from 1 to 1000"),
+            ("slots=1001", "1001", "an integer from 1 to 1000"),
+            ("slots=", "", "an integer from 1 to 1000"),
+            ("slots=1&slots=2", "1,2", "at most one value"),
+        ] {
+            let response = fetch(&format!("{path}?seconds=0&{query}")).await;
+            let problem = response.problem(StatusCode::UNPROCESSABLE_ENTITY);
+            assert_eq!(
+                problem["parameter"],
+                json!({"name": "slots", "value": value, "rule": rule})
+            );
+        }
+    }
+}
+
+#[tokio::test]
+async fn slots_limit_the_queries_that_run_at_the_same_time() {
+    let app = app();
+    let queries = |slots: &str| {
+        let path = format!("/database/offloaded?seconds=0.2{slots}");
+        let query = || Request::get(&path).body(Body::empty()).unwrap();
+        future::join_all([(); 4].map(|()| send(app.clone(), query())))
+    };
+    for (slots, least, most) in [
+        ("", 200, 700),
+        ("&slots=4", 200, 700),
+        ("&slots=1", 800, 5000),
+    ] {
+        let start = Instant::now();
+        for response in queries(slots).await {
+            assert_eq!(response.status, StatusCode::OK, "{slots}");
+        }
+        let took = start.elapsed().as_millis();
+        assert!((least..most).contains(&took), "{slots}: {took} ms");
+    }
+}
+
+#[tokio::test]
 async fn other_parameters_are_ignored() {
     let response = fetch("/?x=1&seconds=0&Seconds=900&%ff=%").await;
     assert_eq!(response.status, StatusCode::OK);

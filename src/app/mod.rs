@@ -4,7 +4,8 @@
 //! * `endpoints`: the handlers, each with another way to wait or work
 //! * `completed`: their response
 //! * `queries`: the handlers that wait for a database
-//! * `seconds`: their only parameter
+//! * `seconds`: the duration of a request; `slots`: the number of queries that the database runs at the same time;
+//!   `parameter_values`: the values of both
 //! * `cpu`: the computation of `/cpu`
 //! * `docs`: the OpenAPI document and its pages
 //! * `guard`: the service around every route
@@ -17,10 +18,12 @@ mod cpu;
 mod docs;
 mod endpoints;
 mod guard;
+mod parameter_values;
 mod problem_schema;
 mod queries;
 mod rejection;
 mod seconds;
+mod slots;
 
 use std::convert::Infallible;
 

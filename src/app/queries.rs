@@ -17,8 +17,11 @@ use utoipa_axum::routes;
 
 use super::completed::Completed;
 use super::rejection::{self, Rejections};
-use super::seconds::{Seconds, SecondsRejected};
-use crate::database::{AsynchronousDriver, Database, DatabaseError, SynchronousDriver};
+use super::seconds::Seconds;
+use super::slots::{QueryRejected, Slots};
+use crate::database::{
+    AsynchronousDriver, Database, DatabaseError, DatabaseQuery, SynchronousDriver,
+};
 use thread_states::problem::Problem;
 
 /// Returns the endpoints, which use `database`, together with their part of the OpenAPI document.
@@ -36,6 +39,13 @@ type Configured = State<Option<Database>>;
 /// Response to a query that succeeded, with the time that it waited in pools.
 type Queried = (AppendHeaders<[(HeaderName, String); 1]>, Json<Completed>);
 
+fn query(seconds: Seconds, slots: Slots) -> DatabaseQuery {
+    DatabaseQuery {
+        time: seconds.get(),
+        slots: slots.get(),
+    }
+}
+
 fn queried(seconds: Seconds, pool: Duration, message: &'static str) -> Queried {
     let name = HeaderName::from_static("server-timing");
     let milliseconds = pool.as_secs_f64() * 1e3;
@@ -50,12 +60,16 @@ fn queried(seconds: Seconds, pool: Duration, message: &'static str) -> Queried {
 #[utoipa::path(
     get,
     path = "/database/synchronous",
-    params(Seconds),
-    responses((status = 200, description = "The query has ended.", body = Completed), SecondsRejected, QueryFailed, Rejections)
+    params(Seconds, Slots),
+    responses((status = 200, description = "The query has ended.", body = Completed), QueryRejected, QueryFailed, Rejections)
 )]
-async fn synchronous(State(database): Configured, seconds: Seconds) -> Result<Queried, Problem> {
+async fn synchronous(
+    State(database): Configured,
+    seconds: Seconds,
+    slots: Slots,
+) -> Result<Queried, Problem> {
     // A blocking call in an async function, on purpose: this is the mistake to show.
-    let waited = synchronous_driver(database)?.query(seconds.get())?;
+    let waited = synchronous_driver(database)?.query(&query(seconds, slots))?;
     Ok(queried(
         seconds,
         waited,
@@ -70,22 +84,26 @@ async fn synchronous(State(database): Configured, seconds: Seconds) -> Result<Qu
 #[utoipa::path(
     get,
     path = "/database/offloaded",
-    params(Seconds),
-    responses((status = 200, description = "The query has ended.", body = Completed), SecondsRejected, QueryFailed, Rejections)
+    params(Seconds, Slots),
+    responses((status = 200, description = "The query has ended.", body = Completed), QueryRejected, QueryFailed, Rejections)
 )]
-async fn offloaded(State(database): Configured, seconds: Seconds) -> Result<Queried, Problem> {
+async fn offloaded(
+    State(database): Configured,
+    seconds: Seconds,
+    slots: Slots,
+) -> Result<Queried, Problem> {
     let driver = synchronous_driver(database)?;
-    let time = seconds.get();
+    let query = query(seconds, slots);
     // The driver has no deadline if PostgreSQL does not respond at all. Its thread then waits on, the client does not.
-    let limit = driver.longest(time);
+    let limit = driver.longest(query.time);
     let queued = Instant::now();
-    let query = thread_states::spawn_blocking(move || {
+    let call = thread_states::spawn_blocking(move || {
         let queued = queued.elapsed();
-        driver.query(time).map(|waited| queued + waited)
+        driver.query(&query).map(|waited| queued + waited)
     });
     // A call that no thread has begun is dropped with the request.
-    let query = AbortOnDropHandle::new(query);
-    let waited = timeout(limit, query)
+    let call = AbortOnDropHandle::new(call);
+    let waited = timeout(limit, call)
         .await
         .map_err(|_| DatabaseError::TooSlow { after: limit })?
         .map_err(|_| {
@@ -104,13 +122,19 @@ async fn offloaded(State(database): Configured, seconds: Seconds) -> Result<Quer
 #[utoipa::path(
     get,
     path = "/database/asynchronous",
-    params(Seconds),
+    params(Seconds, Slots),
     responses(
-        (status = 200, description = "The query has ended.", body = Completed), SecondsRejected, NoDriver, QueryFailed, Rejections
+        (status = 200, description = "The query has ended.", body = Completed), QueryRejected, NoDriver, QueryFailed, Rejections
     )
 )]
-async fn asynchronous(State(database): Configured, seconds: Seconds) -> Result<Queried, Problem> {
-    let waited = asynchronous_driver(database)?.query(seconds.get()).await?;
+async fn asynchronous(
+    State(database): Configured,
+    seconds: Seconds,
+    slots: Slots,
+) -> Result<Queried, Problem> {
+    let waited = asynchronous_driver(database)?
+        .query(&query(seconds, slots))
+        .await?;
     Ok(queried(
         seconds,
         waited,

@@ -4,16 +4,16 @@ use std::collections::BTreeMap;
 use std::str::FromStr;
 use std::time::Duration;
 
-use axum::extract::{FromRequestParts, Query};
-use axum::http::StatusCode;
+use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
 use utoipa::openapi::path::{Parameter as ApiParameter, ParameterBuilder, ParameterIn};
 use utoipa::openapi::schema::{KnownFormat, ObjectBuilder, SchemaFormat, Type};
 use utoipa::openapi::{RefOr, Required, Response};
 use utoipa::{IntoParams, IntoResponses};
 
+use super::parameter_values::{rejected, values};
 use super::rejection;
-use thread_states::problem::{Parameter, Problem};
+use thread_states::problem::Problem;
 
 const NAME: &str = "seconds";
 
@@ -65,16 +65,8 @@ impl FromStr for Seconds {
 impl<S: Sync> FromRequestParts<S> for Seconds {
     type Rejection = Problem;
 
-    /// Takes `seconds` from the query. Other parameters are ignored, because load generators add some
-    /// to defeat caches.
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
-        let Query(pairs) = Query::<Vec<(String, String)>>::try_from_uri(&parts.uri)
-            .map_err(|error| Problem::new(StatusCode::BAD_REQUEST, error.to_string()))?;
-        let values: Vec<String> = pairs
-            .into_iter()
-            .filter_map(|(name, value)| (name == NAME).then_some(value))
-            .collect();
-        match values.as_slice() {
+        match values(parts, NAME)?.as_slice() {
             [] => Ok(Self::default()),
             [value] => Ok(value.parse()?),
             several => Err(SecondsError::Repeated(several.join(",")).into()),
@@ -84,17 +76,14 @@ impl<S: Sync> FromRequestParts<S> for Seconds {
 
 impl From<SecondsError> for Problem {
     fn from(error: SecondsError) -> Self {
-        let (rule, value) = match &error {
-            SecondsError::OutOfRange(value) => (format!("a number from 0 to {MAX_SECONDS}"), value),
-            SecondsError::Repeated(values) => ("at most one value".to_owned(), values),
-        };
-        Problem::new(StatusCode::UNPROCESSABLE_ENTITY, error.to_string()).with_parameter(
-            Parameter {
-                name: NAME,
-                value: value.clone(),
-                rule,
-            },
-        )
+        let detail = error.to_string();
+        match error {
+            SecondsError::OutOfRange(value) => {
+                let rule = format!("a number from 0 to {MAX_SECONDS}");
+                rejected(detail, NAME, value, rule)
+            }
+            SecondsError::Repeated(values) => rejected(detail, NAME, values, "at most one value"),
+        }
     }
 }
 

@@ -18,6 +18,8 @@ use tokio_postgres::{Client, Error, NoTls};
 use super::config::{DatabaseConfig, PostgresUrl};
 use super::error::{DatabaseError, DatabaseStartError};
 use super::pools::PoolStatus;
+use super::postgres;
+use super::query::{DatabaseQuery, SlotLocks};
 use super::waits::Waits;
 
 /// Time for PostgreSQL to cancel a query before its connection is closed.
@@ -30,6 +32,7 @@ pub struct AsynchronousDriver {
     thread: Arc<DriverThread>,
     timeout: Duration,
     waits: Waits,
+    slots: SlotLocks,
 }
 
 impl AsynchronousDriver {
@@ -38,6 +41,7 @@ impl AsynchronousDriver {
         config: &DatabaseConfig,
         server: &str,
         waits: Waits,
+        slots: SlotLocks,
     ) -> Result<Self, DatabaseStartError> {
         let thread = Arc::new(DriverThread::start(server)?);
         let opener = ClientOpener {
@@ -57,24 +61,26 @@ impl AsynchronousDriver {
             thread,
             timeout: config.timeout,
             waits,
+            slots,
         })
     }
 
-    /// Runs a query that takes `time` in the database. If the future is dropped, PostgreSQL cancels the query, and
+    /// Runs a query. If the future is dropped, PostgreSQL cancels the query, and
     /// its connection returns to the pool after that. Returns the time that it waited for a connection.
     ///
     /// # Errors
     ///
     /// If no connection is free or can be opened in time, or if the query fails.
-    pub async fn query(&self, time: Duration) -> Result<Duration, DatabaseError> {
+    pub async fn query(&self, query: &DatabaseQuery) -> Result<Duration, DatabaseError> {
         let wait = self.waits.begin();
         let connection = self.pool.get().await;
         let waited = wait.end();
         let connection = connection.map_err(|error| self.no_connection(error))?;
 
-        let limit = time + self.timeout;
-        let query = sleep(connection, &self.thread.handle, time);
-        match timeout(limit, query).await {
+        let limit = query.time + self.timeout;
+        let slot = self.slots.next(query);
+        let sleep = sleep(connection, &self.thread.handle, query.time, slot);
+        match timeout(limit, sleep).await {
             Ok(Ok(())) => Ok(waited),
             Ok(Err(error)) => Err(DatabaseError::Failed(message(&error))),
             Err(_) => Err(DatabaseError::TooSlow { after: limit }),
@@ -194,11 +200,12 @@ impl Manager for ClientOpener {
     }
 }
 
-/// Sleeps in PostgreSQL. If the future is dropped before the end, PostgreSQL cancels the query.
+/// Sleeps in PostgreSQL, with a slot if there is one. If the future is dropped before the end, PostgreSQL cancels the query.
 async fn sleep(
     connection: Object<ClientOpener>,
     driver: &Handle,
     time: Duration,
+    slot: Option<u32>,
 ) -> Result<(), Error> {
     let running = scopeguard::guard(connection, |connection| {
         driver.spawn(async move {
@@ -210,10 +217,16 @@ async fn sleep(
         });
     });
     let seconds = time.as_secs_f64();
-    let parameters: [(&(dyn ToSql + Sync), Type); 1] = [(&seconds, Type::FLOAT8)];
-    let done = running
-        .query_typed("SELECT pg_sleep($1)", &parameters)
-        .await;
+    let slot = slot.map(u32::cast_signed);
+    let mut parameters: Vec<(&(dyn ToSql + Sync), Type)> = vec![(&seconds, Type::FLOAT8)];
+    let statement = match &slot {
+        None => postgres::SLEEP,
+        Some(slot) => {
+            parameters.push((slot, Type::INT4));
+            postgres::SLEEP_IN_SLOT
+        }
+    };
+    let done = running.query_typed(statement, &parameters).await;
     drop(ScopeGuard::into_inner(running));
     done.map(drop)
 }

@@ -5,8 +5,10 @@
 //! thread, so it has no asynchronous driver.
 //!
 //! * `config`: the database and the limits of its pools
+//! * `query`: a query, and how many the database runs at the same time
 //! * `synchronous`: the synchronous driver and its pool
 //! * `asynchronous`: the asynchronous driver and its pool
+//! * `postgres`: the statements of both for PostgreSQL
 //! * `error`: reasons why a query failed
 //! * `waits`: waits for a connection
 //! * `pools`: the metrics of all pools
@@ -15,6 +17,8 @@ mod asynchronous;
 mod config;
 mod error;
 mod pools;
+mod postgres;
+mod query;
 mod synchronous;
 mod waits;
 
@@ -22,6 +26,7 @@ pub use asynchronous::AsynchronousDriver;
 pub use config::{DatabaseConfig, DatabaseConfigError, DatabaseSource};
 pub use error::{DatabaseError, DatabaseStartError};
 pub use pools::DatabasePools;
+pub use query::{DatabaseQuery, MAX_SLOTS};
 pub use synchronous::SynchronousDriver;
 
 /// The drivers of one server. Clones share their pools.
@@ -45,8 +50,9 @@ impl Database {
         server: &str,
         pools: &mut DatabasePools,
     ) -> Result<Self, DatabaseStartError> {
-        let synchronous =
-            SynchronousDriver::new(config, server, pools.waits(server, "synchronous"))?;
+        let slots = query::SlotLocks::default();
+        let waits = pools.waits(server, "synchronous");
+        let synchronous = SynchronousDriver::new(config, server, waits, slots.clone())?;
         let probe = synchronous.clone();
         pools.add(server, "synchronous", move || probe.status());
 
@@ -54,7 +60,7 @@ impl Database {
             DatabaseSource::Sqlite => None,
             DatabaseSource::Postgres(postgres) => {
                 let waits = pools.waits(server, "asynchronous");
-                let driver = AsynchronousDriver::new(postgres, config, server, waits)?;
+                let driver = AsynchronousDriver::new(postgres, config, server, waits, slots)?;
                 let probe = driver.clone();
                 pools.add(server, "asynchronous", move || probe.status());
                 Some(driver)

@@ -6,12 +6,14 @@ use std::time::{Duration, Instant};
 
 use diesel::connection::SimpleConnection;
 use diesel::r2d2::{self, HandleError, ManageConnection, Pool, PooledConnection, R2D2Connection};
-use diesel::sql_types::Double;
+use diesel::sql_types::{Double, Integer};
 use diesel::{Connection, PgConnection, QueryResult, RunQueryDsl, SqliteConnection, sql_query};
 
 use super::config::{DatabaseConfig, DatabaseSource};
 use super::error::{DatabaseError, DatabaseStartError};
 use super::pools::PoolStatus;
+use super::postgres;
+use super::query::{DatabaseQuery, SlotLocks};
 use super::waits::Waits;
 
 /// Diesel and a pool of connections. Clones share the pool.
@@ -21,6 +23,7 @@ pub struct SynchronousDriver {
     last_error: LastError,
     timeout: Duration,
     waits: Waits,
+    slots: SlotLocks,
 }
 
 impl SynchronousDriver {
@@ -28,6 +31,7 @@ impl SynchronousDriver {
         config: &DatabaseConfig,
         server: &str,
         waits: Waits,
+        slots: SlotLocks,
     ) -> Result<Self, DatabaseStartError> {
         let last_error = LastError::default();
         let connector = Connector {
@@ -47,21 +51,22 @@ impl SynchronousDriver {
             last_error,
             timeout: config.timeout,
             waits,
+            slots,
         })
     }
 
-    /// Runs a query that takes `time` in the database. Occupies the calling thread meanwhile. Returns the time
+    /// Runs a query. Occupies the calling thread meanwhile. Returns the time
     /// that it waited for a connection.
     ///
     /// # Errors
     ///
     /// If no connection is free or can be opened in time, or if the query fails.
-    pub fn query(&self, time: Duration) -> Result<Duration, DatabaseError> {
+    pub fn query(&self, query: &DatabaseQuery) -> Result<Duration, DatabaseError> {
         let wait = self.waits.begin();
         let connection = self.pool.get();
         let waited = wait.end();
         let mut connection = connection.map_err(|_| self.no_connection())?;
-        self.sleep(&mut connection, time)?;
+        self.run(&mut connection, query)?;
         Ok(waited)
     }
 
@@ -81,16 +86,25 @@ impl SynchronousDriver {
         }
     }
 
-    fn sleep(
+    fn run(
         &self,
         connection: &mut PooledConnection<Connector>,
-        time: Duration,
+        query: &DatabaseQuery,
     ) -> Result<(), DatabaseError> {
         let started = Instant::now();
-        let limit = time + self.timeout;
+        let limit = query.time + self.timeout;
+        let slot = self.slots.next(query);
         let done = match &mut **connection {
-            DieselConnection::Sqlite(sqlite) => sleep_in_sqlite(sqlite, time),
-            DieselConnection::Postgres(postgres) => sleep_in_postgres(postgres, time, limit),
+            DieselConnection::Sqlite(sqlite) => {
+                let taken = slot.map(|slot| self.slots.take(slot, limit));
+                if let Some(None) = taken {
+                    return Err(DatabaseError::TooSlow { after: limit });
+                }
+                sleep_in_sqlite(sqlite, query.time)
+            }
+            DieselConnection::Postgres(postgres) => {
+                sleep_in_postgres(postgres, query.time, slot, limit)
+            }
         };
         done.map_err(|error| match started.elapsed() {
             after if after >= limit => DatabaseError::TooSlow { after: limit },
@@ -114,19 +128,28 @@ fn sleep_in_sqlite(connection: &mut SqliteConnection, time: Duration) -> QueryRe
         .map(drop)
 }
 
-/// Sleeps in PostgreSQL, which itself ends the query after `limit`: libpq waits for the response without a
+/// Sleeps in PostgreSQL, with a slot if there is one. PostgreSQL itself ends the query after
+/// `limit`: libpq waits for the response without a
 /// deadline of its own.
 fn sleep_in_postgres(
     connection: &mut PgConnection,
     time: Duration,
+    slot: Option<u32>,
     limit: Duration,
 ) -> QueryResult<()> {
     let milliseconds = limit.as_millis();
     connection.batch_execute(&format!("SET statement_timeout = {milliseconds}"))?;
-    sql_query("SELECT pg_sleep($1)")
-        .bind::<Double, _>(time.as_secs_f64())
-        .execute(connection)
-        .map(drop)
+    let seconds = time.as_secs_f64();
+    let done = match slot {
+        None => sql_query(postgres::SLEEP)
+            .bind::<Double, _>(seconds)
+            .execute(connection),
+        Some(slot) => sql_query(postgres::SLEEP_IN_SLOT)
+            .bind::<Double, _>(seconds)
+            .bind::<Integer, _>(slot.cast_signed())
+            .execute(connection),
+    };
+    done.map(drop)
 }
 
 #[diesel::declare_sql_function]

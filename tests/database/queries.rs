@@ -3,7 +3,7 @@
 use std::io::Write;
 use std::net::TcpStream;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::lab::{Lab, Server, get};
 use crate::postgres::{Postgres, within};
@@ -83,6 +83,47 @@ fn a_client_that_disconnects_cancels_its_asynchronous_query_and_no_other() {
     let connections =
         "SELECT count(*) FROM pg_stat_activity WHERE application_name LIKE 'threadlab%'";
     assert_eq!(postgres.count(connections), 1);
+}
+
+#[test]
+#[ignore = "needs PostgreSQL; make database"]
+fn slots_are_shared_by_all_drivers_and_freed_when_a_client_disconnects() {
+    let postgres = Postgres::start();
+    let lab = Lab::start(&["--database", &postgres.url()]);
+    let queries = |slots: &str| {
+        let start = Instant::now();
+        let paths = [
+            (&lab.sync, "offloaded"),
+            (&lab.r#async, "offloaded"),
+            (&lab.r#async, "asynchronous"),
+        ];
+        let requests = paths.map(|(address, driver)| {
+            let address = address.clone();
+            let path = format!("/database/{driver}?seconds=0.3{slots}");
+            thread::spawn(move || get(&address, &path).status)
+        });
+        for request in requests {
+            assert_eq!(request.join().unwrap(), 200);
+        }
+        start.elapsed()
+    };
+    // Opens the connections.
+    queries("");
+    let without = queries("");
+    assert!(without < Duration::from_millis(700), "{without:?}");
+
+    let mut client = TcpStream::connect(&lab.r#async).unwrap();
+    let request = "GET /database/asynchronous?seconds=60&slots=1 HTTP/1.1\r\nHost: lab\r\n\r\n";
+    client.write_all(request.as_bytes()).unwrap();
+    let locks = || postgres.count("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'");
+    within(Duration::from_secs(5), "the slot is taken", || locks() == 1);
+    drop(client);
+    let one_after_the_other = queries("&slots=1");
+    assert!(
+        (Duration::from_millis(900)..Duration::from_secs(5)).contains(&one_after_the_other),
+        "{one_after_the_other:?}"
+    );
+    assert_eq!(locks(), 0);
 }
 
 #[test]
