@@ -33,6 +33,12 @@ impl Histogram {
         Duration::from_micros(self.0.value_at_quantile(quantile))
     }
 
+    /// Returns the mean duration; zero if the histogram is empty.
+    #[must_use]
+    pub fn mean(&self) -> Duration {
+        Duration::from_secs_f64(self.0.mean() / 1e6)
+    }
+
     /// Returns the longest duration; zero if the histogram is empty.
     #[must_use]
     pub fn max(&self) -> Duration {
@@ -66,6 +72,7 @@ mod tests {
             assert!(near(found, 10.0 * quantile), "{quantile}: {found:?}");
         }
         assert!(near(histogram.max(), 10.0));
+        assert!(near(histogram.mean(), 5.0));
     }
 
     #[test]
@@ -86,6 +93,7 @@ mod tests {
     fn out_of_range_values_are_clamped() {
         let mut histogram = Histogram::default();
         assert_eq!(histogram.quantile(0.99), Duration::ZERO);
+        assert_eq!(histogram.mean(), Duration::ZERO);
         histogram.record(Duration::ZERO);
         histogram.record(Duration::MAX);
         assert_eq!(histogram.count(), 2);

@@ -38,6 +38,15 @@ impl LoadResult {
         }
     }
 
+    /// Returns the mean latency in seconds; infinite, which no prediction allows, if any request failed.
+    pub(super) fn mean_latency(&self) -> f64 {
+        if self.failed > 0 {
+            f64::INFINITY
+        } else {
+            self.latencies.mean().as_secs_f64()
+        }
+    }
+
     /// Returns the latency distribution of the successful requests.
     pub(super) fn curve(&self, server: Flavor, label: impl Into<String>) -> Curve {
         let point = |quantile| CurvePoint {

@@ -7,6 +7,7 @@
 //!
 //! * `scenario`: one file per experiment
 //! * `config`: the lab and the wait; `capacity_plan`: the reader's own load; `waits`: durations derived from the wait
+//! * `mdc_queue`: waiting times by formula
 //! * `runner`: runs experiments and decides the verdict
 //! * `schedule`, `load`: open-loop load; the send times are fixed before the run
 //! * `client`: one HTTP request on its own connection; `attempt`: a request and its outcome
@@ -25,6 +26,7 @@ mod lab_client;
 mod lab_server;
 mod live_states;
 mod load;
+mod mdc_queue;
 mod plural;
 mod progress;
 pub mod report;

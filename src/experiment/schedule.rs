@@ -33,6 +33,17 @@ impl Schedule {
         Self::until(length, times)
     }
 
+    /// Returns `count` arrivals of independent clients within `length`: a Poisson process, given their number, in which
+    /// each time is equally likely. Its rate is not subject to chance, as that of a short [`Schedule::poisson`] is.
+    /// The same at every call.
+    #[must_use]
+    pub fn random(count: usize, length: Duration) -> Self {
+        let mut random = fastrand::Rng::with_seed(SEED);
+        let mut times: Vec<Duration> = (0..count).map(|_| length.mul_f64(random.f64())).collect();
+        times.sort_unstable();
+        Self(times)
+    }
+
     fn until(length: Duration, times: impl Iterator<Item = f64>) -> Self {
         let length = length.as_secs_f64();
         let times = times.take_while(|time| *time < length);
@@ -99,6 +110,23 @@ mod tests {
         let draw = || Schedule::poisson(10.0, Duration::from_secs(60));
         assert_eq!(draw(), draw());
         assert!(draw().times().is_sorted());
+    }
+
+    /// Given their number, the arrivals of a Poisson process are uniformly distributed, and their gaps exponentially.
+    #[test]
+    fn random_schedule_has_its_number_of_requests_and_exponential_gaps() {
+        let schedule = Schedule::random(100_000, Duration::from_secs(1000));
+        assert_eq!(schedule.times().len(), 100_000);
+        assert!(schedule.times().is_sorted());
+        let gaps = gaps(&schedule);
+        let longer = gaps.iter().filter(|gap| **gap > 0.01).count() as f64 / gaps.len() as f64;
+        assert!((longer - (-1.0_f64).exp()).abs() < 0.01, "{longer}");
+        let half = schedule.times()[50_000].as_secs_f64();
+        assert!((half - 500.0).abs() < 5.0, "{half}");
+        assert_eq!(
+            schedule,
+            Schedule::random(100_000, Duration::from_secs(1000))
+        );
     }
 
     #[test]

@@ -141,6 +141,25 @@ impl Scrape {
         Some(limits.map(|limit| limit.value as usize).sum())
     }
 
+    /// Returns the number of connections of a database driver that run a query.
+    #[must_use]
+    pub fn used_connections(&self, server: Flavor, driver: &str) -> usize {
+        let labels = [
+            ("server", server.as_str()),
+            ("driver", driver),
+            ("state", "used"),
+        ];
+        self.sum("database_pool_connections", &labels) as usize
+    }
+
+    /// Returns the number of waits for a connection of a database driver that have ended, and their sum in seconds.
+    #[must_use]
+    pub fn connection_waits(&self, server: Flavor, driver: &str) -> (f64, f64) {
+        let labels = [("server", server.as_str()), ("driver", driver)];
+        let count = self.sum("database_pool_wait_seconds_count", &labels);
+        (count, self.sum("database_pool_wait_seconds_sum", &labels))
+    }
+
     /// Returns the number of requests in flight.
     #[must_use]
     pub fn in_flight(&self, server: impl Into<LabServer>) -> f64 {

@@ -114,6 +114,18 @@ fn capacity() {
 }
 
 #[test]
+fn pools() {
+    is_confirmed_with("pools", "2", |found| {
+        // The blocking pool takes the place of the driver that SQLite does not have, and the report says so.
+        let notes = found.run["notes"].to_string();
+        assert!(notes.contains("SQLite"), "{notes}");
+        let table = &found.run["tables"][0];
+        assert_eq!(table["rows"].as_array().unwrap().len(), 7);
+        assert!(table["source"].as_str().unwrap().contains("Franx"));
+    });
+}
+
+#[test]
 fn noisy() {
     is_confirmed_with("noisy", "5", |found| cpu_has_upper_bounds(found, 3));
 }

@@ -82,6 +82,16 @@ fn capacity() {
 }
 
 #[test]
+fn pools() {
+    measured(|| {
+        // Requests then wait for a thread of the blocking pool, not for a connection.
+        let lab = Lab::start(&["--pool", "20"]);
+        let found = perform(&lab, &lab.front, "pools", "2");
+        is_contradicted(&found, &["mean wait for a connection"]);
+    });
+}
+
+#[test]
 fn noisy() {
     with_servers_crossed("noisy", "5", &["thread blocked", "p99 of /dummy"]);
 }

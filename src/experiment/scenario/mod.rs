@@ -3,6 +3,7 @@
 mod abort;
 mod article;
 mod capacity;
+mod crowd;
 mod definition;
 mod drivers;
 mod failover;
@@ -12,6 +13,7 @@ mod matrix;
 mod noisy;
 mod pair;
 mod planned_capacity;
+mod pools;
 mod retry;
 mod slow_client;
 mod waiting;
@@ -31,6 +33,7 @@ pub const ALL: &[Experiment] = &[
     slow_client::EXPERIMENT,
     waiting::EXPERIMENT,
     capacity::EXPERIMENT,
+    pools::EXPERIMENT,
     noisy::EXPERIMENT,
     retry::EXPERIMENT,
     failover::EXPERIMENT,

@@ -2,13 +2,12 @@
 
 use std::time::{Duration, Instant};
 
-use futures_util::future::{self, Either};
+use futures_util::future;
 use futures_util::stream::FuturesUnordered;
-use futures_util::{Stream, StreamExt};
 use rustix::process::{Resource, getrlimit};
 
+use super::crowd::beside;
 use super::definition::{Experiment, GuessQuestion};
-use crate::experiment::attempt::Attempt;
 use crate::experiment::error::Error;
 use crate::experiment::lab_client::{LabClient, Via};
 use crate::experiment::load::{self, LoadResult};
@@ -253,19 +252,6 @@ async fn grow(lab: &LabClient, level: u64, start: Instant) -> Result<(), Error> 
         }
     }
     Ok(())
-}
-
-/// Polls the waiting requests while `work` runs. One that ends early is missing from those in flight, which is
-/// judged.
-async fn beside<T>(
-    crowd: &mut (impl Stream<Item = Attempt> + Unpin),
-    work: impl Future<Output = T> + Unpin,
-) -> T {
-    let waiting = crowd.for_each(|_| future::ready(()));
-    match future::select(work, waiting).await {
-        Either::Left((done, _)) => done,
-        Either::Right(((), work)) => work.await,
-    }
 }
 
 fn judge(

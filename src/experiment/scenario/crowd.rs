@@ -1,0 +1,19 @@
+//! Requests that are in flight while something else is measured.
+
+use futures_util::future::{self, Either};
+use futures_util::{Stream, StreamExt};
+
+use crate::experiment::attempt::Attempt;
+
+/// Polls the requests of `crowd` while `work` runs. Their outcome is not looked at: one that ends early is missing from
+/// those in flight, which is judged.
+pub(super) async fn beside<T>(
+    crowd: &mut (impl Stream<Item = Attempt> + Unpin),
+    work: impl Future<Output = T> + Unpin,
+) -> T {
+    let waiting = crowd.for_each(|_| future::ready(()));
+    match future::select(work, waiting).await {
+        Either::Left((done, _)) => done,
+        Either::Right(((), work)) => work.await,
+    }
+}
