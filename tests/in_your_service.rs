@@ -3,9 +3,11 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
-use std::fs;
+#[path = "common/outside_project.rs"]
+mod outside_project;
+
 use std::io::{BufRead, BufReader};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Child, ChildStdout, Command, Stdio};
 use std::sync::LazyLock;
 use std::thread;
@@ -24,33 +26,15 @@ fn code_box(language: &str) -> &'static str {
 /// Folder of the built programs.
 static PROGRAMS: LazyLock<PathBuf> = LazyLock::new(build);
 
-/// Creates the project, and builds it offline with the dependency versions that are locked here.
+/// Builds the page's example and the one that blocks, on free ports.
 fn build() -> PathBuf {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let project = Path::new(env!("CARGO_TARGET_TMPDIR")).join("shop");
-    fs::create_dir_all(project.join("src/bin")).unwrap();
-    let dependencies = code_box("toml").replace("../threadlab", root.to_str().unwrap());
     let package = "[package]\nname = \"shop\"\nedition = \"2024\"\n";
-    fs::write(
-        project.join("Cargo.toml"),
-        format!("{package}\n{dependencies}\n[workspace]\n"),
-    )
-    .unwrap();
-    fs::copy(root.join("Cargo.lock"), project.join("Cargo.lock")).unwrap();
-    for (name, text) in [("page", code_box("rust")), ("blocking", BLOCKING)] {
+    let manifest = format!("{package}\n{}\n[workspace]\n", code_box("toml"));
+    let programs = [("page", code_box("rust")), ("blocking", BLOCKING)].map(|(name, text)| {
         let text = text.replace(":3000\"", ":0\"").replace(":9100\"", ":0\"");
-        fs::write(project.join(format!("src/bin/{name}.rs")), text).unwrap();
-    }
-    // Reuses what was built for these tests with the same features.
-    let target = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().unwrap();
-    let built = Command::new(env!("CARGO"))
-        .args(["build", "--offline", "--target-dir"])
-        .arg(target)
-        .current_dir(&project)
-        .status()
-        .unwrap();
-    assert!(built.success());
-    target.join("debug")
+        (format!("{name}.rs"), text)
+    });
+    outside_project::build("shop", &manifest, &programs)
 }
 
 /// One of the project's programs, killed on drop.

@@ -3,10 +3,13 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+#[path = "../common/outside_project.rs"]
+mod outside_project;
+
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::sync::LazyLock;
 use std::thread;
@@ -46,38 +49,21 @@ const ATTEMPTS: usize = 5;
 /// Folder of the built programs.
 static PROGRAMS: LazyLock<PathBuf> = LazyLock::new(build);
 
-/// Creates the project, and builds it offline with the dependency versions that are locked here.
+/// Builds the services.
 fn build() -> PathBuf {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let project = Path::new(env!("CARGO_TARGET_TMPDIR")).join("strangers");
-    let programs = project.join("src/bin");
-    fs::create_dir_all(&programs).unwrap();
-    let services = root.join("tests/strangers/services");
-    for entry in fs::read_dir(&services).unwrap() {
+    let services = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/strangers/services");
+    let sources = fs::read_dir(services).unwrap().filter_map(|entry| {
         let path = entry.unwrap().path();
-        let name = path.file_name().unwrap();
-        // A module, not a program.
-        if name == "stalls.rs" {
-            fs::create_dir_all(programs.join("stalls")).unwrap();
-            fs::copy(&path, programs.join("stalls/mod.rs")).unwrap();
-        } else {
-            fs::copy(&path, programs.join(name)).unwrap();
-        }
-    }
+        let name = path.file_name().unwrap().to_str().unwrap();
+        let to = match name {
+            // A module, not a program.
+            "stalls.rs" => "stalls/mod.rs",
+            name => name.strip_suffix(".rs").map(|_| name)?,
+        };
+        Some((to.to_owned(), fs::read_to_string(&path).unwrap()))
+    });
     let manifest = include_str!("services/Cargo.toml.in");
-    let manifest = manifest.replace("../threadlab", root.to_str().unwrap());
-    fs::write(project.join("Cargo.toml"), manifest).unwrap();
-    fs::copy(root.join("Cargo.lock"), project.join("Cargo.lock")).unwrap();
-    // Reuses what was built for these tests with the same features.
-    let target = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().unwrap();
-    let built = Command::new(env!("CARGO"))
-        .args(["build", "--quiet", "--offline", "--bins", "--target-dir"])
-        .arg(target)
-        .current_dir(&project)
-        .status()
-        .unwrap();
-    assert!(built.success());
-    target.join("debug")
+    outside_project::build("strangers", manifest, &sources.collect::<Vec<_>>())
 }
 
 /// A running service with one worker thread, killed on drop.
