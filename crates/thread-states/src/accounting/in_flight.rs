@@ -101,8 +101,21 @@ impl InFlight {
     /// assert_eq!(registry.requests_in_flight(), 0);
     /// ```
     pub fn enter(self: &Arc<Self>) -> InFlightGuard {
-        self.update(|word| word + 1, Timestamp::now);
-        InFlightGuard(Arc::clone(self))
+        self.enter_by(Timestamp::now)
+    }
+
+    /// Counts one more request, as [`Self::enter`] does, from a time that was just read.
+    pub(crate) fn enter_at(self: &Arc<Self>, now: Timestamp) -> InFlightGuard {
+        self.enter_by(|| now)
+    }
+
+    fn enter_by(self: &Arc<Self>, now: impl Fn() -> Timestamp) -> InFlightGuard {
+        self.update(|word| word + 1, now);
+        InFlightGuard(Some(Arc::clone(self)))
+    }
+
+    fn leave_by(&self, now: impl Fn() -> Timestamp) {
+        self.update(|word| word - u64::from(word & COUNT_MASK > 0), now);
     }
 
     /// Number of requests in flight.
@@ -181,12 +194,25 @@ fn with_clock(word: u64, Ticks(clock): Ticks) -> u64 {
 /// Keeps one request in flight until it is dropped.
 #[derive(Debug)]
 #[must_use = "the request is in flight until this is dropped"]
-pub struct InFlightGuard(Arc<InFlight>);
+pub struct InFlightGuard(
+    /// `None` once it has ended.
+    Option<Arc<InFlight>>,
+);
+
+impl InFlightGuard {
+    /// Ends the request at a time that was just read.
+    pub(crate) fn leave_at(mut self, now: Timestamp) {
+        if let Some(in_flight) = self.0.take() {
+            in_flight.leave_by(|| now);
+        }
+    }
+}
 
 impl Drop for InFlightGuard {
     fn drop(&mut self) {
-        let one_less = |word| word - u64::from(word & COUNT_MASK > 0);
-        self.0.update(one_less, Timestamp::now);
+        if let Some(in_flight) = &self.0 {
+            in_flight.leave_by(Timestamp::now);
+        }
     }
 }
 
@@ -220,6 +246,17 @@ mod tests {
         let closed = advanced(&in_flight, start);
         thread::sleep(Duration::from_millis(20));
         assert_eq!(advanced(&in_flight, start), closed);
+        assert_eq!(in_flight.count(), 0);
+    }
+
+    #[test]
+    fn the_clock_starts_and_stops_at_times_that_were_read() {
+        let in_flight = InFlight::new();
+        let at = |micros: u64| Timestamp::from_nanos(1_000 * micros);
+        let start = in_flight.clock(at(0));
+        in_flight.enter_at(at(5)).leave_at(at(8));
+        in_flight.enter_at(at(20)).leave_at(at(21));
+        assert_eq!(start.until(in_flight.clock(at(30))), Nanos::from_micros(4));
         assert_eq!(in_flight.count(), 0);
     }
 

@@ -72,7 +72,8 @@ pub(super) struct MeasuredRequest {
     span: Span,
     /// `None` before the first poll, or if the request log had no free entry.
     entry: Option<OpenEntry>,
-    _in_flight: Option<InFlightGuard>,
+    /// `None` before the first poll, or if other code counts the requests in flight.
+    in_flight: Option<InFlightGuard>,
 }
 
 /// Time that a request spent up to now, for its `Server-Timing` header.
@@ -99,7 +100,7 @@ impl MeasuredRequest {
             started: None,
             span: Span::new(route, settings.thread_model),
             entry: None,
-            _in_flight: settings.in_flight.as_ref().map(InFlight::enter),
+            in_flight: None,
         }
     }
 
@@ -126,6 +127,8 @@ impl MeasuredRequest {
     }
 
     fn begin(&mut self, now: Timestamp) {
+        let in_flight = self.settings.in_flight.as_ref();
+        self.in_flight = in_flight.map(|in_flight| in_flight.enter_at(now));
         if self.settings.request_log {
             let request = NewRequest {
                 thread: accounting::index(),
@@ -165,6 +168,7 @@ impl MeasuredRequest {
             started,
             span,
             entry,
+            in_flight,
             ..
         } = self;
         let took = now.duration_since(started.unwrap_or(now));
@@ -175,6 +179,9 @@ impl MeasuredRequest {
             let SpanTimes { awaited, ready, .. } = span.so_far(now);
             let log = settings.registry.request_log();
             log.end(now, entry, status.as_u16(), awaited + ready);
+        }
+        if let Some(in_flight) = in_flight {
+            in_flight.leave_at(now);
         }
     }
 }

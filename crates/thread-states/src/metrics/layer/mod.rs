@@ -144,8 +144,8 @@ impl RequestLayer {
         self
     }
 
-    /// Sets whether the layer counts requests in flight, in [`Registry::in_flight`], from its call to
-    /// the end of the response. Default: on. Off for servers that count them themselves, e.g. from the
+    /// Sets whether the layer counts requests in flight, in [`Registry::in_flight`], from their first poll
+    /// to the end of the response. Default: on. Off for servers that count them themselves, e.g. from the
     /// accepted connection on.
     #[must_use]
     pub fn count_in_flight(mut self, enabled: bool) -> Self {
