@@ -66,13 +66,13 @@ where
     }
 }
 
-/// Discards the request body, then calls the inner service with an empty one.
 /// Copies the path. The URI of a request refers to the buffer of 8 KiB into which hyper read the head, so it keeps that
 /// buffer for as long as the request waits.
 fn detached(uri: &Uri) -> Uri {
     Uri::try_from(uri.path()).unwrap_or_default()
 }
 
+/// Discards the request body, then calls the inner service with an empty one.
 async fn without_body<S>(
     inner: S,
     request: Request,

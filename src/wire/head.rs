@@ -30,8 +30,7 @@ impl HeadError {
 /// Checks the head of a request that hyper has parsed.
 pub(crate) fn check_head<B>(request: &Request<B>) -> Result<(), HeadError> {
     check_target(request.uri())?;
-    check_host(request.headers(), request.version())?;
-    check_transfer_codings(request.headers())
+    check_fields(request.headers(), request.version())
 }
 
 /// Accepts the origin form and the absolute form (RFC 9112, sections 3.2.1 and 3.2.2). The other two
@@ -48,18 +47,51 @@ fn check_target(uri: &Uri) -> Result<(), HeadError> {
     accepted.then_some(()).ok_or(HeadError::Target)
 }
 
-/// Requires exactly one valid Host field, or none in HTTP/1.0 (RFC 9112, section 3.2).
-fn check_host(fields: &HeaderMap, version: Version) -> Result<(), HeadError> {
-    let mut hosts = fields.get_all(HOST).iter();
-    let accepted = match (hosts.next(), hosts.next()) {
-        (Some(host), None) => is_host_field(host),
-        (None, _) => version < Version::HTTP_11,
-        (Some(_), Some(_)) => false,
-    };
-    accepted.then_some(()).ok_or(HeadError::Host)
+/// Requires exactly one valid Host field, or none in HTTP/1.0 (RFC 9112, section 3.2), and no transfer coding but one
+/// `chunked`. In one pass, which takes less than to look up both names.
+fn check_fields(fields: &HeaderMap, version: Version) -> Result<(), HeadError> {
+    let (mut hosts, mut chunked) = (0, 0);
+    for (name, value) in fields {
+        if name == HOST {
+            hosts += 1;
+            if !is_host_field(value) {
+                return Err(HeadError::Host);
+            }
+        } else if name == TRANSFER_ENCODING {
+            chunked += count_chunked(value)?;
+        }
+    }
+    if hosts > 1 || hosts == 0 && version >= Version::HTTP_11 {
+        return Err(HeadError::Host);
+    }
+    (chunked <= 1)
+        .then_some(())
+        .ok_or(HeadError::RepeatedChunked)
 }
 
 fn is_host_field(value: &HeaderValue) -> bool {
+    is_plain_host(value.as_bytes()) || is_other_host(value)
+}
+
+/// Returns whether a Host field is a name or an IPv4 address with an optional port of at most four digits. Nearly all
+/// are, and this takes a tenth of the time of the whole check.
+fn is_plain_host(field: &[u8]) -> bool {
+    let mut last = b'.';
+    for (index, &byte) in field.iter().enumerate() {
+        match byte {
+            b'.' if last == b'.' => return false,
+            b'.' | b'-' | b'0'..=b'9' | b'A'..=b'Z' | b'a'..=b'z' => last = byte,
+            b':' => {
+                let port = &field[index + 1..];
+                return index > 0 && port.len() <= 4 && port.iter().all(u8::is_ascii_digit);
+            }
+            _ => return false,
+        }
+    }
+    !field.is_empty()
+}
+
+fn is_other_host(value: &HeaderValue) -> bool {
     Authority::try_from(value.as_bytes()).is_ok_and(|authority| is_host(&authority))
 }
 
@@ -78,23 +110,16 @@ fn is_host(authority: &Authority) -> bool {
         && port.is_some_and(|port| port.is_empty() || port.strip_prefix(':').is_some_and(is_port))
 }
 
-/// Allows no transfer coding but one `chunked`. hyper removes `chunked` and ignores codings before it,
-/// so that an app would get, for example, a compressed body without its label (RFC 9112, section 6.1).
-fn check_transfer_codings(fields: &HeaderMap) -> Result<(), HeadError> {
-    let values = fields.get_all(TRANSFER_ENCODING).iter();
-    let mut chunked = 0;
-    for value in values {
-        let text = value.to_str().map_err(|_| HeadError::TransferCoding)?;
-        for coding in text.split(',').map(str::trim) {
-            if !coding.eq_ignore_ascii_case("chunked") {
-                return Err(HeadError::TransferCoding);
-            }
-            chunked += 1;
-        }
+/// Returns how often a Transfer-Encoding field has `chunked`, and accepts no other coding. hyper removes `chunked` and
+/// ignores codings before it, so that an app would get, for example, a compressed body without its label (RFC 9112,
+/// section 6.1).
+fn count_chunked(value: &HeaderValue) -> Result<usize, HeadError> {
+    let text = value.to_str().map_err(|_| HeadError::TransferCoding)?;
+    let mut codings = text.split(',').map(str::trim);
+    if codings.any(|coding| !coding.eq_ignore_ascii_case("chunked")) {
+        return Err(HeadError::TransferCoding);
     }
-    (chunked <= 1)
-        .then_some(())
-        .ok_or(HeadError::RepeatedChunked)
+    Ok(text.split(',').count())
 }
 
 #[cfg(test)]
@@ -129,6 +154,9 @@ mod tests {
             assert_eq!(result, Err(HeadError::Host), "{host}");
         }
         assert_eq!(check("/", &[]), Err(HeadError::Host));
+        for field in ["a:1234", "a.", "a:", "127.0.0.1:8080", "a-b.c"] {
+            assert!(is_plain_host(field.as_bytes()), "{field}");
+        }
         let two = [("host", "a"), ("host", "a")];
         assert_eq!(check("/", &two), Err(HeadError::Host));
     }

@@ -19,6 +19,8 @@ use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use hyper::rt::{Read, ReadBufCursor, Write};
+#[cfg(target_os = "linux")]
+use tokio::io::Interest;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, Sleep, sleep_until};
@@ -112,7 +114,7 @@ impl AsyncStream {
     }
 
     /// Adds the bytes to the head, if they belong to one.
-    fn on_read(&mut self, cx: &mut Context<'_>, length: usize) -> io::Result<()> {
+    fn on_read(&mut self, length: usize) -> io::Result<()> {
         if !self.state.is_waiting() {
             return Ok(());
         }
@@ -128,23 +130,24 @@ impl AsyncStream {
                 return Err(ErrorKind::ResourceBusy.into());
             }
         }
-        self.look_for_client(cx);
+        self.look_for_client();
         Ok(())
     }
 
     /// Notices that the client has left since it sent the head.
     #[cfg(target_os = "linux")]
-    fn look_for_client(&self, cx: &mut Context<'_>) {
+    fn look_for_client(&self) {
         // A socket stays readable after a read that took all its bytes if it was closed. Of a new socket
         // the event loop does not know it yet. Otherwise the system call is not worth it.
-        let may_be_closed = !self.state.has_served() || self.socket.poll_read_ready(cx).is_ready();
+        let is_readable = || self.socket.try_io(Interest::READABLE, || Ok(())).is_ok();
+        let may_be_closed = !self.state.has_served() || is_readable();
         if may_be_closed && super::super::tcp_info::is_abandoned(&self.socket) {
             self.state.abandon();
         }
     }
 
     #[cfg(not(target_os = "linux"))]
-    fn look_for_client(&self, _: &mut Context<'_>) {}
+    fn look_for_client(&self) {}
 
     /// Ready with an error when a read has waited too long.
     fn poll_read_deadline(&mut self, cx: &mut Context<'_>) -> Poll<io::Error> {
@@ -184,7 +187,7 @@ impl Read for AsyncStream {
         let read = self.read_some(cx, &mut buf);
         self.read_waits = read.is_pending();
         match read {
-            Poll::Ready(Ok(length)) => Poll::Ready(self.on_read(cx, length)),
+            Poll::Ready(Ok(length)) => Poll::Ready(self.on_read(length)),
             Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
             Poll::Pending => self.poll_read_deadline(cx).map(Err),
         }
