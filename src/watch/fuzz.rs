@@ -159,7 +159,7 @@ fn wait_of(byte: u8) -> Wait {
         site: Site::Epoll(i32::from(byte / 32)),
         on,
         multiplexes: byte & 64 > 0,
-        listens: byte & 128 > 0,
+        for_work: byte & 128 > 0,
     }
 }
 

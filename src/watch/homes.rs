@@ -1,8 +1,9 @@
 //! Homes: the sites at which a thread waits for work.
 //!
 //! A system call alone does not tell whether a thread waits for work or for something that its request needs: a pool's
-//! worker and a thread at a lock both wait in `futex`. A thread's *home* is where it has waited through a time in
-//! which its process had no request. Off CPU and not at home, it is blocked.
+//! worker and a thread at a lock both wait in `futex`. A thread's *home* is where it waits for a listening socket, in an
+//! epoll set with clients' connections, or where it has waited through a time in which no request was in flight that can
+//! have sent it there. Off CPU and not at home, it is blocked.
 
 use std::collections::{HashMap, HashSet};
 
@@ -12,7 +13,7 @@ use thread_states::{Nanos, Timestamp};
 use super::proc_files::Tid;
 use super::site::{Site, Wait};
 
-/// Time that a thread waits at one site, in a process without requests, until that is a home.
+/// Time that a thread waits at one site, without a request that can have sent it there, until that is a home.
 const LEARN: Nanos = Nanos::from_millis(300);
 /// The same for a timer, at which a program may also wait between two steps of its work.
 const LEARN_SLEEP: Nanos = Nanos::from_millis(2_000);
@@ -49,8 +50,10 @@ pub(super) struct Homes {
 pub(super) struct Quiet {
     /// When the wait began.
     pub since: Timestamp,
-    /// Since when the process has had no request in flight, as seen by the last look.
-    pub no_request_since: Timestamp,
+    /// Since when no request that came before the wait is in flight. One that came later has not sent the thread there.
+    pub unneeded_since: Timestamp,
+    /// Since when the thread has been at no other place that can be a home, while no request was in flight.
+    pub returns_since: Timestamp,
     /// When the last look at the sockets was.
     pub last_look: Timestamp,
     /// Now.
@@ -77,7 +80,7 @@ impl Homes {
             return Place::Home;
         }
         let own = self.of_thread.get(&tid);
-        let at_home = wait.listens
+        let at_home = wait.for_work
             || own.is_some_and(|sites| sites.contains(&wait.site))
             || self.is_shared(tid, &wait.site);
         match (at_home, wait.multiplexes) {
@@ -113,22 +116,25 @@ impl Homes {
         }
     }
 
-    /// Makes the wait's site a home of this thread if it has lasted long enough without any request. A wait
-    /// that began before a request came, and which the last look has not seen, teaches nothing.
+    /// Makes the wait's site a home of this thread if it has lasted long enough without a request that can have sent
+    /// the thread there. A wait that began before a request came, and which the last look has not seen, teaches nothing.
+    ///
+    /// A thread without a home may also wake up by itself and come back: then all of its waits count together, in a
+    /// process without requests. Of a thread with a home they do not, since a request may send it to the same place
+    /// again and again.
     pub(super) fn learn(&mut self, tid: Tid, wait: &Wait, quiet: Quiet) {
-        let can_be = !matches!(
-            wait.on,
-            On::Socket | On::Fault | On::Disk | On::Stopped | On::Child
-        ) && wait.site != Site::Hidden;
         let least = if wait.on == On::Sleep && !wait.multiplexes {
             LEARN_SLEEP
         } else {
             LEARN
         };
-        let quiet_since = quiet.since.max(quiet.no_request_since);
-        let lasted = quiet.now.duration_since(quiet_since);
-        let looked = quiet.last_look > quiet.since + Nanos::from_millis(20);
-        if wait.listens || (can_be && lasted > least && looked) {
+        let lasts = |since: Timestamp| {
+            quiet.now.duration_since(since) > least
+                && quiet.last_look > since + Nanos::from_millis(20)
+        };
+        let waits = lasts(quiet.since.max(quiet.unneeded_since));
+        let returns = || !self.has_home(tid) && lasts(quiet.returns_since);
+        if wait.for_work || (can_be_home(wait) && (waits || returns())) {
             self.add(tid, &wait.site);
         }
     }
@@ -151,6 +157,15 @@ impl Homes {
     pub(super) fn forget(&mut self, tid: Tid) {
         self.of_thread.remove(&tid);
     }
+}
+
+/// Returns true for a wait that may be for work. A wait for a request's own needs, a peer, a disk or a child, is not.
+pub(super) fn can_be_home(wait: &Wait) -> bool {
+    let is_for_a_request = matches!(
+        wait.on,
+        On::Socket | On::Fault | On::Disk | On::Stopped | On::Child
+    );
+    wait.for_work || (!is_for_a_request && wait.site != Site::Hidden)
 }
 
 /// A stack pointer within its page.
@@ -185,16 +200,16 @@ mod tests {
             },
             on: On::Lock,
             multiplexes: false,
-            listens: false,
+            for_work: false,
         }
     }
 
-    fn epoll(fd: i32, listens: bool) -> Wait {
+    fn epoll(fd: i32, for_work: bool) -> Wait {
         Wait {
             site: Site::Epoll(fd),
             on: On::Other,
             multiplexes: true,
-            listens,
+            for_work,
         }
     }
 
@@ -206,7 +221,7 @@ mod tests {
             },
             on: On::Sleep,
             multiplexes: false,
-            listens: false,
+            for_work: false,
         }
     }
 
@@ -214,7 +229,8 @@ mod tests {
     fn quiet(lasted: u64) -> Quiet {
         Quiet {
             since: ms(1_000),
-            no_request_since: ms(1_000),
+            unneeded_since: ms(1_000),
+            returns_since: ms(1_000),
             last_look: ms(1_000 + lasted),
             now: ms(1_000 + lasted),
         }
@@ -244,13 +260,51 @@ mod tests {
             ..quiet(5_000)
         };
         let request_until_now = Quiet {
-            no_request_since: ms(5_900),
+            unneeded_since: ms(5_900),
+            returns_since: ms(5_900),
             ..quiet(5_000)
         };
         for quiet in [not_looked, request_until_now] {
             homes.learn(1, &wait, quiet);
             assert_eq!(homes.place(1, &wait), Place::Unknown);
         }
+    }
+
+    #[test]
+    fn a_wait_that_outlasts_earlier_requests_becomes_a_home_while_others_are_in_flight() {
+        let mut homes = Homes::default();
+        let busy = Quiet {
+            returns_since: ms(1_400),
+            ..quiet(400)
+        };
+        homes.learn(1, &futex(8, 1), busy);
+        assert_eq!(homes.place(1, &futex(8, 1)), Place::Home);
+    }
+
+    #[test]
+    fn a_place_to_which_a_thread_without_a_home_comes_back_becomes_one() {
+        // The present wait has begun 50 ms ago.
+        let returns = |lasted| Quiet {
+            since: ms(950 + lasted),
+            unneeded_since: ms(950 + lasted),
+            ..quiet(lasted)
+        };
+        for (wait, lasted, place) in [
+            (futex(8, 1), 299, Place::Unknown),
+            (futex(8, 1), 301, Place::Home),
+            (sleep(), 1_999, Place::Unknown),
+            (sleep(), 2_001, Place::Home),
+            (epoll(5, false), 301, Place::Loop),
+        ] {
+            let mut homes = Homes::default();
+            homes.learn(1, &wait, returns(lasted));
+            assert_eq!(homes.place(1, &wait), place, "{wait:?} {lasted} ms");
+        }
+        // A thread with a home may come back because requests send it there.
+        let mut homes = Homes::default();
+        homes.learn(1, &epoll(5, true), quiet(0));
+        homes.learn(1, &sleep(), returns(9_000));
+        assert_eq!(homes.place(1, &sleep()), Place::Away);
     }
 
     #[test]
@@ -297,7 +351,7 @@ mod tests {
             site: Site::Stopped,
             on: On::Stopped,
             multiplexes: false,
-            listens: false,
+            for_work: false,
         };
         let mut homes = Homes::default();
         homes.learn(1, &stopped, quiet(9_000));

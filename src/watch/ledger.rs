@@ -347,7 +347,7 @@ mod tests {
             site: Site::Epoll(fd),
             on: On::Other,
             multiplexes: true,
-            listens: false,
+            for_work: false,
         })
     }
 

@@ -42,6 +42,8 @@ pub(super) struct KnownSockets<'a> {
 struct EpollSet {
     read_at: Timestamp,
     listens: bool,
+    /// It has a client's connection or a listening socket.
+    for_work: bool,
     /// It costs little to read.
     is_small: bool,
     /// Thing waited for, if the set is not an event loop's.
@@ -105,9 +107,37 @@ impl Spans {
         &self.all
     }
 
+    /// When those of this look ended.
+    pub(super) fn ends(&self) -> Ends {
+        let mut ends: Vec<_> = self.all[self.new_from..]
+            .iter()
+            .map(|span| (span.from, span.to))
+            .collect();
+        ends.sort_unstable();
+        let mut latest = Timestamp::default();
+        for (_, to) in &mut ends {
+            latest = latest.max(*to);
+            *to = latest;
+        }
+        Ends(ends)
+    }
+
     /// Returns true if this look has any.
     pub(super) fn has_new(&self) -> bool {
         self.all.len() > self.new_from
+    }
+}
+
+/// Ends of requests: for each moment at which one came, when the last of those that had come by then ended.
+#[derive(Debug)]
+pub(super) struct Ends(Vec<(Timestamp, Timestamp)>);
+
+impl Ends {
+    /// When the last of the requests that had come by this moment ended; the beginning of time if there were none.
+    pub(super) fn of_those_before(&self, moment: Timestamp) -> Timestamp {
+        let earlier = self.0.partition_point(|(from, _)| *from <= moment);
+        let last = earlier.checked_sub(1).and_then(|index| self.0.get(index));
+        last.map_or(Timestamp::default(), |(_, to)| *to)
     }
 }
 
@@ -207,7 +237,9 @@ impl ObservedProcess {
         let listener = targets
             .iter()
             .find(|target| sockets.listeners.contains(&target.inode));
-        let on = if listener.is_some() {
+        let mut inodes = targets.iter().map(|target| target.inode);
+        let for_work = listener.is_some() || inodes.any(|inode| sockets.clients.contains(&inode));
+        let on = if for_work {
             On::Other
         } else {
             let fds = targets.iter().take(MOST_DESCRIPTORS);
@@ -231,6 +263,7 @@ impl ObservedProcess {
         let set = EpollSet {
             read_at: now,
             listens: listener.is_some(),
+            for_work,
             is_small: targets.len() <= MOST_DESCRIPTORS,
             on,
         };
@@ -283,7 +316,7 @@ impl ObservedProcess {
             _ => place_of(&call),
         };
         Wait {
-            listens: call.call == Call::Accept,
+            for_work: call.call == Call::Accept,
             ..plain(site, call.call.on(|| self.kind(call.fd(), sockets)))
         }
     }
@@ -304,13 +337,17 @@ impl ObservedProcess {
             self.read_epoll(fd, now, sockets);
         }
         let set = self.epolls.get(&fd);
-        let listens = set.is_some_and(|set| set.listens);
+        let for_work = set.is_some_and(|set| set.for_work);
         let on = set.map_or(On::Other, |set| set.on);
         Wait {
             site: Site::Epoll(fd),
-            on: if listens { on } else { until_a_time(on, &call) },
+            on: if for_work {
+                on
+            } else {
+                until_a_time(on, &call)
+            },
             multiplexes: true,
-            listens,
+            for_work,
         }
     }
 
@@ -357,7 +394,7 @@ impl ObservedProcess {
                 until_a_time(strongest(kinds), call)
             },
             multiplexes: listens && has_client,
-            listens,
+            for_work: listens,
         }
     }
 
@@ -384,7 +421,7 @@ fn plain(site: Site, on: On) -> Wait {
         site,
         on,
         multiplexes: false,
-        listens: false,
+        for_work: false,
     }
 }
 
@@ -429,6 +466,27 @@ mod tests {
         assert_eq!(spans.as_slice(), [span(2)]);
         spans.turn();
         assert_eq!(spans.as_slice(), []);
+    }
+
+    #[test]
+    fn the_last_end_is_that_of_all_earlier_requests() {
+        let at = Timestamp::from_nanos;
+        let mut spans = Spans::default();
+        spans.push(InFlightSpan {
+            from: at(1),
+            to: at(99),
+        });
+        spans.turn();
+        for (from, to) in [(30, 35), (10, 50), (20, 25)] {
+            spans.push(InFlightSpan {
+                from: at(from),
+                to: at(to),
+            });
+        }
+        let ends = spans.ends();
+        for (moment, expected) in [(9, 0), (10, 50), (25, 50), (40, 50)] {
+            assert_eq!(ends.of_those_before(at(moment)), at(expected), "{moment}");
+        }
     }
 
     #[test]

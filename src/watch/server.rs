@@ -6,7 +6,7 @@ use thread_states::waits::On;
 use thread_states::{Nanos, State, Timestamp};
 
 use super::diag::{SocketKind, TcpSocket};
-use super::homes::{Place, Quiet};
+use super::homes::Place;
 use super::ledger::{HOLD_BACK, Slice};
 use super::permissions::{Missing, Permissions};
 use super::proc_files::{Inode, Pid, Stat, Tid, threads};
@@ -533,18 +533,14 @@ impl ObservedServer {
     }
 
     fn learn(&mut self, now: Timestamp) {
-        for thread in self.threads.values() {
-            let Some(process) = self.processes.get_mut(&thread.pid) else {
-                continue;
-            };
-            if let Some((wait, since)) = thread.ledger.wait() {
-                let quiet = Quiet {
-                    since,
-                    no_request_since: process.no_request_since,
-                    last_look: self.last_look,
-                    now,
-                };
-                process.homes.learn(thread.tid, wait, quiet);
+        for (pid, process) in &mut self.processes {
+            let (ends, no_request_since) = (process.requests.ends(), process.no_request_since);
+            for (_, thread) in self.threads.range_mut((*pid, 0)..=(*pid, Tid::MAX)) {
+                if let Some((wait, quiet)) =
+                    thread.quiet(no_request_since, &ends, self.last_look, now)
+                {
+                    process.homes.learn(thread.tid, &wait, quiet);
+                }
             }
         }
     }

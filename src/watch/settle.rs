@@ -117,7 +117,7 @@ impl Settled {
 }
 
 /// Two ticks of a kernel with HZ=100, in which ages of sockets are given.
-const CLOCK_STEP: Nanos = Nanos::from_millis(20);
+pub(super) const CLOCK_STEP: Nanos = Nanos::from_millis(20);
 
 /// The part of a slice in which at least one request was in flight.
 fn overlap(slice: &Slice, spans: &[InFlightSpan]) -> Nanos {
@@ -156,7 +156,7 @@ mod tests {
             site: Site::Fault,
             on,
             multiplexes: false,
-            listens: false,
+            for_work: false,
         };
         Slice {
             wait: Arc::new(wait),

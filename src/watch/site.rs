@@ -53,6 +53,7 @@ pub struct Wait {
     pub on: On,
     /// Several connections may be served from here: an event loop's call.
     pub multiplexes: bool,
-    /// A listening socket is among the things waited for: the thread waits for work.
-    pub listens: bool,
+    /// A listening socket or, in an epoll set, a client's connection is among the things waited for: the thread
+    /// waits for work.
+    pub for_work: bool,
 }

@@ -8,11 +8,11 @@ use std::sync::Arc;
 use thread_states::waits::{On, ThreadActivity};
 use thread_states::{Nanos, State, Timestamp};
 
-use super::homes::Place;
+use super::homes::{Place, Quiet, can_be_home};
 use super::ledger::{Ledger, Seen};
 use super::proc_files::{Fd, Pid, SchedStat, Tid};
-use super::process::{KnownSockets, ObservedProcess};
-use super::settle::Settled;
+use super::process::{Ends, KnownSockets, ObservedProcess};
+use super::settle::{CLOCK_STEP, Settled};
 use super::site::{Site, Wait};
 
 /// A thread.
@@ -32,6 +32,10 @@ pub(super) struct ObservedThread {
     pub ledger: Ledger,
     /// Relation of its present wait to its homes.
     pub place: Place,
+    /// The last place at which it waited and which can be a home.
+    stay: Option<Stay>,
+    /// The present wait, by its beginning, and since when no request is in flight that came before it.
+    unneeded: (Timestamp, Timestamp),
     /// The event loop at which it was last at home.
     pub loop_fd: Option<Fd>,
     /// Its time so far, but for the end that is not settled.
@@ -42,6 +46,13 @@ pub(super) struct ObservedThread {
     pub state_since: Timestamp,
     /// Its place among the server's threads; `None` until it has done anything.
     pub slot: Option<usize>,
+}
+
+/// A place to which a thread has come back, and since when.
+#[derive(Debug)]
+struct Stay {
+    wait: Arc<Wait>,
+    since: Timestamp,
 }
 
 impl ObservedThread {
@@ -73,6 +84,8 @@ impl ObservedThread {
             wchan,
             ledger: Ledger::new(started.unwrap_or(now), base),
             place: Place::Unknown,
+            stay: None,
+            unneeded: (now, now),
             loop_fd: None,
             settled: Settled::default(),
             state: None,
@@ -104,7 +117,14 @@ impl ObservedThread {
             Seen::Unmoved
         };
         self.ledger.tick(now, stat, seen);
-        if let Some((wait, _)) = self.ledger.wait() {
+        if let Some((wait, since)) = self.ledger.wait() {
+            let stays = |stay: &Stay| stay.wait.site == wait.site;
+            if moved && can_be_home(wait) && !self.stay.as_ref().is_some_and(stays) {
+                self.stay = Some(Stay {
+                    wait: Arc::clone(wait),
+                    since,
+                });
+            }
             self.place = process.homes.place(self.tid, wait);
             if let (Place::Loop, Site::Epoll(fd)) = (self.place, &wait.site) {
                 self.loop_fd = Some(*fd);
@@ -138,6 +158,35 @@ impl ObservedThread {
         Ok(process.wait(activity, wchan.unwrap_or(""), now, sockets))
     }
 
+    /// Data about its present wait, for what can be learned from it; `None` if it runs. `no_request_since` is when the
+    /// process last had a request in flight, and `ends` are those of its requests of the last look.
+    pub(super) fn quiet(
+        &mut self,
+        no_request_since: Timestamp,
+        ends: &Ends,
+        last_look: Timestamp,
+        now: Timestamp,
+    ) -> Option<(Arc<Wait>, Quiet)> {
+        let (wait, since) = self.ledger.wait()?;
+        if self.unneeded.0 != since {
+            self.unneeded = (since, since);
+        }
+        let last_end = ends.of_those_before(since + CLOCK_STEP);
+        self.unneeded.1 = self.unneeded.1.max(last_end);
+        let stay = self
+            .stay
+            .as_ref()
+            .filter(|stay| stay.wait.site == wait.site);
+        let quiet = Quiet {
+            since,
+            unneeded_since: self.unneeded.1,
+            returns_since: stay.map_or(since, |stay| stay.since).max(no_request_since),
+            last_look,
+            now,
+        };
+        Some((Arc::clone(wait), quiet))
+    }
+
     /// Returns true if it may not be seen where the thread waits.
     pub(super) fn is_hidden(&self) -> bool {
         self.place == Place::Hidden
@@ -164,7 +213,7 @@ fn hidden() -> Arc<Wait> {
         site: Site::Hidden,
         on: On::Other,
         multiplexes: false,
-        listens: false,
+        for_work: false,
     })
 }
 

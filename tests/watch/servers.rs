@@ -28,16 +28,20 @@ pub enum Kind {
     Forking,
     /// As `ThreadPerConnection`; it starts short-lived processes all the time.
     WithChildren,
+    /// An event loop with a timer of 100 ms, which gets its connections from a thread that accepts them, and two other
+    /// threads that wake up as often: one sleeps, one waits for a condition variable with a timeout.
+    Ticking,
 }
 
 impl Kind {
-    const ALL: [Self; 6] = [
+    const ALL: [Self; 7] = [
         Self::ThreadPerConnection,
         Self::Pool,
         Self::CurrentThread,
         Self::MultiThread,
         Self::Forking,
         Self::WithChildren,
+        Self::Ticking,
     ];
 }
 
@@ -184,6 +188,7 @@ fn run(kind: Kind, listener: TcpListener) {
             });
             thread_per_connection(&listener);
         }
+        Kind::Ticking => ticking(listener),
     }
 }
 
@@ -241,6 +246,54 @@ fn fork(listener: &TcpListener) {
 }
 
 fn tokio_server(mut builder: tokio::runtime::Builder, listener: TcpListener) {
+    builder.enable_all().build().unwrap().block_on(async {
+        listener.set_nonblocking(true).unwrap();
+        let listener = tokio::net::TcpListener::from_std(listener).unwrap();
+        axum::serve(listener, routes()).await.unwrap();
+    });
+}
+
+fn ticking(listener: TcpListener) {
+    const TICK: Duration = Duration::from_millis(100);
+    let (sender, mut accepted) = tokio::sync::mpsc::unbounded_channel();
+    thread::spawn(move || {
+        for stream in listener.incoming() {
+            sender.send(stream.unwrap()).unwrap();
+        }
+    });
+    thread::spawn(|| {
+        loop {
+            thread::sleep(TICK);
+        }
+    });
+    thread::spawn(|| {
+        let (lock, wakes) = (Mutex::new(()), Condvar::new());
+        let mut held = lock.lock().unwrap();
+        loop {
+            held = wakes.wait_timeout(held, TICK).unwrap().0;
+        }
+    });
+    let mut builder = tokio::runtime::Builder::new_current_thread();
+    builder.enable_all().build().unwrap().block_on(async {
+        let mut timer = tokio::time::interval(TICK);
+        loop {
+            tokio::select! {
+                _ = timer.tick() => {}
+                stream = accepted.recv() => {
+                    let stream: TcpStream = stream.unwrap();
+                    stream.set_nonblocking(true).unwrap();
+                    let stream = tokio::net::TcpStream::from_std(stream).unwrap();
+                    let service = hyper_util::service::TowerToHyperService::new(routes());
+                    let connection = hyper::server::conn::http1::Builder::new()
+                        .serve_connection(hyper_util::rt::TokioIo::new(stream), service);
+                    tokio::spawn(connection);
+                }
+            }
+        }
+    });
+}
+
+fn routes() -> axum::Router {
     use axum::extract::Path;
     use axum::routing::get;
     let waits = async |Path((what, ms)): Path<(String, u64)>| match what.as_str() {
@@ -251,12 +304,7 @@ fn tokio_server(mut builder: tokio::runtime::Builder, listener: TcpListener) {
         }
         _ => work(&what, ms),
     };
-    builder.enable_all().build().unwrap().block_on(async {
-        listener.set_nonblocking(true).unwrap();
-        let listener = tokio::net::TcpListener::from_std(listener).unwrap();
-        let app = axum::Router::new().route("/{what}/{ms}", get(waits));
-        axum::serve(listener, app).await.unwrap();
-    });
+    axum::Router::new().route("/{what}/{ms}", get(waits))
 }
 
 /// Reads a request, works, and responds.

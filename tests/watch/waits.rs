@@ -74,6 +74,18 @@ fn a_blocking_pool_is_blocked_while_its_event_loop_awaits() {
 }
 
 #[test]
+fn threads_that_wake_up_by_themselves_are_not_blocked() {
+    let (server, watching) = watched(Kind::Ticking);
+    // A thread that sleeps is known to wait for nothing else after 2 s.
+    thread::sleep(Duration::from_millis(1_500));
+    let (spent, _) = watching.during(|| server.get("/await/1500"));
+    spent.assert("a timer, in a process that wakes up often", 0.0, 1.5);
+    let (spent, on) = watching.during(|| server.get("/sleep/1000"));
+    spent.assert("a call that blocks the event loop", 1.0, 0.0);
+    assert!((on["sleep"] - 1.0).abs() < 0.1, "{on:?}");
+}
+
+#[test]
 fn processes_that_share_a_listening_socket_are_one_server() {
     let (server, watching) = watched(Kind::Forking);
     let (spent, _) = watching.during(|| server.get_all(&["/sleep/1000", "/sleep/1000"]));

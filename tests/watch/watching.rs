@@ -121,17 +121,12 @@ impl Watching {
     }
 }
 
-/// A thread of the lab that wakes up ten times a second. It never waits long enough for a watcher to learn that it waits
-/// for work, and counts as blocked while requests are in flight (docs/in-other-servers.md).
-const WAKES_OFTEN: &str = "live-history";
-
 impl Spent {
     fn between(before: &WatchReading, after: &WatchReading) -> Self {
         let sum = |reading: &WatchReading, state: State| -> f64 {
             let all = reading
                 .threads
                 .iter()
-                .filter(|thread| thread.comm != WAKES_OFTEN)
                 .map(|thread| thread.settled.times[state]);
             all.sum::<Nanos>().as_secs_f64()
         };
