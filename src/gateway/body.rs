@@ -54,13 +54,15 @@ impl RequestBody {
     fn io_error(&self, error: hyper::Error) -> io::Error {
         match find_cause::<io::Error>(&error).map(io::Error::kind) {
             Some(io::ErrorKind::TimedOut) => self.timed_out(),
-            Some(kind) => io::Error::new(kind, error),
-            None => io::Error::other(error),
+            kind => {
+                self.state.body_failed();
+                io::Error::new(kind.unwrap_or(io::ErrorKind::Other), error)
+            }
         }
     }
 
     fn timed_out(&self) -> io::Error {
-        self.state.body_timed_out();
+        self.state.body_failed();
         io::Error::new(
             io::ErrorKind::TimedOut,
             "the request's body did not arrive in time",

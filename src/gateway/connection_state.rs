@@ -44,8 +44,8 @@ const READ: u8 = 0;
 const WANTED: u8 = 1;
 /// The app dropped the body before its end.
 const DROPPED: u8 = 2;
-/// The body did not arrive in time.
-const TIMED_OUT: u8 = 3;
+/// The body cannot be read to its end: it is malformed, or did not arrive in time.
+const FAILED: u8 = 3;
 
 impl ConnectionState {
     /// Records that the app is called with a request.
@@ -140,9 +140,9 @@ impl ConnectionState {
         self.request_body.store(READ, Relaxed);
     }
 
-    /// Records that the request's body did not arrive in time.
-    pub(super) fn body_timed_out(&self) {
-        self.request_body.store(TIMED_OUT, Relaxed);
+    /// Records that the request's body cannot be read to its end.
+    pub(super) fn body_failed(&self) {
+        self.request_body.store(FAILED, Relaxed);
     }
 
     /// Records that the app dropped the request's body.
@@ -152,9 +152,9 @@ impl ConnectionState {
             .compare_exchange(WANTED, DROPPED, Relaxed, Relaxed);
     }
 
-    /// Returns whether the request's body did not arrive in time.
-    pub(super) fn is_body_timed_out(&self) -> bool {
-        self.request_body.load(Relaxed) == TIMED_OUT
+    /// Returns whether nobody reads the rest of the request's body.
+    pub(super) fn is_body_given_up(&self) -> bool {
+        matches!(self.request_body.load(Relaxed), DROPPED | FAILED)
     }
 
     /// Returns whether the client may still be sending a body that has not been read.

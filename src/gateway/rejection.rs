@@ -10,12 +10,6 @@ use super::{ClientLimits, memory};
 use crate::wire::{self, HeadError, HeadLimits};
 use thread_states::problem::Problem;
 
-/// Longest target that hyper accepts, in bytes: the `http` crate stores its length in a `u16`.
-const MAX_TARGET_BYTES: usize = u16::MAX as usize - 1;
-
-/// Number of header fields that hyper accepts by default.
-const MAX_FIELDS: usize = 100;
-
 /// Returns the gateway's own response on a connection that ended with `result`, if one is due;
 /// `unparsed` are the bytes that hyper did not use.
 pub(super) fn reply(
@@ -54,8 +48,8 @@ fn detail(status: StatusCode, limits: &ClientLimits) -> String {
     }
     let limits = HeadLimits {
         bytes: limits.max_head_bytes,
-        target: MAX_TARGET_BYTES,
-        fields: MAX_FIELDS,
+        target: wire::MAX_TARGET,
+        fields: wire::MAX_FIELDS,
     };
     wire::detail(status, limits)
 }

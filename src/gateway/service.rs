@@ -118,8 +118,9 @@ impl<A: App> Future for ResponseFuture<A> {
             // Only reached when the future is polled again after it was ready, which hyper never does.
             return Poll::Pending;
         };
-        // The rest of the body would be read as the head of the next request.
-        if guard.state.is_body_timed_out() {
+        // The rest of the body would be read as the head of the next request, so the connection closes, and a client
+        // that does not know would lose its next request (RFC 9112, section 9.6).
+        if guard.state.is_body_given_up() {
             let close = HeaderValue::from_static("close");
             response.headers_mut().insert(CONNECTION, close);
         }

@@ -27,10 +27,15 @@
 //! * [`metrics`]: the list of metrics, the request layer, the collector, the exporter
 //! * [`waits`]: what blocked threads wait for
 //! * [`problem`]: error responses of the exporter (RFC 9457)
+//! * `http1`: rules of HTTP/1.1 that hyper does not enforce
 //!
 //! The features are listed in the README.
 
 mod accounting;
+// For the lab's gateways and front. It may change in any version.
+#[cfg(feature = "exporter")]
+#[doc(hidden)]
+pub mod http1;
 pub mod metrics;
 #[cfg(feature = "exporter")]
 pub mod problem;

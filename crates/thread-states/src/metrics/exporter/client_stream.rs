@@ -1,23 +1,19 @@
 //! A client's socket below hyper. It ends a connection whose client does not read, records since when
 //! the connection waits for its client, and gives hyper's own error responses a body.
 
-use std::future::poll_fn;
 use std::io;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
 use http::StatusCode;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
-use tokio::time::{Sleep, sleep, timeout};
+use tokio::time::{Sleep, sleep};
 
-use crate::problem::{MEDIA_TYPE, Problem};
-
-/// Longest time between an error response and the close. A close while bytes arrive is a reset, and
-/// makes a client discard a response that it has not read yet (RFC 9112, section 9.6).
-const LINGER: Duration = Duration::from_secs(1);
+use crate::http1;
 
 /// Time since which a connection waits for its client; `None` while a route works. Clones share it.
 #[derive(Debug, Clone)]
@@ -70,62 +66,25 @@ impl ClientStream {
         self.waits_since.clone()
     }
 
-    /// Closes the connection, after an error response in place of hyper's own.
-    pub(super) async fn close(mut self) {
-        let Some(status) = self.error_status else {
-            return;
-        };
-        let reply = error_reply(status);
-        let closing = async {
-            let mut left = reply.as_bytes();
-            while !left.is_empty() {
-                let socket = &mut self.socket;
-                let written = poll_fn(|cx| Pin::new(&mut *socket).poll_write(cx, left)).await?;
-                left = &left[written..];
-            }
-            poll_fn(|cx| Pin::new(&mut self.socket).poll_shutdown(cx)).await?;
-            let mut discarded = [0; 4096];
-            loop {
-                self.socket.readable().await?;
-                match self.socket.try_read(&mut discarded) {
-                    Ok(0) => return io::Result::Ok(()),
-                    Err(error) if error.kind() != io::ErrorKind::WouldBlock => return Err(error),
-                    _ => {}
-                }
-            }
-        };
-        // A client that has gone, or does not close its side, does not matter.
-        let _ = timeout(LINGER, closing).await;
+    /// Returns the status of an error response that hyper wrote by itself and the client did not get.
+    pub(super) fn error_status(&self) -> Option<StatusCode> {
+        self.error_status
+    }
+
+    /// Closes the connection, after this error response if there is one. It lingers if the client may have sent bytes
+    /// that were left `unread`: the kernel would reset the connection, and the client could lose its last response.
+    pub(super) async fn close(self, reply: Option<Bytes>, unread: bool) {
+        if reply.is_some() || unread || matches!(self.socket.try_read(&mut [0]), Ok(1..)) {
+            http1::close(self.socket, reply).await;
+        }
     }
 }
 
-/// Returns an error response with the same form as those of the routes.
-fn error_reply(status: StatusCode) -> String {
-    let detail = match status {
-        StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE => "the head of the request is too large",
-        StatusCode::URI_TOO_LONG => "the request's target is too long",
-        _ => "the request is not well-formed HTTP/1.1",
-    };
-    let problem = Problem::new(status, detail);
-    let (body, title) = (problem.to_json(), problem.title);
-    let media_type = MEDIA_TYPE;
-    format!(
-        "HTTP/1.1 {} {title}\r\ncontent-type: {}\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{body}",
-        status.as_u16(),
-        media_type.to_str().unwrap_or_default(),
-        body.len(),
-    )
-}
-
-/// Returns the status of an error response that hyper wrote by itself: it has no body, and no media
-/// type, which every error response of the routes has.
+/// Returns the status of an error response that hyper wrote by itself: it has no media type, which every error response
+/// of the routes has.
 fn own_error(bytes: &[u8]) -> Option<StatusCode> {
-    let status = bytes.strip_prefix(b"HTTP/1.1 ")?.get(..3)?;
-    let status = StatusCode::from_bytes(status).ok()?;
-    let has_media_type = bytes
-        .windows(13)
-        .any(|name| name.eq_ignore_ascii_case(b"content-type:"));
-    (status.is_client_error() && bytes.ends_with(b"\r\n\r\n") && !has_media_type).then_some(status)
+    let is_media_type = |name: &[u8]| name.eq_ignore_ascii_case(b"content-type:");
+    http1::hyper_status(bytes).filter(|_| !bytes.windows(13).any(is_media_type))
 }
 
 impl AsyncRead for ClientStream {

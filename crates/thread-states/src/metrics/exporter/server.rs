@@ -8,14 +8,16 @@ use std::future::pending;
 use std::io;
 use std::net::TcpListener;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::thread;
 use std::time::Duration;
 
 use axum_core::BoxError;
 use axum_core::body::Body;
 use bytes::Bytes;
-use http::{Request, Response};
-use hyper::body::Incoming;
+use http::header::CONNECTION;
+use http::{HeaderValue, Request, Response, StatusCode};
+use hyper::body::{Body as _, Incoming};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -30,6 +32,8 @@ use super::connections::{ConnectionLimits, Connections};
 use super::request_rules::RequestRules;
 use super::running::Exporter;
 use super::spare::Spare;
+use crate::http1::{HeadLimits, MAX_FIELDS, MAX_TARGET, detail, parse_status};
+use crate::problem::Problem;
 
 /// Pause after an `accept` that failed for lack of a resource, such as file descriptors.
 const ACCEPT_BACKOFF: Duration = Duration::from_millis(100);
@@ -188,20 +192,28 @@ async fn serve_connection<B: Sendable>(
     idle: Duration,
 ) {
     let waits_since = stream.waits_since();
+    let has_body = Arc::new(AtomicBool::new(false));
+    let sees_body = Arc::clone(&has_body);
     let respond = move |request: Request<Incoming>| {
         waits_since.set(None);
         let checked = rules.check(&request);
         let mut pages = pages.clone();
+        let is_unread = !request.body().is_end_stream();
+        sees_body.store(is_unread, Relaxed);
         async move {
             // Other connections go first, so that a client that pipelines requests does not delay them.
             tokio::task::yield_now().await;
-            match checked {
-                Ok(()) => {
-                    let response = pages.call(request).await?;
-                    Ok::<_, Infallible>(response.map(Body::new))
-                }
-                Err(problem) => Ok(problem.into_response()),
+            let mut response = match checked {
+                Ok(()) => pages.call(request).await?.map(Body::new),
+                Err(problem) => problem.into_response(),
+            };
+            // No page reads a body, so hyper closes the connection. A client that does not know would lose its next
+            // request (RFC 9112, section 9.6).
+            if is_unread {
+                let close = HeaderValue::from_static("close");
+                response.headers_mut().insert(CONNECTION, close);
             }
+            Ok::<_, Infallible>(response)
         }
     };
     let mut connection = http1::Builder::new()
@@ -209,11 +221,32 @@ async fn serve_connection<B: Sendable>(
         .header_read_timeout(idle)
         .max_buf_size(BUFFER)
         .serve_connection(TokioIo::new(stream), service_fn(respond));
-    if let Err(error) = (&mut connection).await {
+    let result = (&mut connection).await;
+    if let Err(error) = &result {
         tracing::debug!(%error, "connection to the metrics port failed");
     }
-    let stream = connection.into_parts().io.into_inner();
-    stream.close().await;
+    let parts = connection.into_parts();
+    let stream = parts.io.into_inner();
+    let unread = has_body.load(Relaxed) || !parts.read_buf.is_empty();
+    let reply = error_reply(stream.error_status(), &result, &parts.read_buf);
+    stream.close(reply, unread).await;
+}
+
+/// Returns the response to a head that hyper could not parse.
+fn error_reply(
+    status: Option<StatusCode>,
+    result: &hyper::Result<()>,
+    unparsed: &[u8],
+) -> Option<Bytes> {
+    const LIMITS: HeadLimits = HeadLimits {
+        bytes: BUFFER,
+        target: MAX_TARGET,
+        fields: MAX_FIELDS,
+    };
+
+    let status = parse_status(status, result, unparsed)?;
+    let problem = Problem::new(status, detail(status, LIMITS));
+    Some(crate::http1::error_reply(&problem, &[]))
 }
 
 #[cfg(test)]

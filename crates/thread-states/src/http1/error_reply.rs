@@ -7,25 +7,32 @@
 use std::fmt::Write;
 use std::time::SystemTime;
 
+use crate::problem::{MEDIA_TYPE, Problem};
 use bytes::Bytes;
 use http::header::{CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, DATE};
 use http::{HeaderName, HeaderValue, StatusCode};
-use thread_states::problem::{MEDIA_TYPE, Problem};
+
+/// Longest target that hyper accepts, in bytes: the `http` crate stores its length in a `u16`.
+pub const MAX_TARGET: usize = u16::MAX as usize - 1;
+
+/// Number of header fields that hyper accepts by default.
+pub const MAX_FIELDS: usize = 100;
 
 /// Limits of a request's head, as the error responses state them.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct HeadLimits {
+pub struct HeadLimits {
     /// Bytes of the request line and the header fields.
-    pub(crate) bytes: usize,
+    pub bytes: usize,
     /// Bytes of the request's target.
-    pub(crate) target: usize,
+    pub target: usize,
     /// Number of header fields.
-    pub(crate) fields: usize,
+    pub fields: usize,
 }
 
 /// Returns the status of an error response as hyper writes it: one buffer that holds a head with a
 /// status of 400 to 499 and no body.
-pub(crate) fn hyper_status(bytes: &[u8]) -> Option<StatusCode> {
+#[must_use]
+pub fn hyper_status(bytes: &[u8]) -> Option<StatusCode> {
     let status = bytes.strip_prefix(b"HTTP/1.1 ")?.get(..3)?;
     let whole = bytes.ends_with(b"\r\n\r\n");
     let status = StatusCode::from_bytes(status).ok()?;
@@ -37,7 +44,8 @@ pub(crate) fn hyper_status(bytes: &[u8]) -> Option<StatusCode> {
 ///
 /// More precise than hyper, which responds with 400 to an unsupported version and to an unknown
 /// transfer coding, and not at all to HTTP/2. It distinguishes these errors only by their text.
-pub(crate) fn parse_status(
+#[must_use]
+pub fn parse_status(
     status: Option<StatusCode>,
     result: &hyper::Result<()>,
     unparsed: &[u8],
@@ -72,7 +80,8 @@ fn has_unsupported_version(bytes: &[u8]) -> bool {
 }
 
 /// Returns the sentence that explains why a head was rejected with `status`.
-pub(crate) fn detail(status: StatusCode, limits: HeadLimits) -> String {
+#[must_use]
+pub fn detail(status: StatusCode, limits: HeadLimits) -> String {
     let HeadLimits {
         bytes,
         target,
@@ -97,7 +106,8 @@ pub(crate) fn detail(status: StatusCode, limits: HeadLimits) -> String {
 
 /// Returns the bytes of an error response after which the connection closes, with `fields` in
 /// addition to those that every error response has.
-pub(crate) fn error_reply(problem: &Problem, fields: &[(HeaderName, HeaderValue)]) -> Bytes {
+#[must_use]
+pub fn error_reply(problem: &Problem, fields: &[(HeaderName, HeaderValue)]) -> Bytes {
     let body = problem.to_json();
     let date = httpdate::fmt_http_date(SystemTime::now());
     let mut reply = format!("HTTP/1.1 {} {}\r\n", problem.status, problem.title);

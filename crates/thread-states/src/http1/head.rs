@@ -1,25 +1,42 @@
 //! Rules for the head of a request that hyper does not check.
 
+use std::error::Error;
+use std::fmt;
+
 use http::header::{HOST, TRANSFER_ENCODING};
 use http::uri::{Authority, Scheme};
 use http::{HeaderMap, HeaderValue, Request, StatusCode, Uri, Version};
 
 /// Reason to reject the head of a request. Its text is the response's `detail`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum HeadError {
-    #[error("an HTTP/1.1 request needs exactly one Host field, with a valid host")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum HeadError {
+    /// Not exactly one valid host.
     Host,
-    #[error("the request's target must be a path, or an http URI with a valid host")]
+    /// Neither a path nor an http URI.
     Target,
-    #[error("a body can have the transfer coding chunked only once")]
+    /// The transfer coding `chunked` more than once.
     RepeatedChunked,
-    #[error("the transfer coding is not supported; only chunked is")]
+    /// Another transfer coding than `chunked`.
     TransferCoding,
 }
 
+impl fmt::Display for HeadError {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(match self {
+            Self::Host => "an HTTP/1.1 request needs exactly one Host field, with a valid host",
+            Self::Target => "the request's target must be a path, or an http URI with a valid host",
+            Self::RepeatedChunked => "a body can have the transfer coding chunked only once",
+            Self::TransferCoding => "the transfer coding is not supported; only chunked is",
+        })
+    }
+}
+
+impl Error for HeadError {}
+
 impl HeadError {
     /// Status of the response.
-    pub(crate) fn status(self) -> StatusCode {
+    #[must_use]
+    pub fn status(self) -> StatusCode {
         match self {
             Self::Host | Self::Target | Self::RepeatedChunked => StatusCode::BAD_REQUEST,
             Self::TransferCoding => StatusCode::NOT_IMPLEMENTED,
@@ -28,7 +45,11 @@ impl HeadError {
 }
 
 /// Checks the head of a request that hyper has parsed.
-pub(crate) fn check_head<B>(request: &Request<B>) -> Result<(), HeadError> {
+///
+/// # Errors
+///
+/// The first rule that the head breaks.
+pub fn check_head<B>(request: &Request<B>) -> Result<(), HeadError> {
     check_target(request.uri())?;
     check_fields(request.headers(), request.version())
 }

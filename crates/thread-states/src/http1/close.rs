@@ -5,11 +5,9 @@
 //! not read yet. So the server first closes only its sending side and discards what still arrives.
 
 use std::io;
-use std::os::fd::AsFd;
 use std::time::Duration;
 
 use bytes::Bytes;
-use rustix::net::{RecvFlags, recv};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
@@ -23,21 +21,9 @@ const LINGER: Duration = Duration::from_secs(2);
 /// Size of the buffer for discarded bytes.
 const DISCARD_BUFFER: usize = 4 * 1024;
 
-/// Returns whether an immediate close of `socket` could lose the last response: when there is a
-/// `reply` to a request that was not read to its end, when other request bytes were left `unread`, or
-/// when the kernel has received bytes that have not been read.
-pub(crate) fn must_linger(socket: impl AsFd, reply: Option<&Bytes>, unread: bool) -> bool {
-    let has_bytes = || {
-        let mut byte = [0];
-        let peek = RecvFlags::DONTWAIT | RecvFlags::PEEK;
-        matches!(recv(socket, &mut byte, peek), Ok((_, 1..)))
-    };
-    reply.is_some() || unread || has_bytes()
-}
-
 /// Sends `reply`, if any, and closes the connection when the client has closed its side, after 2 s at
 /// the latest.
-pub(crate) async fn close(mut socket: TcpStream, reply: Option<Bytes>) {
+pub async fn close(mut socket: TcpStream, reply: Option<Bytes>) {
     let closing = async {
         socket.write_all(&reply.unwrap_or_default()).await?;
         socket.shutdown().await?;
