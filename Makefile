@@ -28,7 +28,7 @@ database: setup-postgresql ## the tests of the database drivers, with a PostgreS
 # The second engine repeats what depends on the engine, and runs what takes long and need not run twice.
 stack: images ## the tests in Docker: nginx alone, the whole stack, and on a second engine
 	THREADLAB_TEST_NGINX='docker run --rm --network=host --volume={dir}:{dir} nginx:1.30.6-alpine nginx' \
-	    scripts/with-notes cargo nextest run --run-ignored only --test front
+	    scripts/with-notes cargo nextest run --run-ignored only --test front --test conformance
 	scripts/with-notes cargo test --test compose -- --ignored --skip swarm:: --skip losses::rolling
 	scripts/with-notes scripts/second-engine cargo test --test compose -- --ignored --skip configuration:: --skip disk:: \
 	    --skip experiment::experiments --skip experiment::the_articles --skip failover:: --skip losses::reloads \

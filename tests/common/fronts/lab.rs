@@ -3,11 +3,11 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use crate::backend::Backend;
-use crate::client::{self, Client};
-use crate::embedded::Embedded;
-use crate::message::Message;
-use crate::nginx::Nginx;
+use super::backend::Backend;
+use super::client::{self, Client};
+use super::embedded::Embedded;
+use super::message::Message;
+use super::nginx::Nginx;
 
 /// Front under test.
 #[derive(Debug, Clone, Copy)]

@@ -7,12 +7,17 @@ use std::thread;
 use std::time::Duration;
 
 use axum::Router;
+use axum::extract::Request;
+use axum::http::StatusCode;
+use axum::http::uri::PathAndQuery;
+use axum::response::IntoResponse;
 use serde_json::json;
 use socket2::{Domain, Socket, Type};
+use thread_states::problem::Problem;
 use threadlab::gateway::{GatewayConfig, RunningGateway, asynchronous, synchronous};
 
-use crate::TIMEOUT;
-use crate::message::Message;
+use super::TIMEOUT;
+use super::message::Message;
 
 /// A connection from the front.
 pub struct Connection {
@@ -69,8 +74,24 @@ fn gateway_config() -> GatewayConfig {
     GatewayConfig::new(([127, 0, 0, 1], 0).into())
 }
 
+/// Field of the responses of the gateways' app.
+pub const SERVED: &str = "x-served";
+
+/// Responds to every request with what it got: the method, the target and the body.
 fn app() -> Router {
-    Router::new().fallback(async || "ok")
+    Router::new().fallback(async |request: Request| {
+        let (head, body) = request.into_parts();
+        let target = head.uri.path_and_query().map_or("", PathAndQuery::as_str);
+        let Ok(body) = axum::body::to_bytes(body, usize::MAX).await else {
+            return Problem::new(StatusCode::BAD_REQUEST, "the body is malformed").into_response();
+        };
+        let text = format!(
+            "{} {target} {}",
+            head.method,
+            String::from_utf8_lossy(&body)
+        );
+        ([(SERVED, "yes")], text.trim_end().to_owned()).into_response()
+    })
 }
 
 impl Backend {

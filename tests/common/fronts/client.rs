@@ -3,8 +3,8 @@
 use std::io::{self, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 
-use crate::TIMEOUT;
-use crate::message::Message;
+use super::TIMEOUT;
+use super::message::Message;
 
 /// A client's connection to the front.
 pub struct Client {

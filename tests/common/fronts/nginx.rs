@@ -14,9 +14,9 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::address::free_address;
-use crate::lab::Behind;
-use crate::{PAGE, TIMEOUT};
+use super::address::free_address;
+use super::lab::Behind;
+use super::{PAGE, TIMEOUT};
 
 /// The shipped configuration.
 pub const SHIPPED: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/nginx");

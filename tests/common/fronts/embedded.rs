@@ -4,8 +4,8 @@ use std::net::SocketAddr;
 
 use threadlab::proxy::{self, Asset, ProxyConfig, RunningProxy, ServerPath, Timeouts, Upstream};
 
-use crate::lab::Behind;
-use crate::{PAGE, TIMEOUT};
+use super::lab::Behind;
+use super::{PAGE, TIMEOUT};
 
 /// Running embedded front; ends when dropped.
 pub struct Embedded(Option<RunningProxy>);
