@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use threadlab::flavor::Flavor;
 
 use crate::cpu::Cpus;
+use crate::goal::Goals;
 use crate::load::{Client, Connections, Rate};
 use crate::server::{self, Accounting, Server};
 use crate::service::{self, Work};
@@ -25,12 +26,12 @@ pub(crate) struct Comparison {
     claims: Vec<Claim>,
 }
 
-/// A ratio of two servers' CPU times, and its upper bound.
+/// A ratio of two servers' CPU times, and its goal.
 #[derive(Debug, Clone, Copy)]
 struct Claim {
     server: usize,
     other: usize,
-    /// `None` if there is no bound.
+    /// `None` if there is no goal.
     at_most: Option<f64>,
 }
 
@@ -53,7 +54,7 @@ pub(crate) fn all(cpus: &Cpus) -> anyhow::Result<Vec<Comparison>> {
 }
 
 impl Comparison {
-    /// The library in a service that is not the lab's; `at_most` is the bound for all of its accounting.
+    /// The library in a service that is not the lab's; `at_most` is the goal for all of its accounting.
     fn of_service(work: Work, at_most: f64, cpus: &Cpus) -> anyhow::Result<Self> {
         let servers = [Accounting::Off, Accounting::States, Accounting::Requests]
             .map(|accounting| service::start(work, accounting, cpus));
@@ -95,19 +96,19 @@ impl Comparison {
             claim(REQUESTS, OFF, saturated.then_some(1.03)),
         ];
         if saturated {
-            let at_most = match (flavor, connections) {
-                (Flavor::Async, Connections::Kept) => Some(1.05),
-                (Flavor::Async, Connections::PerRequest) => None,
-                (Flavor::Sync, _) => Some(1.0),
+            let (axum, hyper) = match (flavor, connections) {
+                (Flavor::Async, Connections::Kept) => (1.02, Some(1.1)),
+                (Flavor::Async, Connections::PerRequest) => (1.02, None),
+                (Flavor::Sync, _) => (0.7, None),
             };
             let bare = match flavor {
                 Flavor::Async => server::hyper(cpus)?,
                 Flavor::Sync => server::blocking_loop(cpus)?,
             };
             for (other, at_most) in [
-                (server::axum_with_the_app(cpus)?, at_most),
-                (server::axum_with_one_route(cpus)?, at_most),
-                (bare, None),
+                (server::axum_with_the_app(cpus)?, Some(axum)),
+                (server::axum_with_one_route(cpus)?, Some(axum)),
+                (bare, hyper),
             ] {
                 claims.push(claim(REQUESTS, servers.len(), at_most));
                 servers.push(other);
@@ -192,7 +193,7 @@ pub(crate) struct Measured<'a> {
 
 impl Measured<'_> {
     /// Writes two tables in Markdown: the servers, and the claims.
-    pub(crate) fn write(&self, out: &mut dyn Write) -> io::Result<()> {
+    pub(crate) fn write(&self, goals: &mut Goals, out: &mut dyn Write) -> io::Result<()> {
         let Comparison {
             title,
             servers,
@@ -215,15 +216,15 @@ impl Measured<'_> {
         }
         writeln!(
             out,
-            "\n| ratio | median (quartiles) | upper bound | |\n|---|--:|--:|---|"
+            "\n| ratio | median (quartiles) | goal | |\n|---|--:|--:|---|"
         )?;
         for claim in claims {
-            self.write_claim(*claim, out)?;
+            self.write_claim(*claim, goals, out)?;
         }
         writeln!(out)
     }
 
-    fn write_claim(&self, claim: Claim, out: &mut dyn Write) -> io::Result<()> {
+    fn write_claim(&self, claim: Claim, goals: &mut Goals, out: &mut dyn Write) -> io::Result<()> {
         let Claim {
             server,
             other,
@@ -232,16 +233,12 @@ impl Measured<'_> {
         // Paired by round: the turns of one round were close in time, so a disturbance is likely to have met both.
         let pairs = self.turns[server].iter().zip(&self.turns[other]);
         let [low, median, high] = quartiles(pairs.map(|(one, other)| one.cpu / other.cpu));
-        let names = [server, other].map(|index| self.comparison.servers[index].name);
-        let (bound, verdict) = match at_most {
-            Some(bound) if median <= bound => (format!("{bound:.2}"), "met"),
-            Some(bound) => (format!("{bound:.2}"), "missed"),
-            None => Default::default(),
-        };
+        let Comparison { title, servers, .. } = self.comparison;
+        let ratio = format!("{} / {}", servers[server].name, servers[other].name);
+        let goal = goals.check(&format!("{title}: {ratio}"), median, at_most);
         writeln!(
             out,
-            "| {} / {} | {median:.3} ({low:.3} to {high:.3}) | {bound} | {verdict} |",
-            names[0], names[1]
+            "| {ratio} | {median:.3} ({low:.3} to {high:.3}) | {goal} |"
         )
     }
 }

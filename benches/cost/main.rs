@@ -7,18 +7,26 @@
 //! * `server`: the servers under test
 //! * `service`: services that are not the lab's, with the library
 //! * `load`: the load generator
-//! * `comparison`: servers under one load, in turns, and the bounds of their ratios
+//! * `comparison`: servers under one load, in turns, and the goals of their ratios
+//! * `goal`: goals, and the verdicts on them
 //! * `parts`: the cost of each part of a request
 //! * `scrape`: the cost of a scrape
+//! * `sweep`: a server with more and more threads, waits and requests
 //! * `cpu`: CPUs to pin to, and the CPU time of a thread
 
 mod comparison;
 mod cpu;
+mod goal;
 mod load;
 mod parts;
 mod scrape;
 mod server;
 mod service;
+mod sweep;
+
+#[allow(clippy::unwrap_used, reason = "it is for tests")]
+#[path = "../../tests/common/lab.rs"]
+mod lab;
 
 use std::env;
 use std::io::{self, Write};
@@ -28,7 +36,9 @@ use anyhow::Context;
 use clap::Parser;
 
 use crate::cpu::Cpus;
+use crate::goal::Goals;
 use crate::scrape::Scrape;
+use crate::sweep::Sweep;
 
 /// Measures the CPU time per request of the gateways and their accounting, and what a scrape costs.
 #[derive(Debug, Parser)]
@@ -101,9 +111,10 @@ fn main() -> anyhow::Result<()> {
     let cpus = Cpus::of_this_process().context("the process's CPUs are unknown")?;
     cpus.pin_load()
         .context("could not pin the load generator")?;
+    let mut goals = Goals::default();
     for comparison in comparison::all(&cpus)? {
         if wanted(&comparison.title) {
-            comparison.measure(turns, slice)?.write(out)?;
+            comparison.measure(turns, slice)?.write(&mut goals, out)?;
         }
     }
     if wanted(parts::TITLE) {
@@ -111,9 +122,22 @@ fn main() -> anyhow::Result<()> {
     }
     for scrape in SCRAPES {
         if wanted(&scrape.title()) {
-            scrape.measure(turns, &cpus, out)?;
+            scrape.measure(turns, &cpus, &mut goals, out)?;
         }
     }
+    if wanted(sweep::TITLE) {
+        let (rows, scrapes, window) = match arguments.bench {
+            true => (usize::MAX, 30, Duration::from_secs(3)),
+            false => (2, 2, Duration::from_millis(20)),
+        };
+        let sweep = Sweep {
+            rows,
+            scrapes,
+            window,
+        };
+        sweep.measure(out)?;
+    }
+    goals.write(out)?;
     Ok(())
 }
 
@@ -121,16 +145,16 @@ const SCRAPES: [Scrape; 3] = [
     Scrape {
         threads: 1_000,
         viewers: 0,
-        below: Some(10.0),
+        at_most: Some(3.0),
     },
     Scrape {
         threads: 64,
         viewers: 0,
-        below: None,
+        at_most: None,
     },
     Scrape {
         threads: 64,
         viewers: 100,
-        below: None,
+        at_most: None,
     },
 ];

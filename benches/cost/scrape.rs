@@ -13,6 +13,7 @@ use threadlab::{app, live};
 
 use crate::comparison::quartiles;
 use crate::cpu::Cpus;
+use crate::goal::Goals;
 
 /// Bytes of stack, enough for a thread that only waits.
 const STACK: usize = 64 * 1024;
@@ -26,8 +27,8 @@ pub(crate) struct Scrape {
     pub(crate) threads: usize,
     /// Number of viewers of the live page.
     pub(crate) viewers: usize,
-    /// Upper bound of the median in milliseconds; `None` if there is no bound.
-    pub(crate) below: Option<f64>,
+    /// Goal of the median in milliseconds; `None` if there is none.
+    pub(crate) at_most: Option<f64>,
 }
 
 impl Scrape {
@@ -46,6 +47,7 @@ impl Scrape {
         &self,
         times: usize,
         cpus: &Cpus,
+        goals: &mut Goals,
         out: &mut dyn Write,
     ) -> anyhow::Result<()> {
         let (address, _threads) = cpus.as_server(|| self.start())??;
@@ -61,15 +63,11 @@ impl Scrape {
         }
         let [_, median, _] = quartiles(took.iter().skip(1).copied());
         let worst = took.into_iter().skip(1).fold(0.0, f64::max);
-        let (bound, verdict) = match self.below {
-            Some(bound) if median < bound => (format!("{bound}"), "met"),
-            Some(bound) => (format!("{bound}"), "missed"),
-            None => Default::default(),
-        };
+        let goal = goals.check(&self.title(), median, self.at_most);
         writeln!(
             out,
-            "## {}\n\n| ms (median) | longest of {times} | upper bound | |\n|--:|--:|--:|---|\n\
-             | {median:.2} | {worst:.2} | {bound} | {verdict} |\n",
+            "## {}\n\n| ms (median) | longest of {times} | goal | |\n|--:|--:|--:|---|\n\
+             | {median:.2} | {worst:.2} | {goal} |\n",
             self.title()
         )?;
         Ok(())
@@ -120,7 +118,7 @@ impl Scrape {
     }
 }
 
-fn get(address: SocketAddr, path: &str) -> io::Result<String> {
+pub(crate) fn get(address: SocketAddr, path: &str) -> io::Result<String> {
     let mut stream = TcpStream::connect(address)?;
     write!(
         stream,
