@@ -109,9 +109,11 @@ def offloaded(seconds: Seconds = 20):
     free: "free",
     rust: {
       file: "src/app/queries.rs",
-      code: `async fn synchronous(State(database): Configured, seconds: Seconds) -> Result<Queried, Problem> {
+      code: `async fn synchronous(
+…
+) -> Result<Queried, Problem> {
     // A blocking call in an async function, on purpose: this is the mistake to show.
-    let waited = synchronous_driver(database)?.query(seconds.get())?;
+    let waited = synchronous_driver(database)?.query(&query(seconds, slots))?;
 …
 }`,
       waitsAt: ".query(",
