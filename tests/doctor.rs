@@ -10,7 +10,13 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 /// The parts of the repository that the script reads.
-const MOUNTED: [&str; 4] = ["nginx", "src/live/page", "prometheus", "grafana"];
+const MOUNTED: [&str; 5] = [
+    "nginx",
+    "src/live/page",
+    "prometheus",
+    "postgres",
+    "grafana",
+];
 
 const CONFIG: &str = "name: threadlab
 services:
@@ -41,6 +47,7 @@ async /lab-async-1 running healthy 0 false 0 65536 null
 nginx /lab-nginx-1 running healthy 0 false 0 65536 null
 nginx-exporter /lab-nginx-exporter-1 running healthy 0 false 0 65536 [\"NO_PROXY=*\"]
 prometheus /lab-prometheus-1 running healthy 0 false 0 65536 null
+postgres /lab-postgres-1 running healthy 0 false 0 65536 null
 grafana /lab-grafana-1 running healthy 0 false 0 65536 [\"NO_PROXY=*\"]
 ";
 
@@ -79,6 +86,7 @@ case "$url" in
 */query) cat "$FAKES/sample" ;;
 */sync) printf 307 ;;
 */dummy) cat "$FAKES/status" ;;
+*/database/*) cat "$FAKES/query" ;;
 *) exit "$(cat "$FAKES/listener")" ;;
 esac
 "#;
@@ -113,6 +121,7 @@ impl Stack {
             ("server.log", "threadlab: sync on http://10.0.0.2:8000"),
             ("sample", r#"{"data":{"result":[{"value":[1.5,"0.9"]}]}}"#),
             ("status", "200"),
+            ("query", "200"),
             ("listener", "7"),
         ] {
             stack.write(name, text);
@@ -374,6 +383,16 @@ fn a_dead_published_port_is_found() {
     let stack = Stack::healthy("dead-port");
     stack.write("bin/curl", "#!/bin/sh\nfor url; do :; done\ncase \"$url\" in\n*/query) cat \"$FAKES/sample\" ;;\n*/async/dummy) printf 200 ;;\n*) printf 000; exit 7 ;;\nesac\n");
     stack.assert_fault("port 8080 does not respond, although nginx reaches sync");
+}
+
+#[test]
+fn a_database_that_the_servers_do_not_reach_is_found() {
+    assert_found(
+        "query",
+        "query",
+        "503",
+        "async gets no response from the database",
+    );
 }
 
 #[test]

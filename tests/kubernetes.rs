@@ -81,6 +81,7 @@ fn pods() -> Vec<(String, Value)> {
         "base/sync.yaml",
         "base/async.yaml",
         "base/nginx.yaml",
+        "base/postgres.yaml",
         "experiment/job.yaml",
     ] {
         for object in objects(name) {
@@ -89,7 +90,7 @@ fn pods() -> Vec<(String, Value)> {
             }
         }
     }
-    assert_eq!(pods.len(), 4);
+    assert_eq!(pods.len(), 5);
     pods
 }
 
@@ -104,15 +105,76 @@ fn servers_run_as_in_compose() {
         assert_eq!(memory(here), "512Mi");
         assert_eq!(there["mem_limit"], "512m");
         let here = environment(here);
-        assert_eq!(
-            here["THREADLAB_METRICS"],
-            there["environment"]["THREADLAB_METRICS"]
-        );
+        for same in ["THREADLAB_METRICS", "THREADLAB_DATABASE"] {
+            assert_eq!(here[same], there["environment"][same], "{server}: {same}");
+        }
         let (_, port) = here["THREADLAB_LISTEN"].split_once(':').unwrap();
         let listen = there["environment"]["THREADLAB_LISTEN"].as_str().unwrap();
         assert_eq!(port, listen.split_once(':').unwrap().1);
         assert_eq!(here["THREADLAB_THREADS"], "1");
     }
+}
+
+#[test]
+fn postgresql_runs_as_in_compose() {
+    let there = &compose()["services"]["postgres"];
+    let pod = &object("base/postgres.yaml", "Deployment")["spec"]["template"]["spec"];
+    let here = container(pod, "postgres");
+    assert_eq!(here["image"], there["image"]);
+    assert_eq!(strings(&here["args"]), strings(&there["command"]));
+    let variables = there["environment"].as_object().unwrap();
+    let variables = variables.iter();
+    let variables = variables.map(|(name, value)| (name.as_str(), value.as_str().unwrap()));
+    assert_eq!(environment(here), variables.collect());
+    let check = strings(&there["healthcheck"]["test"]);
+    for probe in ["readinessProbe", "livenessProbe"] {
+        let command = strings(&here[probe]["exec"]["command"]);
+        assert_eq!(command, check[1..], "{probe}");
+    }
+    assert_eq!(memory(here), "512Mi");
+    assert_eq!(there["mem_limit"], "512m");
+    let user = &pod["securityContext"];
+    assert_eq!(
+        there["user"],
+        format!("{}:{}", user["runAsUser"], user["runAsGroup"])
+    );
+
+    // What Compose mounts from the repository or as a temporary file system is a volume, too.
+    let volumes = [strings(&there["tmpfs"]), strings(&there["volumes"])].concat();
+    let targets = volumes.iter().map(|volume| {
+        let mut parts = volume.split(':');
+        match parts.next().unwrap() {
+            target if target.starts_with('/') => target,
+            _ => parts.next().unwrap(),
+        }
+    });
+    let mounts = here["volumeMounts"].as_array().unwrap().iter();
+    let mounts: BTreeSet<&str> = mounts
+        .map(|mount| mount["mountPath"].as_str().unwrap())
+        .collect();
+    assert_eq!(mounts, targets.collect());
+    assert_eq!(generated("postgres"), repository_files("postgres"));
+}
+
+/// Files of a ConfigMap that kustomize generates, relative to `deploy/kubernetes/base`.
+fn generated(name: &str) -> BTreeSet<String> {
+    let kustomization = object("base/kustomization.yaml", "Kustomization");
+    let mut maps = kustomization["configMapGenerator"]
+        .as_array()
+        .unwrap()
+        .iter();
+    let map = maps.find(|map| map["name"] == name).unwrap();
+    let files = strings(&map["files"]).into_iter();
+    files.map(str::to_owned).collect()
+}
+
+/// Files of a folder, relative to `deploy/kubernetes/base`.
+fn repository_files(path: &str) -> BTreeSet<String> {
+    let entries = fs::read_dir(root().join(path)).unwrap();
+    let name = |entry: fs::DirEntry| entry.file_name().into_string().unwrap();
+    entries
+        .map(|entry| format!("../../../{path}/{}", name(entry.unwrap())))
+        .collect()
 }
 
 fn memory(container: &Value) -> &str {
@@ -206,32 +268,13 @@ fn probes_of_servers_go_to_the_metrics_port() {
 /// nginx reads the files of Compose. Only the names of the servers and of the DNS service differ.
 #[test]
 fn nginx_has_the_files_of_compose() {
-    let kustomization = object("base/kustomization.yaml", "Kustomization");
-    let generated = |name: &str| -> BTreeSet<String> {
-        let mut maps = kustomization["configMapGenerator"]
-            .as_array()
-            .unwrap()
-            .iter();
-        let map = maps.find(|map| map["name"] == name).unwrap();
-        strings(&map["files"])
-            .into_iter()
-            .map(str::to_owned)
-            .collect()
-    };
-    let folder = |path: &str| -> BTreeSet<String> {
-        let entries = fs::read_dir(root().join(path)).unwrap();
-        let name = |entry: fs::DirEntry| entry.file_name().into_string().unwrap();
-        entries
-            .map(|entry| format!("../../../{path}/{}", name(entry.unwrap())))
-            .collect()
-    };
-    let mut nginx = folder("nginx");
+    let mut nginx = repository_files("nginx");
     assert!(nginx.remove("../../../nginx/upstreams.conf"));
     // It finds out the DNS server, whose name is known here.
     assert!(nginx.remove("../../../nginx/start.sh"));
     nginx.insert("upstreams.conf".to_owned());
     assert_eq!(generated("nginx"), nginx);
-    assert_eq!(generated("page"), folder("src/live/page"));
+    assert_eq!(generated("page"), repository_files("src/live/page"));
 
     let directives = |path: PathBuf| -> Vec<String> {
         let text = read(&path);
@@ -306,8 +349,16 @@ fn policies_mirror_the_networks() {
         ("prometheus", "exporter"),
     ];
     assert_eq!(allowed("prometheus"), pairs(&scraped));
-    // Servers answer only.
-    assert!(policies["servers"]["egress"].is_null());
+    let servers = &policies["servers"]["egress"];
+    assert_eq!(servers.as_array().unwrap().len(), 1, "{servers}");
+    let database = &servers[0]["to"][0]["podSelector"]["matchLabels"]["app.kubernetes.io/name"];
+    assert_eq!(*database, "postgres");
+    assert_eq!(
+        policies["database"]["ingress"][0]["from"][0]["podSelector"]["matchLabels"],
+        serde_json::json!({"threadlab": "server"})
+    );
+    // PostgreSQL opens no connections.
+    assert!(policies["database"]["egress"].is_null());
     let outside = &policies["prometheus"]["ingress"][0]["from"][0]["namespaceSelector"];
     assert_eq!(
         outside["matchLabels"]["kubernetes.io/metadata.name"],

@@ -63,6 +63,27 @@ pub fn only_nginx_reaches_the_servers(stack: &Stack) {
     }
 }
 
+pub fn only_the_servers_reach_the_database_and_not_as_superuser(stack: &Stack) {
+    let address = &stack.addresses("postgres", "database")[0];
+    let psql = |user: &str| {
+        let psql = ["psql", "--host", address, "--username", user, "--command"];
+        stack.exec("postgres", &[&psql[..], &["SELECT 1", "lab"]].concat())
+    };
+    assert!(psql("lab"), "it does not listen at {address}");
+    assert!(!psql("postgres"), "the superuser connects by the network");
+    let may = "SELECT rolsuper OR rolcreatedb OR rolcreaterole FROM pg_roles WHERE rolname = 'lab'";
+    assert_eq!(stack.query(may), "f");
+
+    let connects = |service, address: &str, port| {
+        let nc = format!("busybox nc -w 3 {address} {port} </dev/null");
+        stack.exec(service, &["sh", "-c", &nc])
+    };
+    for service in ["nginx", "prometheus"] {
+        assert!(connects(service, "sync", "9100"), "{service}");
+        assert!(!connects(service, address, "5432"), "{service}");
+    }
+}
+
 pub fn only_this_machine_reaches_the_stack(stack: &Stack) {
     let containers = stack.containers(&[]);
     let published: Vec<&Value> = containers

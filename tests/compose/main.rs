@@ -1,4 +1,4 @@
-//! The stack of `docker-compose.yml` in Docker: nginx, both servers, Prometheus and the nginx exporter.
+//! The stack of `docker-compose.yml` in Docker: nginx, both servers, PostgreSQL, Prometheus and the nginx exporter.
 //!
 //! The tests share one stack, which takes half a minute to start, and run one after another. That is why this is not a
 //! standard test harness: it removes the stack after the last test. Grafana takes part if its image is present; if it
@@ -15,6 +15,7 @@ mod configuration;
 mod confinement;
 #[path = "../common/dashboards.rs"]
 mod dashboards;
+mod database;
 mod disk;
 mod experiment;
 mod failover;
@@ -64,9 +65,11 @@ fn main() -> ExitCode {
     let shared = tests! { stack::on_shared;
         confinement::containers_are_healthy_and_confined
         confinement::only_nginx_reaches_the_servers
+        confinement::only_the_servers_reach_the_database_and_not_as_superuser
         confinement::only_this_machine_reaches_the_stack
         experiment::the_article_is_confirmed_through_nginx
         experiment::experiments_are_confirmed_through_nginx_and_seen_in_prometheus
+        database::a_killed_database_gives_clear_errors_and_full_recovery
         losses::a_rolling_restart_needs_two_replicas
         failover::a_restart_loses_no_request_and_an_outage_in_its_place_is_detected
         memory::ten_thousand_waits_fit_into_the_memory_of_nginx

@@ -11,7 +11,14 @@ use std::time::SystemTime;
 use serde_json::Value;
 
 /// The part of the stack that can run anywhere.
-const SERVICES: [&str; 5] = ["sync", "async", "nginx", "nginx-exporter", "prometheus"];
+const SERVICES: [&str; 6] = [
+    "postgres",
+    "sync",
+    "async",
+    "nginx",
+    "nginx-exporter",
+    "prometheus",
+];
 const COMPOSE_FILE: &str = "docker-compose.yml";
 /// Variable with another Compose file for every stack. `scripts/second-engine` sets it.
 const EXTRA_FILE: &str = "THREADLAB_TEST_COMPOSE_FILE";
@@ -174,6 +181,14 @@ impl Stack {
         String::from_utf8_lossy(&output.stderr).into_owned()
     }
 
+    /// Returns the first column of a query of the database, as the superuser within its container.
+    pub fn query(&self, sql: &str) -> String {
+        let psql = ["exec", "-T", "postgres", "psql", "--username=postgres"];
+        let query = ["--dbname=lab", "--no-align", "--tuples-only", "--command"];
+        let output = self.compose(&[&psql[..], &query, &[sql]].concat());
+        output.trim().to_owned()
+    }
+
     /// Runs a command in a service's container and returns whether it succeeded.
     pub fn exec(&self, service: &str, command: &[&str]) -> bool {
         let mut exec = self.command(&[&["exec", "-T", service], command].concat());
@@ -247,6 +262,7 @@ impl Stack {
         // Free ports, and one thread each, independent of .env.
         command.envs(["NGINX_PORT", "PROMETHEUS_PORT", "GRAFANA_PORT"].map(|port| (port, "0")));
         command.envs(["SYNC_THREADS", "ASYNC_THREADS"].map(|threads| (threads, "1")));
+        command.env("DATABASE_POOL", "20");
         command
     }
 }
@@ -265,6 +281,7 @@ pub fn versions() -> Vec<(String, String, String)> {
         let (program, argument) = match name {
             "nginx" => ("nginx", "-v"),
             "prom/prometheus" => ("prometheus", "--version"),
+            "postgres" => ("postgres", "--version"),
             _ => return None,
         };
         let output = output(
@@ -273,10 +290,13 @@ pub fn versions() -> Vec<(String, String, String)> {
         );
         let text = [output.stdout, output.stderr].concat();
         let text = String::from_utf8_lossy(&text);
-        // The first of a form like 1.30.6.
-        let is_version = |word: &&str| word.split('.').count() == 3;
-        let found = text.split([' ', '/', '\n', '+', ',']).find(is_version);
         let pinned = tag.trim_start_matches('v').trim_end_matches("-alpine");
+        // The first of a form like the tag's.
+        let dots = |text: &str| text.matches('.').count();
+        let is_version = |word: &&str| {
+            dots(word) == dots(pinned) && word.chars().all(|c| c.is_ascii_digit() || c == '.')
+        };
+        let found = text.split([' ', '/', '\n', '+', ',']).find(is_version);
         Some((name.to_owned(), pinned.to_owned(), found?.to_owned()))
     };
     images.lines().filter_map(version).collect()

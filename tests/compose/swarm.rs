@@ -113,9 +113,9 @@ impl Drop for Swarm {
             is_empty(["ps", "--all"]) && is_empty(["network", "ls"])
         });
         output("docker", &["swarm", "leave", "--force"]);
-        let volume = format!("{STACK}_prometheus");
-        let remove = ["volume", "rm", "--force", &volume];
-        wait("the volume is removed", || {
+        let volumes = ["prometheus", "postgres"].map(|volume| format!("{STACK}_{volume}"));
+        let remove = ["volume", "rm", "--force", &volumes[0], &volumes[1]];
+        wait("the volumes are removed", || {
             output("docker", &remove).status.success()
         });
         if !self.had_bridge {
@@ -201,7 +201,7 @@ pub fn updates_and_a_killed_task_lose_no_request_in_a_swarm() {
 
 fn tasks_are_confined_and_not_published(swarm: &Swarm) {
     let containers = swarm.containers();
-    assert!(containers.len() >= 7, "{}", containers.len());
+    assert!(containers.len() >= 8, "{}", containers.len());
     for container in &containers {
         let name = container["Name"].as_str().unwrap();
         let host = &container["HostConfig"];
@@ -221,6 +221,10 @@ fn everything_is_reached(swarm: &Swarm, front: &str) {
         // nginx resolves the name of the server once a second.
         eventually("nginx reaches the server", || {
             get(&format!("{front}/{server}/dummy")).status == 200
+        });
+        let query = format!("{front}/{server}/database/asynchronous?seconds=0");
+        eventually("the server reaches the database", || {
+            get(&query).status == 200
         });
         assert!(first_event(&format!("{front}/live/{server}"))["threads"].is_array());
     }
