@@ -74,11 +74,12 @@ impl LabClient {
             if left_over && start.elapsed() > LEFTOVER_NOTICE {
                 let requests = plural(pending(server), "request");
                 let notice = format!(
-                    "waiting until the {server} server has finished {requests} of an earlier run, whose clients have disconnected"
+                    "waiting until the {server} server has finished {requests} of an earlier run"
                 );
-                self.show_step(&notice);
-                if !std::mem::replace(&mut noticed, true) && !self.progress.is_visible() {
+                if !std::mem::replace(&mut noticed, true) {
+                    // Not beside the bar, which has no room for all of it.
                     self.prompt(&notice);
+                    self.show_step(&format!("waiting for the {server} server"));
                 }
             }
             sleep(Duration::from_millis(100)).await;

@@ -48,7 +48,7 @@ impl Progress {
         let multi = MultiProgress::new();
         let total: Duration = planned.iter().sum();
         let bar = multi.add(ProgressBar::new(total.as_millis() as u64));
-        bar.set_style(style("{bar:20} {prefix}: {wide_msg}"));
+        bar.set_style(style("{bar:20} {prefix}{wide_msg}"));
         bar.enable_steady_tick(Duration::from_millis(250));
         Self {
             multi,
@@ -70,7 +70,7 @@ impl Progress {
 
     /// Begins the next experiment.
     pub(super) fn begin(&self, name: &str) {
-        self.bar.set_prefix(name.to_owned());
+        self.bar.set_prefix(format!("{name}: "));
     }
 
     /// Ends the current experiment.
@@ -151,7 +151,7 @@ impl Progress {
         let left = if elapsed > planned {
             "takes longer than planned".to_owned()
         } else {
-            format!("about {left:.0} s left")
+            format!("~{left:.0} s left")
         };
         self.bar.set_message(format!("{left}; {}", state.step));
     }
@@ -176,7 +176,8 @@ impl Lane {
 
     fn draw(&self, seconds: f64) -> String {
         let state = self.states.last().map_or("", |(_, state)| state);
-        let drawn = format!("{} {state}", lane(seconds, &self.states));
+        let drawn = lane(seconds, &self.states, columns().saturating_sub(BESIDE_LANE));
+        let drawn = format!("{drawn} {state}");
         // indicatif writes to stderr itself, so the choice is made here.
         if AutoStream::choice(&std::io::stderr()) == ColorChoice::Never {
             strip_str(&drawn).to_string()
@@ -184,6 +185,15 @@ impl Lane {
             drawn
         }
     }
+}
+
+/// Characters beside a lane: the server before it, and the present state after it.
+const BESIDE_LANE: usize = 8 + 9;
+
+/// Returns the number of columns of the terminal.
+fn columns() -> usize {
+    let size = rustix::termios::tcgetwinsize(std::io::stderr());
+    size.map_or(80, |size| usize::from(size.ws_col))
 }
 
 /// Returns a style, or indicatif's default if the template is invalid.
@@ -201,11 +211,11 @@ mod tests {
         assert_eq!(progress.bar.length(), Some(30_000));
         progress.begin("article");
         progress.show_step("both servers");
-        assert_eq!(progress.bar.message(), "about 30 s left; both servers");
+        assert_eq!(progress.bar.message(), "~30 s left; both servers");
         progress.end();
         assert_eq!(progress.bar.position(), 20_000);
         progress.show_step("the next");
-        assert_eq!(progress.bar.message(), "about 10 s left; the next");
+        assert_eq!(progress.bar.message(), "~10 s left; the next");
     }
 
     #[test]

@@ -8,6 +8,9 @@ use super::{number, timeline};
 use crate::experiment::plural::plural;
 use crate::experiment::report::{Report, Run};
 
+/// Characters of a line in a code block, which is not wrapped.
+const CODE_WIDTH: usize = 120;
+
 pub(super) fn write(report: &Report, to: &mut dyn Write) -> io::Result<()> {
     for run in &report.runs {
         write_run(run, to)?;
@@ -31,7 +34,7 @@ fn write_run(run: &Run, to: &mut dyn Write) -> io::Result<()> {
         number::conclusion(run, &format!("**{}**", run.verdict.as_str()))
     )?;
     for drawn in &run.timelines {
-        let drawn = timeline::draw(drawn);
+        let drawn = timeline::draw(drawn, CODE_WIDTH);
         writeln!(to, "```text\n{}```\n", strip_str(&drawn))?;
     }
     if !run.findings.is_empty() {

@@ -4,13 +4,15 @@ use std::io::{self, Write};
 
 use anstyle::{AnsiColor, Style};
 use comfy_table::presets::UTF8_HORIZONTAL_ONLY;
-use comfy_table::{Attribute, Cell, Color, ContentArrangement, Table, TableComponent};
+use comfy_table::{
+    Attribute, Cell, Color, ColumnConstraint, ContentArrangement, Table, TableComponent, Width,
+};
 
 use super::number::number;
 use super::palette::styled;
 use super::wrap::wrap;
 use super::{number, timeline};
-use crate::experiment::report::{Finding, Report, Run, Unit, Verdict};
+use crate::experiment::report::{DataTable, Finding, Report, Run, Unit, Verdict};
 
 /// Columns below which the table would break inside words.
 const MIN_TABLE_WIDTH: u16 = 100;
@@ -32,7 +34,7 @@ fn write_run(run: &Run, width: Option<u16>, to: &mut dyn Write) -> io::Result<()
     writeln!(to, "{}: {}", run.name, run.question)?;
     writeln!(to, "{}\n", wrap(run.model, columns, 0))?;
     for drawn in &run.timelines {
-        write!(to, "{}", timeline::draw(drawn))?;
+        write!(to, "{}", timeline::draw(drawn, columns))?;
     }
     match width {
         _ if run.findings.is_empty() => {}
@@ -40,10 +42,12 @@ fn write_run(run: &Run, width: Option<u16>, to: &mut dyn Write) -> io::Result<()
         _ => writeln!(to, "{}", table(&run.findings, width))?,
     }
     for drawn in &run.tables {
-        let mut table = styled_table(drawn.columns.iter().map(|column| &column.name), width);
-        let rows = drawn.rows.iter().map(|row| number::row(drawn, row));
-        table.add_rows(rows);
-        writeln!(to, "{}\n{table}", drawn.title)?;
+        writeln!(to, "{}", wrap(&drawn.title, columns, 2))?;
+        if least_widths(drawn).map(|least| least + 1).sum::<usize>() > columns {
+            write_rows(drawn, columns, to)?;
+        } else {
+            writeln!(to, "{}", data_table(drawn, width))?;
+        }
         writeln!(
             to,
             "{}",
@@ -130,6 +134,45 @@ fn write_records(findings: &[Finding], columns: usize, to: &mut dyn Write) -> io
     writeln!(to)
 }
 
+/// Returns the least width of each column at which no word is broken.
+fn least_widths(table: &DataTable) -> impl Iterator<Item = usize> {
+    table.columns.iter().map(|column| {
+        let words = column.name.split(' ').map(|word| word.chars().count());
+        words.max().unwrap_or_default().max(LONGEST_NUMBER) + CELL_PADDING
+    })
+}
+
+/// Characters of the longest number with its unit that may occur.
+const LONGEST_NUMBER: usize = "1000.0/s".len();
+/// Characters around the text of a cell. Between two cells there is one more.
+const CELL_PADDING: usize = 2;
+
+/// Returns the table of numbers.
+fn data_table(data: &DataTable, width: Option<u16>) -> Table {
+    let mut table = styled_table(data.columns.iter().map(|column| &column.name), width);
+    table.add_rows(data.rows.iter().map(|row| number::row(data, row)));
+    for (column, least) in table.column_iter_mut().zip(least_widths(data)) {
+        let least = Width::Fixed(least.try_into().unwrap_or(u16::MAX));
+        column.set_constraint(ColumnConstraint::LowerBoundary(least));
+    }
+    table
+}
+
+/// Writes each row of a table of numbers as a few lines.
+fn write_rows(table: &DataTable, columns: usize, to: &mut dyn Write) -> io::Result<()> {
+    for row in &table.rows {
+        let cells = table.columns.iter().zip(number::row(table, row));
+        let cells = cells.map(|(column, cell)| format!("{} {cell}", column.name));
+        let cells: Vec<String> = cells.collect();
+        writeln!(
+            to,
+            "{}",
+            wrap(&format!("  {}", cells.join("; ")), columns, 4)
+        )?;
+    }
+    Ok(())
+}
+
 fn verdict(verdict: Verdict) -> String {
     let colour = match verdict {
         Verdict::Confirmed => AnsiColor::Green,
@@ -149,7 +192,7 @@ mod tests {
 
     use super::*;
     use crate::experiment::LabServer;
-    use crate::experiment::report::{CpuWait, Generator, Prediction, Setting};
+    use crate::experiment::report::{Column, CpuWait, Generator, Prediction, Setting};
 
     fn run() -> Run {
         let setting = Setting {
@@ -223,6 +266,37 @@ mod tests {
                 .all(|line| line.chars().count() <= width.into());
             assert!(fits && text.contains('─'), "{width}: {text}");
         }
+    }
+
+    #[test]
+    fn tables_of_numbers_do_not_break_words() {
+        let names = [
+            "connections",
+            "rate",
+            "p50, formula",
+            "p50, measured",
+            "p99, formula",
+            "p99, measured",
+        ];
+        let mut run = run();
+        run.tables.push(DataTable {
+            title: "Latency by pool, with a title that is long enough to be wrapped on a narrow terminal".into(),
+            source: "M/D/c queue",
+            columns: names.map(|name| Column::new(name, Unit::Seconds)).into(),
+            rows: vec![vec![1.0, 2.0, 0.04, 0.069, 0.132, 0.184]],
+        });
+        for width in [50, 66, 69, 70, 75, 80, 99, 120] {
+            let text = text(&run, Some(width));
+            for words in ["connections", "measured", "formula", "69 ms", "184 ms"] {
+                assert!(text.contains(words), "{width}, {words}: {text}");
+            }
+            let longest = text.lines().map(|line| line.chars().count()).max();
+            assert!(longest <= Some(width.into()), "{width}: {text}");
+        }
+        let narrow = text(&run, Some(50));
+        let record =
+            "  connections 1.00 s; rate 2.00 s; p50, formula 40\n    ms; p50, measured 69 ms;";
+        assert!(narrow.contains(record), "{narrow}");
     }
 
     #[test]

@@ -8,8 +8,10 @@ use super::number::number;
 use super::palette::{self, styled};
 use crate::experiment::report::{RequestBar, Timeline, Unit};
 
-/// Characters of a timeline.
-const WIDTH: usize = 60;
+/// Characters of a timeline, at most and at least.
+const WIDTHS: std::ops::RangeInclusive<usize> = 10..=60;
+/// Characters before and after it: the indentation and the path, and the latency.
+const BESIDE: usize = 11 + 8;
 
 /// A character and its colour.
 type Ink = (char, Option<RgbColor>);
@@ -23,26 +25,28 @@ const UNTIMED: Ink = ('─', None);
 /// A request that is shorter than one character.
 const MOMENT: Ink = ('│', None);
 
-/// Draws the requests, and below them the states of the server's threads, with ANSI colours.
-pub(super) fn draw(timeline: &Timeline) -> String {
+/// Draws the requests, and below them the states of the server's threads, with ANSI colours, in lines of at most
+/// `columns` characters if they are not fewer than 50.
+pub(super) fn draw(timeline: &Timeline, columns: usize) -> String {
     let mut text = String::new();
     // Writing to a string cannot fail.
-    let _ = write_to(&mut text, timeline);
+    let _ = write_to(&mut text, timeline, columns);
     text
 }
 
-fn write_to(to: &mut String, timeline: &Timeline) -> std::fmt::Result {
+fn write_to(to: &mut String, timeline: &Timeline, columns: usize) -> std::fmt::Result {
+    let width = width(columns.saturating_sub(BESIDE));
     writeln!(to, "  {} over {:.1} s", timeline.server, timeline.seconds)?;
     for bar in &timeline.requests {
-        let mut drawn = sample(timeline.seconds, |at| request(bar, at));
+        let mut drawn = sample(timeline.seconds, width, |at| request(bar, at));
         if drawn.iter().all(|ink| *ink == NOTHING) {
-            let at = bar.at_seconds / timeline.seconds * WIDTH as f64;
-            drawn[(at as usize).min(WIDTH - 1)] = MOMENT;
+            let at = bar.at_seconds / timeline.seconds * width as f64;
+            drawn[(at as usize).min(width - 1)] = MOMENT;
         }
         let latency = number(bar.latency_seconds, Unit::Seconds);
         writeln!(to, "  {:>8} {} {latency}", bar.path, paint(&drawn))?;
     }
-    let threads = sample(timeline.seconds, |at| thread(timeline, at));
+    let threads = sample(timeline.seconds, width, |at| thread(timeline, at));
     writeln!(to, "  {:>8} {}", "threads", paint(&threads))?;
     let untimed = timeline.requests.iter().any(|bar| !bar.is_timed());
     let legend = [
@@ -50,18 +54,37 @@ fn write_to(to: &mut String, timeline: &Timeline) -> std::fmt::Result {
         (HELD, "holds a thread (blocked)"),
         (AWAITED, "waits without a thread (awaiting)"),
         (state("running"), "running"),
+        (state("runnable"), "runnable"),
         (state("idle"), "idle"),
     ];
     let untimed = untimed.then_some((UNTIMED, "in flight, no more is known"));
     let legend = legend.into_iter().chain(untimed);
-    let legend = legend.map(|(ink, meaning)| format!("{} {meaning}", paint(&[ink])));
-    let legend: Vec<String> = legend.collect();
-    writeln!(to, "  {:>8} {}\n", "", legend.join("  "))
+    write!(to, "{:9}", "")?;
+    let mut column = 9;
+    for (ink, meaning) in legend {
+        let length = 4 + meaning.chars().count();
+        if column > 9 && column + length > columns {
+            write!(to, "\n{:9}", "")?;
+            column = 9;
+        }
+        write!(to, "  {} {meaning}", paint(&[ink]))?;
+        column += length;
+    }
+    writeln!(to, "\n")
 }
 
-/// Draws the states of a server's threads over `seconds` in one line. Each state lasts until its time.
-pub(in crate::experiment) fn lane(seconds: f64, states: &[(f64, &'static str)]) -> String {
-    let drawn = sample(seconds, |at| {
+fn width(columns: usize) -> usize {
+    columns.clamp(*WIDTHS.start(), *WIDTHS.end())
+}
+
+/// Draws the states of a server's threads over `seconds` in one line, of at most `columns` characters if they are not
+/// fewer than 10. Each state lasts until its time.
+pub(in crate::experiment) fn lane(
+    seconds: f64,
+    states: &[(f64, &'static str)],
+    columns: usize,
+) -> String {
+    let drawn = sample(seconds, width(columns), |at| {
         let next = states.iter().find(|(until, _)| at <= *until);
         next.map_or(NOTHING, |(_, name)| state(name))
     });
@@ -69,9 +92,9 @@ pub(in crate::experiment) fn lane(seconds: f64, states: &[(f64, &'static str)]) 
 }
 
 /// Samples `ink` at the middle of each character.
-fn sample(seconds: f64, ink: impl Fn(f64) -> Ink) -> Vec<Ink> {
-    let step = seconds / WIDTH as f64;
-    (0..WIDTH).map(|i| ink(step * (i as f64 + 0.5))).collect()
+fn sample(seconds: f64, width: usize, ink: impl Fn(f64) -> Ink) -> Vec<Ink> {
+    let step = seconds / width as f64;
+    (0..width).map(|i| ink(step * (i as f64 + 0.5))).collect()
 }
 
 fn request(bar: &RequestBar, at: f64) -> Ink {
@@ -140,7 +163,7 @@ mod tests {
                 state: "blocked",
             }],
         };
-        let text = strip_str(&draw(&timeline)).to_string();
+        let text = strip_str(&draw(&timeline, 100)).to_string();
         let lines: Vec<&str> = text.lines().collect();
         assert_eq!(lines[1], format!("         / {} 4.00 s", "█".repeat(60)));
         assert_eq!(
@@ -169,7 +192,7 @@ mod tests {
             }],
             threads: Vec::new(),
         };
-        let text = strip_str(&draw(&timeline)).to_string();
+        let text = strip_str(&draw(&timeline, 100)).to_string();
         assert!(text.contains("│") && text.contains(" 6 ms\n"), "{text}");
     }
 
@@ -188,7 +211,7 @@ mod tests {
             }],
             threads: Vec::new(),
         };
-        let text = strip_str(&draw(&timeline)).to_string();
+        let text = strip_str(&draw(&timeline, 100)).to_string();
         let bar = format!(
             "{}{}{} 2.00 s",
             " ".repeat(15),
@@ -200,9 +223,40 @@ mod tests {
     }
 
     #[test]
+    fn no_line_is_longer_than_the_terminal_is_wide_and_the_legend_has_every_state() {
+        let timeline = Timeline {
+            server: "sync",
+            seconds: 20.0,
+            requests: vec![RequestBar {
+                path: "/dummy".into(),
+                latency_seconds: 19.5,
+                at_seconds: 0.5,
+                queued_seconds: 19.5,
+                held_seconds: 0.0,
+                awaited_seconds: 0.0,
+            }],
+            threads: Vec::new(),
+        };
+        for columns in [50, 80, 99, 120] {
+            let text = strip_str(&draw(&timeline, columns)).to_string();
+            let longest = text.lines().map(|line| line.chars().count()).max();
+            assert!(longest <= Some(columns), "{columns}: {text}");
+            for state in ["running", "▚ runnable", "(blocked)", "(awaiting)", "idle"] {
+                assert!(text.contains(state), "{columns}: {state}: {text}");
+            }
+        }
+    }
+
+    #[test]
     fn lane_shows_each_state_until_its_time() {
-        let drawn = lane(60.0, &[(15.0, "idle"), (45.0, "blocked")]);
+        let states = [(15.0, "idle"), (45.0, "blocked")];
+        let drawn = lane(60.0, &states, 200);
         let expected = format!("{}{}{}", "·".repeat(15), "█".repeat(30), " ".repeat(15));
         assert_eq!(strip_str(&drawn).to_string(), expected);
+        let drawn = strip_str(&lane(60.0, &states, 20)).to_string();
+        assert_eq!(
+            drawn,
+            format!("{}{}{}", "·".repeat(5), "█".repeat(10), " ".repeat(5))
+        );
     }
 }

@@ -31,13 +31,15 @@ const CURVE_LABELS: u32 = 280;
 const MIN_BAR: i32 = 4;
 const FONT: (&str, u32) = ("sans-serif", 14);
 /// Colors of curves, readable on white and on black and by the color-blind (Okabe and Ito 2008).
-const CURVE_COLORS: [RGBColor; 6] = [
+const CURVE_COLORS: [RGBColor; 7] = [
     RGBColor(0xD5, 0x5E, 0x00),
     RGBColor(0x00, 0x9E, 0x73),
     RGBColor(0x56, 0xB4, 0xE9),
     RGBColor(0xCC, 0x79, 0xA7),
     RGBColor(0xE6, 0x9F, 0x00),
     RGBColor(0x00, 0x72, 0xB2),
+    // The color of text, in dark mode too.
+    RGBColor(0, 0, 0),
 ];
 
 fn svg(height: u32, draw: impl Fn(&Area<'_>) -> DrawResult) -> io::Result<String> {
