@@ -5,6 +5,7 @@ WORKDIR /src
 COPY Cargo.toml Cargo.lock ./
 COPY crates crates
 COPY src src
+COPY docs docs
 # The cache mounts keep downloaded crates and compiled dependencies between builds. `touch` makes cargo recompile our
 # own code even if its files are older than the cached build. Without --target, +crt-static would also apply to
 # procedural macros, which the compiler loads as shared libraries.

@@ -305,6 +305,7 @@ fn each_listed_endpoint_responds_with_its_media_type() {
     }
     for endpoint in ENDPOINTS {
         let path = endpoint.path.replace("{name}", experiment::ALL[0].name);
+        let path = path.replace("{*file}", "article.md");
         let url = format!("http://{}{path}", server.metrics);
         let response = match endpoint.method {
             "POST" => ureq::post(url).send_empty(),

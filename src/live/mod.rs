@@ -11,7 +11,9 @@
 //! * `readings`: where these come from: this process, or a watched one
 //! * `replicas`: the number of servers behind a name
 //! * `page`: the files of the live page; `page/` holds them
+//! * `docs`: the pages of `docs/`, to which the live page links
 
+mod docs;
 mod event;
 mod history;
 mod link;
@@ -26,6 +28,7 @@ mod samples;
 mod states;
 mod watched_server;
 
+pub use docs::docs;
 pub use link::{InvalidLink, Link};
 pub use page::{File, page};
 pub use readings::{Readings, ThreadNow};

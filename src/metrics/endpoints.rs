@@ -51,6 +51,18 @@ pub const ENDPOINTS: &[Endpoint] = &[
                    is no server with this name, 503 beyond 128 viewers.",
     },
     Endpoint {
+        method: "GET",
+        path: "/docs/",
+        media_type: "text/html; charset=utf-8",
+        response: "List of the pages of `docs/`.",
+    },
+    Endpoint {
+        method: "GET",
+        path: "/docs/{*file}",
+        media_type: "text/html; charset=utf-8",
+        response: "A page of `docs/` as HTML, or one of its images; status 404 for an unknown file.",
+    },
+    Endpoint {
         method: "POST",
         path: "/experiments/{name}",
         media_type: "",

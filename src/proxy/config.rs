@@ -13,6 +13,8 @@ pub struct ProxyConfig {
     pub upstreams: Vec<Upstream>,
     /// Files of the live page. Default: none.
     pub assets: Vec<Asset>,
+    /// Address of the server to which `/docs/…` is forwarded. Default: none.
+    pub docs: Option<SocketAddr>,
     /// Timeouts for servers and clients.
     pub timeouts: Timeouts,
     /// Limits for requests.
@@ -26,6 +28,7 @@ impl ProxyConfig {
         Self {
             upstreams,
             assets: Vec::new(),
+            docs: None,
             timeouts: Timeouts::default(),
             limits: RequestLimits::default(),
         }

@@ -1,5 +1,7 @@
 //! Destinations of paths. Paths are compared as they were sent, without decoding or normalization.
 
+use std::net::SocketAddr;
+
 use http::Uri;
 use http::uri::{InvalidUri, PathAndQuery};
 
@@ -14,6 +16,8 @@ pub(super) enum Destination<'a> {
     Server(&'a Upstream, Result<PathAndQuery, InvalidUri>),
     /// A server's event stream.
     Threads(&'a Upstream),
+    /// The documentation, with its server and the path that is sent to it.
+    Docs(SocketAddr, PathAndQuery),
     /// A redirect to the same path with a trailing slash.
     Redirect(String),
     /// No such path.
@@ -30,6 +34,15 @@ pub(super) fn find<'a>(config: &'a ProxyConfig, uri: &Uri) -> Destination<'a> {
         let upstream = config.upstreams.iter().find(|u| u.name == name);
         return upstream.map_or(Destination::NotFound, Destination::Threads);
     }
+    if let (Some(server), Some(whole)) = (config.docs, uri.path_and_query()) {
+        if path.starts_with("/docs/") {
+            return Destination::Docs(server, whole.clone());
+        }
+        if path == "/docs" {
+            let query = whole.as_str().strip_prefix(path).unwrap_or_default();
+            return Destination::Redirect(format!("/docs/{query}"));
+        }
+    }
     config
         .upstreams
         .iter()
@@ -41,7 +54,8 @@ pub(super) fn find<'a>(config: &'a ProxyConfig, uri: &Uri) -> Destination<'a> {
 pub(super) fn list(config: &ProxyConfig) -> String {
     let names = config.upstreams.iter().map(|upstream| upstream.name);
     let paths = names.map(|name| format!(", /{name}/, /live/{name}"));
-    format!("/{}", paths.collect::<String>())
+    let docs = config.docs.map_or("", |_| ", /docs/");
+    format!("/{}{docs}", paths.collect::<String>())
 }
 
 /// Returns the destination of `uri` if its first segment is the server's name.
@@ -73,6 +87,7 @@ mod tests {
             content_type: "text/html".into(),
             bytes: "".into(),
         });
+        config.docs = Some(server);
         config
     }
 
@@ -81,9 +96,21 @@ mod tests {
             Destination::Asset(asset) => format!("asset {}", asset.path),
             Destination::Server(upstream, path) => format!("{} {}", upstream.name, path.unwrap()),
             Destination::Threads(upstream) => format!("threads {}", upstream.name),
+            Destination::Docs(_, path) => format!("docs {path}"),
             Destination::Redirect(location) => format!("redirect {location}"),
             Destination::NotFound => "not found".into(),
         }
+    }
+
+    #[test]
+    fn the_documentation_keeps_its_path() {
+        assert_eq!(destination("/docs/"), "docs /docs/");
+        assert_eq!(destination("/docs/labs/a.md?b"), "docs /docs/labs/a.md?b");
+        assert_eq!(destination("/docs?a"), "redirect /docs/?a");
+        let mut config = config();
+        config.docs = None;
+        let uri = "/docs/".parse().unwrap();
+        assert!(matches!(find(&config, &uri), Destination::NotFound));
     }
 
     #[test]
@@ -120,11 +147,12 @@ mod tests {
             "/live/",
             "/live/other",
             "/live/sync/",
+            "/docsx",
             "/metrics",
             "*",
         ] {
             assert_eq!(destination(path), "not found", "{path}");
         }
-        assert_eq!(list(&config()), "/, /sync/, /live/sync");
+        assert_eq!(list(&config()), "/, /sync/, /live/sync, /docs/");
     }
 }

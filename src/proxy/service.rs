@@ -1,6 +1,6 @@
 //! One request through the front, and its response.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use futures_util::StreamExt;
 use http::header::{CONNECTION, CONTENT_LENGTH, HOST, HeaderValue, LOCATION, TRANSFER_ENCODING};
@@ -94,6 +94,7 @@ impl ProxyService {
                 self.to_server(upstream, path, client, request).await
             }
             Destination::Threads(upstream) => self.to_threads(upstream, client, request).await,
+            Destination::Docs(server, path) => self.to_docs(server, path, client, request).await,
             Destination::Redirect(location) => Ok(closing(redirect(&location)?, has_body)),
             Destination::NotFound => Err(Rejection::NotFound(routes::list(&self.config))),
         }
@@ -151,6 +152,19 @@ impl ProxyService {
             let frames = BodyStream::new(body).take_until(Box::pin(shutdown));
             BodyExt::boxed_unsync(StreamBody::new(frames))
         }))
+    }
+
+    async fn to_docs(
+        &self,
+        server: SocketAddr,
+        path: PathAndQuery,
+        client: IpAddr,
+        mut request: Request<Incoming>,
+    ) -> Result<Response<Body>, Rejection> {
+        *request.uri_mut() = upstream::uri(server, path).map_err(|_| Rejection::Target)?;
+        let request = self.outbound(request, client, None, false);
+        let response = self.upstreams.send("docs", request).await?;
+        Ok(self.inbound(response))
     }
 
     /// Returns the request as it is sent to the server.

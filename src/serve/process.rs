@@ -132,6 +132,7 @@ impl Process {
         let routes = exporter::routes(exposition)
             .merge(exporter::readiness_route(self.readiness.clone()))
             .merge(experiments.routes())
+            .merge(live::docs())
             .merge(live::routes(
                 self.watched.clone(),
                 &config.links,
@@ -169,6 +170,7 @@ impl Process {
         };
         let mut config = proxy::ProxyConfig::new(servers.map(upstream).into());
         config.assets = live::page().map(asset).collect();
+        config.docs = Some(reachable(metrics));
         // The front rejects what the servers would reject, and nothing else.
         config.limits.head = servers_config.limits.max_head_bytes - ADDED_BYTES;
         config.limits.body = usize::try_from(servers_config.body_limit.0).unwrap_or(usize::MAX);

@@ -53,6 +53,7 @@ both_fronts! {
         only_the_prefix_is_removed
         a_missing_slash_is_added_by_redirect
         thread_states_come_from_the_metrics_port
+        the_documentation_comes_from_the_metrics_port
         the_page_is_served
         the_page_is_compressed_if_the_client_accepts_it
         an_unchanged_page_gets_304

@@ -60,6 +60,29 @@ pub fn thread_states_come_from_the_metrics_port(front: Front) {
     }
 }
 
+pub fn the_documentation_comes_from_the_metrics_port(front: Front) {
+    let lab = Lab::start(
+        front,
+        Behind {
+            async_threads: Backend::responding(
+                "HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nContent-Length: 1\r\n\r\na",
+            ),
+            ..Behind::echo()
+        },
+    );
+    let response = lab.response_to("GET /docs/labs/article.md");
+    assert_eq!(response.header("content-type"), Some("text/html"));
+    assert_eq!(response.text(), "a");
+
+    let lab = Lab::echo(front);
+    let echoed = lab.echoed("GET /docs/labs/a%20b.md?c");
+    assert_eq!(echoed.line, "GET /docs/labs/a%20b.md?c HTTP/1.1");
+    assert_eq!(echoed.request.header("connection"), Some("close"));
+    let response = lab.response_to("GET /docs?a");
+    assert_eq!(response.status(), 307);
+    assert_eq!(response.header("location"), Some("/docs/?a"));
+}
+
 pub fn the_page_is_served(front: Front) {
     let lab = Lab::echo(front);
     for (path, _, content_type, text) in PAGE {

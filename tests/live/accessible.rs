@@ -102,6 +102,37 @@ async fn axe_finds_no_violations_in_light_dark_and_on_a_phone() {
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs Chromium: run make test"]
+async fn the_page_leads_to_the_documentation_which_is_accessible_too() {
+    let lab = Lab::start(&[]);
+    let browser = Browser::open(&lab.front).await;
+    browser.click("footer a[href='/docs/article.md']").await;
+    browser
+        .until("return document.querySelector('h1')?.textContent === 'The article, claim by claim'")
+        .await;
+    for scheme in ["light", "dark"] {
+        let size = json!({ "width": 360, "height": 900, "deviceScaleFactor": 2, "mobile": true });
+        browser
+            .devtools("Emulation.setDeviceMetricsOverride", size)
+            .await;
+        set_colours(&browser, scheme).await;
+        let found = violations(&browser).await;
+        assert!(found.is_empty(), "{scheme}: {found:#?}");
+        let wide = browser
+            .run("return document.documentElement.scrollWidth")
+            .await;
+        assert!(wide.as_u64().unwrap() <= 360, "{wide} px wide on 360 px");
+        browser.picture(&format!("docs-{scheme}")).await;
+    }
+    browser.click("nav a[href='/']").await;
+    browser
+        .until("return document.getElementById('run') !== null")
+        .await;
+    browser.connected().await;
+    browser.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs Chromium: run make test"]
 async fn the_keyboard_reaches_all_controls() {
     let lab = Lab::start(&[]);
     for path in ["/sync/dummy", "/sync/?seconds=0.3"] {

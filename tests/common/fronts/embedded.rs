@@ -61,6 +61,7 @@ pub fn config(behind: &Behind) -> ProxyConfig {
             bytes: text.into(),
         })
         .into();
+    config.docs = Some(behind.async_threads.address);
     config.timeouts = Timeouts {
         connect: behind.connect_timeout,
         upstream: behind.upstream_timeout,
