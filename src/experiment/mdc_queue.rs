@@ -27,7 +27,8 @@ pub(super) struct MdcQueue {
 impl MdcQueue {
     /// Computes the steady state of `servers` servers, of which `offered` are busy on average. There is none unless
     /// `offered` is below `servers`. Takes longer the closer the two are; meant for up to about a thousand servers and
-    /// a load of 95 %.
+    /// a load of 95 %. A [`CapacityPlan`](super::CapacityPlan), which also tries numbers of threads that are just enough,
+    /// uses an approximation.
     pub(super) fn new(servers: usize, offered: f64) -> Option<Self> {
         let load = offered / servers as f64;
         if !(0.0..1.0).contains(&load) {

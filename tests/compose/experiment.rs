@@ -27,13 +27,14 @@ pub fn experiments_are_confirmed_through_nginx_and_seen_in_prometheus(stack: &St
     let r#async = dummy_behind_waits(&front, "async", 1);
     assert!(sync > Duration::from_secs(WAIT - 2), "sync: {sync:?}");
     assert!(r#async < Duration::from_secs(WAIT - 3), "async: {async:?}");
-    // Those about connections and responses, which nginx handles in its own way.
+    // Those about connections and responses, which nginx handles in its own way, and those about PostgreSQL.
     are_confirmed(
         stack,
         &[
             "article",
             "matrix",
             "drivers",
+            "pools",
             "abort",
             "keepalive",
             "slow-client",

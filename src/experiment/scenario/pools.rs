@@ -170,7 +170,7 @@ async fn perform(lab: &LabClient, run: &mut Run) -> Result<(), Error> {
         columns: columns(),
         rows: Vec::new(),
     };
-    driver.open_connections(lab).await;
+    driver.open_connections(lab).await?;
     for pool in POOLS {
         driver.measure(&pool, lab, run, &mut table).await?;
     }
@@ -251,10 +251,19 @@ impl Driver {
     }
 
     /// Uses all connections once, so that opening them is not part of the measurement.
-    async fn open_connections(&self, lab: &LabClient) {
+    async fn open_connections(&self, lab: &LabClient) -> Result<(), Error> {
         let path = self.path(QUERY * 3);
         let queries = (0..self.connections).map(|_| lab.get(SERVER, &path));
-        future::join_all(queries).await;
+        let queries = future::join_all(queries).await;
+        let failed = queries.iter().filter(|query| !query.succeeded()).count();
+        if failed > 0 {
+            return Err(Error::NotHere(format!(
+                "{failed} of {} queries at once failed; the database must be running, and have room for all connections \
+                 of the pool (--database-pool)",
+                queries.len()
+            )));
+        }
+        Ok(())
     }
 
     /// Reduces the pool to `pool.connections`, by holding the others with long queries, and runs the loads.

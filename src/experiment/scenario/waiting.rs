@@ -179,7 +179,8 @@ async fn fill_threads(lab: &LabClient, run: &mut Run) -> Result<(), Error> {
 async fn fill_event_loop(lab: &LabClient, run: &mut Run) -> Result<(), Error> {
     let length = load_length(lab.wait);
     let before = lab.scrape().await?;
-    let (most, via) = highest_level(lab, run, &before)?;
+    let first_row = run.findings.len() + 1;
+    let (most, via, notes) = highest_level(lab, &before)?;
     let path = format!("/?seconds={}", WAIT.as_secs());
     let mut crowd = FuturesUnordered::new();
     for level in LEVELS.map(|share| most * share / 100) {
@@ -208,12 +209,16 @@ async fn fill_event_loop(lab: &LabClient, run: &mut Run) -> Result<(), Error> {
             [&before, &states, &after],
         );
     }
+    for note in notes {
+        run.note_rows(first_row, note);
+    }
     Ok(())
 }
 
 /// Returns the highest level and the route that the limits of open files allow: through the front if possible,
-/// else directly to the server, which takes fewer files in a lab of one process.
-fn highest_level(lab: &LabClient, run: &mut Run, scrape: &Scrape) -> Result<(u64, Via), Error> {
+/// else directly to the server, which takes fewer files in a lab of one process. The notes say what is different from
+/// the plan.
+fn highest_level(lab: &LabClient, scrape: &Scrape) -> Result<(u64, Via, Vec<String>), Error> {
     let wanted = wanted(lab.wait);
     let own = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
     if own < wanted + OTHER_FILES {
@@ -226,20 +231,20 @@ fn highest_level(lab: &LabClient, run: &mut Run, scrape: &Scrape) -> Result<(u64
     let room = limit.saturating_sub(OTHER_FILES);
     // In a lab of one process, each request also has two connections of the front open.
     if scrape.processes() > 1 || room >= 3 * wanted {
-        return Ok((wanted.min(room), Via::Front));
+        return Ok((wanted.min(room), Via::Front, Vec::new()));
     }
-    run.notes.push(format!(
+    let mut notes = vec![format!(
         "requests go directly to the server: through the front, each takes 3 of the {limit} files that the lab's \
          process may have open (start the lab after `ulimit -n {}` to change that)",
         3 * wanted + OTHER_FILES
-    ));
+    )];
     if room < wanted {
-        run.notes.push(format!(
+        notes.push(format!(
             "{} instead of {wanted}, for the same reason",
             plural(room, "request")
         ));
     }
-    Ok((wanted.min(room), Via::Direct))
+    Ok((wanted.min(room), Via::Direct, notes))
 }
 
 /// Waits until `level` requests are in flight, at most about twice as long as sending them takes.
