@@ -7,6 +7,9 @@ use std::time::Duration;
 
 use tokio_postgres::config::SslMode;
 
+/// Values of the parameter `sslmode` that demand TLS. tokio-postgres knows the first one only.
+const TLS_MODES: [&str; 3] = ["require", "verify-ca", "verify-full"];
+
 /// Time to open a connection, in seconds.
 const CONNECT_SECONDS: u64 = 5;
 /// Time without a sign of life from the database's machine after which a connection counts as lost, in seconds.
@@ -83,11 +86,23 @@ impl FromStr for DatabaseSource {
         if !text.starts_with("postgresql://") && !text.starts_with("postgres://") {
             return Err(DatabaseConfigError::UnknownScheme);
         }
+        let parameters = text
+            .split_once('?')
+            .map_or("", |(_, parameters)| parameters);
+        let modes = parameters
+            .split('&')
+            .filter_map(|parameter| parameter.strip_prefix("sslmode="));
+        for given in modes {
+            if let Some(mode) = TLS_MODES.into_iter().find(|mode| *mode == given) {
+                return Err(DatabaseConfigError::Tls(mode));
+            }
+        }
         let config: tokio_postgres::Config =
             text.parse().map_err(DatabaseConfigError::Malformed)?;
         if config.get_hosts().is_empty() && config.get_hostaddrs().is_empty() {
             return Err(DatabaseConfigError::NoHost);
         }
+        // With percent-encoded letters.
         if config.get_ssl_mode() == SslMode::Require {
             return Err(DatabaseConfigError::Tls("require"));
         }
@@ -170,7 +185,15 @@ mod tests {
             ("postgresql:///lab", "has no host"),
             (
                 "postgresql://lab:secret@host/lab?sslmode=require",
-                "without TLS",
+                "remove sslmode=require from the URL",
+            ),
+            (
+                "postgresql://lab:secret@host/lab?connect_timeout=2&sslmode=verify-full",
+                "remove sslmode=verify-full from the URL",
+            ),
+            (
+                "postgresql://lab:secret@host/lab?sslmode=%72equire",
+                "remove sslmode=require from the URL",
             ),
             ("postgresql://lab:secret@host:port/lab", "not valid"),
             ("postgresql://lab:secret@host/lab?colour=red", "not valid"),
