@@ -64,8 +64,12 @@ async fn request(method: Method, uri: &str, body: Body) -> Received {
 
 /// The app with SQLite as its database.
 fn app() -> axum::Router {
+    app_with(&DatabaseConfig::default())
+}
+
+fn app_with(config: &DatabaseConfig) -> axum::Router {
     let mut pools = DatabasePools::new().unwrap();
-    let database = Database::open(&DatabaseConfig::default(), "test", &mut pools).unwrap();
+    let database = Database::open(config, "test", &mut pools).unwrap();
     router_within(LIMIT, Some(database), Identity::new())
 }
 
@@ -252,6 +256,26 @@ async fn slots_limit_the_queries_that_run_at_the_same_time() {
         let took = start.elapsed().as_millis();
         assert!((least..most).contains(&took), "{slots}: {took} ms");
     }
+}
+
+#[tokio::test]
+async fn the_wait_for_a_slot_has_a_limit() {
+    let app = app_with(&DatabaseConfig {
+        timeout: Duration::from_millis(500),
+        ..DatabaseConfig::default()
+    });
+    // Each query waits for those before it, at most for its own 0.4 s and the timeout.
+    let query = || Request::get("/database/offloaded?seconds=0.4&slots=1").body(Body::empty());
+    let queries = [(); 4].map(|()| send(app.clone(), query().unwrap()));
+    let responses = future::join_all(queries).await;
+    let with = |status| {
+        let found = responses
+            .iter()
+            .filter(|response| response.status == status);
+        found.count()
+    };
+    let (done, late) = (with(StatusCode::OK), with(StatusCode::GATEWAY_TIMEOUT));
+    assert!(done >= 1 && late >= 1 && done + late == 4, "{done}, {late}");
 }
 
 #[tokio::test]
