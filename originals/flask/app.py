@@ -2,9 +2,23 @@
 
 import time
 
+import psycopg
 from flask import Flask, request
+from psycopg_pool import ConnectionPool
 
 app = Flask(__name__)
+
+# Connections are opened for queries, so that the program starts without a database. PGHOST, PGUSER and PGDATABASE say
+# which one it is, as for psql.
+pool = ConnectionPool(
+    open=True,
+    min_size=0,
+    max_size=4,
+    timeout=10,
+    reconnect_timeout=10,
+    check=ConnectionPool.check_connection,
+    kwargs={"connect_timeout": 5},
+)
 
 
 def seconds(default: float) -> float:
@@ -35,6 +49,19 @@ def offloaded():
     # Flask has no pool to hand work to: this is the same as /blocking.
     time.sleep(seconds(20))
     return {"message": "offloaded"}
+
+
+@app.get("/database/synchronous")
+def query_synchronous():
+    with pool.connection() as connection:
+        connection.execute("SELECT pg_sleep(%s)", [seconds(20)])
+    return {"message": "synchronous"}
+
+
+@app.errorhandler(psycopg.OperationalError)
+def no_database(error):
+    # No connection was free or could be opened in time, or it was lost.
+    return {"detail": str(error)}, 503
 
 
 @app.get("/cpu")

@@ -51,8 +51,8 @@ pub(super) struct ExperimentArgs {
     watchers: Vec<String>,
     #[command(flatten)]
     addresses: Servers,
-    /// Servers that `article` and `matrix` compare, separated by commas. flask and fastapi are the article's programs
-    /// (in Compose: --profile originals)
+    /// Servers that `article`, `matrix` and `drivers` compare, separated by commas. flask and fastapi are the article's
+    /// programs (in Compose: --profile originals)
     #[arg(
         long,
         env = "THREADLAB_SERVERS",
@@ -165,7 +165,7 @@ pub(super) fn run(arguments: ExperimentArgs) -> anyhow::Result<ExitCode> {
     if servers != LabServer::OWN && !arguments.names.iter().any(compares) {
         bail!(
             "--servers is for the experiments {}; the others run on sync and async",
-            COMPARISONS.join(" and ")
+            COMPARISONS.join(", ")
         );
     }
     raise_file_limit();

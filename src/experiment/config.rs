@@ -29,7 +29,7 @@ pub struct RunConfig {
     pub addresses: LabAddresses,
     /// Wait of the article's `/`, 0.5 s to 120 s. Every other wait is derived from it.
     pub wait: Duration,
-    /// Servers that `article` and `matrix` compare.
+    /// Servers that `article`, `matrix` and `drivers` compare.
     pub servers: Vec<LabServer>,
     /// Load for which `capacity` plans, in place of its own.
     pub plan: Option<CapacityPlan>,

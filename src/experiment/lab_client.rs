@@ -64,7 +64,7 @@ pub(super) struct LabClient {
     pub(super) wait: Duration,
     /// Load for which `capacity` plans, if it is given.
     pub(super) plan: Option<CapacityPlan>,
-    /// Servers that `article` and `matrix` compare.
+    /// Servers that `article`, `matrix` and `drivers` compare.
     pub(super) servers: Vec<LabServer>,
     pub(super) progress: Rc<Progress>,
     sent: RefCell<Sent>,

@@ -61,6 +61,9 @@ pub fn the_articles_programs_are_compared_with_the_servers(stack: &Stack) {
     // Longer than the time in which a watcher notices a new thread.
     let servers = ["--seconds", "10", "--servers", "sync,async,flask,fastapi"];
     are_confirmed(stack, &["article", "matrix"], &servers);
+    // The lab's own servers are compared above.
+    let originals = ["--seconds", "10", "--servers", "flask,fastapi"];
+    are_confirmed(stack, &["drivers"], &originals);
     stack.compose(&[&["rm", "--stop", "--force"], &services[..]].concat());
     // Without them, the report names the missing one and the command that starts it.
     let refused = stack.experiment_errors(&["article", "--servers", "sync,flask"]);

@@ -165,7 +165,7 @@ fn servers_are_for_comparisons_only() {
     assert_eq!(output.status.code(), Some(1));
     let said = stderr(&output);
     assert!(
-        said.contains("--servers is for the experiments article and matrix"),
+        said.contains("--servers is for the experiments article, matrix, drivers;"),
         "{said}"
     );
 }

@@ -9,6 +9,7 @@ use super::definition::{Experiment, GuessQuestion};
 use super::pair;
 use crate::experiment::error::Error;
 use crate::experiment::lab_client::{LabClient, Via};
+use crate::experiment::lab_server::LabServer;
 use crate::experiment::report::{Prediction, Run, Setting, Unit};
 use crate::experiment::scrape::Scrape;
 use crate::experiment::waits::at_once;
@@ -57,6 +58,10 @@ const DRIVERS: [(&str, &str); 3] = [
 ];
 /// Queries that are sent at once.
 const QUERIES: usize = 4;
+/// Connections of the pools of the article's programs (`originals/`), and threads of FastAPI's pool: the programs export
+/// no metrics. Flask has as many connections as threads or more.
+const ORIGINAL_CONNECTIONS: usize = 20;
+const ORIGINAL_POOL: usize = 40;
 
 fn query_time(wait: Duration) -> Duration {
     (wait / 10).clamp(Duration::from_millis(600), Duration::from_secs(2))
@@ -77,16 +82,15 @@ async fn perform(lab: &LabClient, run: &mut Run) -> Result<(), Error> {
         );
     }
     for (way, driver) in DRIVERS {
-        for server in Flavor::ALL {
-            if scrape.connections(server, driver).is_some() {
+        for server in &lab.servers {
+            let cell = Cell {
+                server: *server,
+                way,
+                driver,
+            };
+            if cell.exists(&scrape) {
                 lab.show_step(&format!("{server}: {way}"));
-                Cell {
-                    server,
-                    way,
-                    driver,
-                }
-                .measure(lab, run)
-                .await?;
+                cell.measure(lab, run).await?;
             }
         }
     }
@@ -95,24 +99,33 @@ async fn perform(lab: &LabClient, run: &mut Run) -> Result<(), Error> {
 
 /// A server, and the way in which its handler queries the database.
 struct Cell {
-    server: Flavor,
+    server: LabServer,
     way: &'static str,
     driver: &'static str,
 }
 
 impl Cell {
+    /// Returns whether the server has this handler. Flask has neither a pool for blocking calls nor an event loop.
+    fn exists(&self, scrape: &Scrape) -> bool {
+        let flavor = self.server.flavor();
+        let has_handler =
+            !self.server.is_original() || flavor == Flavor::Async || self.way == "synchronous";
+        has_handler && scrape.connections(flavor, self.driver).is_some()
+    }
+
     /// Returns whether the query leaves the thread free that serves requests.
     fn frees_thread(&self) -> bool {
-        self.server == Flavor::Async && self.way != "synchronous"
+        self.server.flavor() == Flavor::Async && self.way != "synchronous"
     }
 
     async fn measure(&self, lab: &LabClient, run: &mut Run) -> Result<(), Error> {
         let time = query_time(lab.wait);
         let path = format!("/database/{}?seconds={}", self.way, time.as_secs_f64());
         // A query more, so that opening the first connection is not part of the measurement.
-        lab.get(self.server, &format!("/database/{}?seconds=0", self.way))
+        let first = format!("/database/{}?seconds=0", self.way);
+        lab.get_through_front(self.server, &first, Instant::now())
             .await;
-        let pair = pair::send(lab, self.server.into(), &path, time / 4).await?;
+        let pair = pair::send(lab, self.server, &path, time / 4).await?;
         let setting = |load: String| {
             let mut setting = lab.setting(self.server, Via::Front, pair.threads, time, load);
             setting.pool_threads = pair.pool.filter(|_| self.way == "offloaded");
@@ -127,7 +140,7 @@ impl Cell {
 
         let before = lab.wait_until_quiet().await?;
         let start = Instant::now();
-        let queries = (0..QUERIES).map(|_| lab.get_at(self.server, Via::Front, &path, start));
+        let queries = (0..QUERIES).map(|_| lab.get_through_front(self.server, &path, start));
         let queries = future::join_all(queries).await;
         let last = queries
             .iter()
@@ -141,6 +154,12 @@ impl Cell {
     fn judge_pair(&self, run: &mut Run, setting: &Setting, pair: &pair::Pair, time: Duration) {
         let seconds = time.as_secs_f64();
         let rest = seconds * 0.75;
+        // uvicorn's loop wakes up during the query, and may then have to wait for a CPU.
+        let waited_for_cpu = if self.frees_thread() {
+            pair.spent.runnable
+        } else {
+            0.0
+        };
         let (latency, quantity, spent) = if self.frees_thread() {
             let latency = Prediction::at_most(
                 "latency of /dummy",
@@ -165,7 +184,7 @@ impl Cell {
             Prediction::between(
                 quantity,
                 Unit::Seconds,
-                seconds * 0.75,
+                seconds * 0.75 - waited_for_cpu,
                 seconds * 1.25 + 0.3,
                 "the state of the thread while the database works; tolerance 25 % and 0.3 s",
             ),
@@ -183,16 +202,27 @@ impl Cell {
         last: f64,
         time: Duration,
     ) {
-        let threads = scrape.threads(self.server);
-        let connections = scrape.connections(self.server, self.driver).unwrap_or(1);
+        let is_loop = self.server.flavor() == Flavor::Async;
+        let (connections, pool) = if self.server.is_original() {
+            (ORIGINAL_CONNECTIONS, ORIGINAL_POOL)
+        } else {
+            let connections = scrape.connections(self.server.flavor(), self.driver);
+            (connections.unwrap_or(1), scrape.pool(self.server))
+        };
+        // Of FastAPI, the threads of its pools are watched, too. One of them is the event loop.
+        let threads = if self.server.is_original() && is_loop {
+            1
+        } else {
+            scrape.threads(self.server)
+        };
         let at_once = match self.way {
             _ if !self.frees_thread() => threads.min(connections),
-            "offloaded" => scrape.pool(self.server).min(connections),
+            "offloaded" => pool.min(connections),
             _ => connections,
         };
         let rounds = |at_once: usize| time.as_secs_f64() * QUERIES.div_ceil(at_once.max(1)) as f64;
         // The kernel distributes connections over event loops by a hash, so that one may get all of them.
-        let most = if self.server == Flavor::Async && !self.frees_thread() {
+        let most = if is_loop && !self.frees_thread() {
             rounds(1)
         } else {
             rounds(at_once)

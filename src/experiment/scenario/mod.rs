@@ -21,7 +21,11 @@ mod waiting;
 pub use self::definition::{Experiment, GuessQuestion};
 
 /// Experiments that compare any servers, also the article's programs.
-pub const COMPARISONS: [&str; 2] = [article::EXPERIMENT.name, matrix::EXPERIMENT.name];
+pub const COMPARISONS: [&str; 3] = [
+    article::EXPERIMENT.name,
+    matrix::EXPERIMENT.name,
+    drivers::EXPERIMENT.name,
+];
 
 /// All experiments in the order of the course.
 pub const ALL: &[Experiment] = &[

@@ -118,6 +118,23 @@ def offloaded(seconds: Seconds = 20):
 }`,
       waitsAt: ".query(",
     },
+    flask: {
+      code: `@app.get("/database/synchronous")
+def query_synchronous():
+    with pool.connection() as connection:
+        connection.execute("SELECT pg_sleep(%s)", [seconds(20)])
+    return {"message": "synchronous"}`,
+      waitsAt: "execute",
+    },
+    fastapi: {
+      code: `@app.get("/database/synchronous")
+async def query_synchronous(seconds: Seconds = 20):
+    # The mistake again: the driver waits for the database, and the event loop with it.
+    with pool.connection() as connection:
+        connection.execute("SELECT pg_sleep(%s)", [seconds])
+    return {"message": "synchronous"}`,
+      waitsAt: "execute",
+    },
   },
   {
     name: "cpu",
