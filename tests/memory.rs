@@ -66,20 +66,33 @@ fn status(mut client: &TcpStream) -> u16 {
     }
 }
 
-/// Sends this request on so many connections, and returns how many got no response yet.
-fn load(server: &Server, name: &str, clients: usize, request: &[u8]) -> usize {
+/// Sends this request on so many connections, of which at most `most` may wait for a response.
+fn load(server: &Server, name: &str, clients: usize, request: &[u8], most: usize) {
     let address: SocketAddr = server.http.parse().unwrap();
     let before = memory(server, "VmRSS");
     let clients: Vec<_> = (0..clients)
         .map(|index| connect(address, index, request))
         .collect();
     sleep(Duration::from_secs(1));
-    let statuses: Vec<_> = clients.iter().map(status).collect();
-    let waiting = statuses.iter().filter(|status| **status == 0).count();
-    let strange = statuses
-        .iter()
-        .find(|status| ![0, 1, 408, 503].contains(*status));
-    assert_eq!(strange, None, "{name}");
+    let start = Instant::now();
+    let mut waiting: Vec<_> = clients.iter().collect();
+    loop {
+        waiting.retain(|client| {
+            let status = status(client);
+            assert!([0, 1, 408, 503].contains(&status), "{name}: {status}");
+            status == 0
+        });
+        if waiting.len() <= most {
+            break;
+        }
+        // A busy machine needs a while for the others.
+        let late = start.elapsed() > Duration::from_secs(30);
+        assert!(!late, "{name}: {} wait", waiting.len());
+        sleep(Duration::from_millis(200));
+    }
+    assert!(!waiting.is_empty(), "{name}: none waits");
+    // It reads every connection from the kernel.
+    assert_eq!(get(&server.metrics, "/metrics").status, 200);
     let peak = memory(server, "VmHWM") + SERVED * SOCKET;
     assert!(peak < CONTAINER / 10 * 9, "{name}: {} MiB", peak / MIB);
     drop(clients);
@@ -97,7 +110,6 @@ fn load(server: &Server, name: &str, clients: usize, request: &[u8]) -> usize {
         sleep(Duration::from_millis(200));
     }
     assert_eq!(get(&server.http, "/dummy").status, 200);
-    waiting
 }
 
 #[test]
@@ -110,27 +122,23 @@ fn the_asynchronous_server_fits_its_container_and_returns_memory() {
     }
     let clients = |wanted: usize| wanted.min(most_clients());
     let head = "GET /?seconds=200 HTTP/1.1\r\nHost: a\r\n";
-    let waits = load(
-        &server,
-        "waits",
-        clients(19_500),
-        format!("{head}\r\n").as_bytes(),
-    );
-    assert!((1..=12_000).contains(&waits), "{waits} wait");
+    let all = usize::MAX;
+    let waits = format!("{head}\r\n");
+    load(&server, "waits", clients(19_500), waits.as_bytes(), 12_000);
 
     let field = format!("X: {}\r\n", "x".repeat(1_000));
     let large = head.to_owned() + &field.repeat(28);
-    let heads = load(&server, "heads", clients(11_000), large.as_bytes());
-    assert!(heads <= 1_024, "{heads} large heads are held");
+    load(&server, "heads", clients(11_000), large.as_bytes(), 1_024);
     let complete = large + "\r\n";
     load(
         &server,
         "complete heads",
         clients(11_000),
         complete.as_bytes(),
+        all,
     );
 
     let body = "POST /dummy HTTP/1.1\r\nHost: a\r\nContent-Length: 900000\r\n\r\n".to_owned();
     let bodies = body + &"x".repeat(60_000);
-    load(&server, "bodies", clients(8_000), bodies.as_bytes());
+    load(&server, "bodies", clients(8_000), bodies.as_bytes(), all);
 }

@@ -4,13 +4,18 @@
 //! 430 MiB. `malloc_trim` returns all free pages. It locks each heap meanwhile, for about 0.1 s after such a
 //! burst, so it is called only when many connections have been closed.
 
+use crate::metrics::{Probe, RequestQueue};
+
 /// Starts a thread that returns memory after bursts, until the process ends. The memory is freed sooner or
-/// later without it too, so a failure is only logged.
-pub(super) fn return_after_bursts() {
+/// later without it too, so a failure is only logged. `queues` keep what they have read of each connection until they are
+/// read again.
+pub(super) fn return_after_bursts(queues: Vec<Probe<RequestQueue>>) {
+    #[cfg(not(all(target_os = "linux", target_env = "gnu")))]
+    drop(queues);
     #[cfg(all(target_os = "linux", target_env = "gnu"))]
     {
         let thread = std::thread::Builder::new().name("memory".into());
-        if let Err(error) = thread.spawn(glibc::run) {
+        if let Err(error) = thread.spawn(move || glibc::run(&queues)) {
             tracing::warn!(%error, "freed memory is not returned to the system");
         }
     }
@@ -22,15 +27,20 @@ mod glibc {
     use std::thread::park_timeout;
     use std::time::Duration;
 
+    use crate::metrics::{Probe, RequestQueue};
+
     /// Time between two looks at the open files.
     const INTERVAL: Duration = Duration::from_secs(2);
 
-    pub(super) fn run() {
+    pub(super) fn run(queues: &[Probe<RequestQueue>]) {
         let mut bursts = Bursts::default();
         loop {
             // Not `sleep`: from outside, a thread that sleeps while requests are in flight looks like one that serves.
             park_timeout(INTERVAL);
             if open_files().is_some_and(|open| bursts.has_ended(open)) {
+                for queue in queues {
+                    let _ = queue.read();
+                }
                 trim();
             }
         }
@@ -50,11 +60,13 @@ mod glibc {
     #[derive(Debug, Default)]
     pub(super) struct Bursts {
         most: u64,
+        ended: bool,
     }
 
     impl Bursts {
         /// Returns whether half of the connections have been closed since there were the most, and so
-        /// many that their memory is worth the call.
+        /// many that their memory is worth the call. It returns that once more at the next look, because the last of them
+        /// may have closed since.
         pub(super) fn has_ended(&mut self, open: u64) -> bool {
             /// About 1.6 MiB.
             const WORTH_IT: u64 = 64;
@@ -64,7 +76,7 @@ mod glibc {
             if ended {
                 self.most = open;
             }
-            ended
+            std::mem::replace(&mut self.ended, ended) || ended
         }
     }
 
@@ -85,6 +97,6 @@ mod tests {
         let ends =
             [20, 10, 200, 101, 100, 90, 40, 30, 95, 40, 30].map(|open| bursts.has_ended(open));
         let ended: Vec<_> = (0..ends.len()).filter(|&index| ends[index]).collect();
-        assert_eq!(ended, [4, 7, 10]);
+        assert_eq!(ended, [4, 5, 7, 8, 10]);
     }
 }

@@ -56,12 +56,12 @@ pub fn serve(
 ) -> anyhow::Result<ExitCode> {
     let signals = Signals::catch()?;
     raise_file_limit();
-    memory::return_after_bursts();
     let mut process = Process::new(metrics)?;
     let bound = process::bind_server(flavor, listen, config)?;
     let server = process.start_server(flavor, bound, config)?;
     let metrics = process.start_exporter(config, Some(&listen.text))?;
     announce::server(flavor, server, metrics);
+    memory::return_after_bursts(process.request_queues());
     process.run(signals, config.grace)
 }
 
@@ -73,7 +73,6 @@ pub fn serve(
 pub fn up(addresses: &Addresses, config: &ServerConfig) -> anyhow::Result<ExitCode> {
     let signals = Signals::catch()?;
     raise_file_limit();
-    memory::return_after_bursts();
     // All addresses are bound before any thread starts, so that a taken port leaves nothing behind.
     let mut process = Process::new(&addresses.metrics)?;
     let front = process::bind_front(&addresses.front)?;
@@ -92,5 +91,6 @@ pub fn up(addresses: &Addresses, config: &ServerConfig) -> anyhow::Result<ExitCo
         metrics,
         threads: config.threads,
     });
+    memory::return_after_bursts(process.request_queues());
     process.run(signals, config.grace)
 }

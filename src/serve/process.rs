@@ -115,6 +115,12 @@ impl Process {
         Ok(address)
     }
 
+    /// Readers of the requests that no thread has taken, of all servers that were started.
+    pub(super) fn request_queues(&self) -> Vec<Probe<RequestQueue>> {
+        let queues = self.request_queues.iter();
+        queues.map(|(_, queue)| queue.clone()).collect()
+    }
+
     /// Starts the exporter for the servers that were started. `shared_name` is the `HOST:PORT` that
     /// the server may share with replicas.
     pub(super) fn start_exporter(

@@ -28,6 +28,7 @@ impl QueueProbes {
             if may_wait {
                 queue.read()
             } else {
+                queue.forget();
                 queue.is_readable().then(RequestQueue::default)
             }
         })

@@ -37,6 +37,13 @@ impl SocketTable {
 }
 
 impl Table {
+    /// Frees the sockets, unless they are so fresh that they may be used again.
+    fn forget_stale(&mut self) {
+        if self.read_at.elapsed() >= self.fresh_for {
+            self.sockets = Arc::default();
+        }
+    }
+
     fn diag(&mut self) -> Option<&mut Diag> {
         if self.diag.is_none() {
             self.diag = Diag::open().ok();
@@ -89,6 +96,13 @@ impl OwnQueue {
         lock(&self.table.0).diag().is_some()
     }
 
+    /// Frees what is known of each connection. To be called while no request can wait: after 10,000 connections it is
+    /// several MiB.
+    pub fn forget(&self) {
+        *lock(&self.last) = LastLook::default();
+        lock(&self.table.0).forget_stale();
+    }
+
     /// Returns the queued requests; `None` if the kernel does not report them.
     pub fn read(&self) -> Option<RequestQueue> {
         let (sockets, at) = self.table.sockets()?;
@@ -99,6 +113,8 @@ impl OwnQueue {
                 .filter(|socket| socket.local.port() == self.port);
             // A connection that is gone has no request that waits.
             last.found = last.connections.look(own, at, last.at, |_| None);
+            // Only their numbers are used.
+            last.found.requests = Vec::new();
             last.at = at;
         }
         let found = &last.found;
@@ -142,6 +158,24 @@ mod tests {
             assert!(Instant::now() < deadline, "{found:?}");
             thread::sleep(Duration::from_millis(10));
         }
+    }
+
+    #[test]
+    fn nothing_is_kept_while_no_request_can_wait() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let queue = OwnQueue::new(SocketTable::default(), address.port());
+        let mut client = TcpStream::connect(address).unwrap();
+        client.write_all(b"request").unwrap();
+        wait_for(&queue, 1, 0);
+        assert!(!lock(&queue.table.0).sockets.is_empty());
+        let fresh_for = lock(&queue.table.0).fresh_for;
+        thread::sleep(Duration::from_nanos(fresh_for.as_nanos()));
+        queue.forget();
+        assert!(lock(&queue.table.0).sockets.is_empty());
+        assert_eq!(lock(&queue.last).found, Requests::default());
+        // The next look needs none of it.
+        wait_for(&queue, 1, 0);
     }
 
     #[test]
