@@ -75,7 +75,7 @@ accuracy: ## measure the accuracy of the thread states (the table of docs/accura
 	cargo test -p thread-states --test ground_truth -- --ignored --nocapture accuracy
 
 FUZZ_SECONDS ?= 60
-fuzz: ## give each fuzz target a minute of random input (FUZZ_SECONDS); needs cargo-fuzz and a nightly compiler
+fuzz: setup-fuzz ## give each fuzz target a minute of random input (FUZZ_SECONDS)
 	for target in fuzz/fuzz_targets/*.rs; do \
 	    name=$$(basename $$target .rs); mkdir -p target/fuzz/$$name; \
 	    cargo +nightly fuzz run $$name target/fuzz/$$name fuzz/corpus/$$name -- \

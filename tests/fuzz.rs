@@ -7,21 +7,31 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use threadlab::experiment::fuzz as experiment;
 use threadlab::watch::fuzz as watch;
+
+#[path = "../fuzz/requests.rs"]
+mod requests;
 
 /// Function that gets the fuzzer's bytes.
 type Target = fn(&[u8]);
 
 /// Every target of `fuzz/fuzz_targets/`.
-const TARGETS: [(&str, Target); 4] = [
+const TARGETS: [(&str, Target); 10] = [
+    ("front", requests::front),
+    ("heads", requests::heads),
+    ("homes", watch::homes),
+    ("metrics_text", experiment::metrics_text),
+    ("parameters", requests::parameters),
     ("proc_files", watch::proc_files),
+    ("request_start", requests::request_start),
     ("settle", watch::settle),
     ("sites", watch::sites),
     ("sockets", watch::sockets),
 ];
 
 /// Changed copies of each file of the corpus.
-const COPIES: usize = 200;
+const COPIES: usize = 50;
 
 fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz")
@@ -67,16 +77,21 @@ fn every_target_has_a_corpus_and_a_program() {
     }
 }
 
+fn run(target: Target, bytes: &[u8]) {
+    let passes = std::panic::catch_unwind(|| target(bytes)).is_ok();
+    assert!(passes, "input: \"{}\"", bytes.escape_ascii());
+}
+
 #[test]
 fn no_input_of_the_corpus_nor_a_changed_copy_breaks_a_target() {
-    // The same copies in every run.
-    let mut random = fastrand::Rng::with_seed(7);
     for (name, target) in TARGETS {
+        // The same copies in every run.
+        let mut random = fastrand::Rng::with_seed(7);
         for entry in fs::read_dir(folder().join("corpus").join(name)).unwrap() {
             let bytes = fs::read(entry.unwrap().path()).unwrap();
-            target(&bytes);
+            run(target, &bytes);
             for _ in 0..COPIES {
-                target(&change(&bytes, &mut random));
+                run(target, &change(&bytes, &mut random));
             }
         }
     }

@@ -13,6 +13,7 @@
 //! * `client`: one HTTP request on its own connection; `attempt`: a request and its outcome
 //! * `lab_server`: a server of the lab, by name; `lab_client`: requests and scrapes of one lab; `lab_checks`: checks before and after; `sent`: requests sent
 //! * `scrape`: the metrics of the lab; `live_states`: the same as it is streamed, for the display; `histogram`: latencies
+//! * `fuzz`: checks of what a metrics port may send
 //! * `report`: results as data; `reporter`: writes them as a table, JSON, Markdown or HTML
 
 mod attempt;
@@ -20,6 +21,8 @@ mod capacity_plan;
 pub(crate) mod client;
 mod config;
 mod error;
+#[doc(hidden)]
+pub mod fuzz;
 mod histogram;
 mod lab_checks;
 mod lab_client;

@@ -93,6 +93,11 @@ impl Scrape {
         self.pages.push(lines.filter_map(parse_sample).collect());
     }
 
+    /// Returns each sample as a line of the text format.
+    pub(super) fn lines(&self) -> Vec<String> {
+        self.pages.iter().flatten().map(Sample::line).collect()
+    }
+
     /// Returns the thread states of a server.
     #[must_use]
     pub fn states(&self, server: impl Into<LabServer>) -> StateSeconds {
@@ -235,6 +240,12 @@ impl Scrape {
 }
 
 impl Sample {
+    fn line(&self) -> String {
+        let label = |(name, value): &(String, String)| format!("{name}=\"{value}\"");
+        let labels: Vec<_> = self.labels.iter().map(label).collect();
+        format!("{}{{{}}} {}", self.name, labels.join(","), self.value)
+    }
+
     fn is(&self, name: &str, labels: &[(&str, &str)]) -> bool {
         let has = |(name, value): &(&str, &str)| {
             let mut own = self.labels.iter();

@@ -12,7 +12,7 @@ use thread_states::waits::{
 use thread_states::{Nanos, State, Timestamp};
 
 use super::diag;
-use super::homes::Place;
+use super::homes::{Homes, Place, Quiet};
 use super::ledger::{Ledger, Seen};
 use super::proc_files::{SchedStat, Stat};
 use super::settle::{Facts, InFlightSpan, Settled};
@@ -150,6 +150,77 @@ fn settle_until(
         settled.add_slice(&slice, place, facts);
         assert_eq!(settled.total(), before + slice.amount, "{slice:?}");
         assert!(slice.from <= slice.to);
+    }
+}
+
+/// Waits of threads, and what they teach about the places at which the threads wait for work.
+pub fn homes(bytes: &[u8]) {
+    let begin = Timestamp::from_nanos(1 << 40);
+    let mut homes = Homes::new(bytes.first().is_some_and(|first| first % 8 == 0));
+    let mut threads = [0, 1, 2, 3].map(|tid| (tid, false));
+    // Each step is 6 bytes: the thread, its wait and the wait's place, and times in units of 50 ms.
+    for step in bytes.chunks_exact(6) {
+        let [thread, wait, place, since, lasted, looked] = *step else {
+            return;
+        };
+        let (tid, has_learned) = &mut threads[usize::from(thread % 4)];
+        let wait = Wait {
+            site: site_of(place),
+            ..wait_of(wait)
+        };
+        if thread & 128 > 0 {
+            homes.forget(*tid);
+            *has_learned = false;
+        }
+        let at = |units: u8| begin + Nanos::from_millis(50 * u64::from(units));
+        let now = at(since) + Nanos::from_millis(50 * u64::from(lasted));
+        let quiet = Quiet {
+            since: at(since),
+            unneeded_since: at(place),
+            returns_since: at(looked),
+            last_look: now.min(at(looked)),
+            now,
+        };
+        let before = homes.place(*tid, &wait);
+        homes.learn(*tid, &wait, quiet);
+        let after = homes.place(*tid, &wait);
+        // What is known as a home stays one, and only a thread that has a home can be away from it.
+        match wait.site {
+            Site::Stopped => assert_eq!(after, Place::Away),
+            Site::Hidden => assert_eq!(after, Place::Hidden),
+            _ if matches!(before, Place::Home | Place::Loop) => assert_eq!(after, before),
+            _ => {}
+        }
+        *has_learned |= homes.has_home(*tid);
+        if after == Place::Away && wait.site != Site::Stopped {
+            assert!(*has_learned, "{wait:?}");
+        }
+        if after == Place::Loop {
+            assert!(wait.multiplexes);
+        }
+        // Too short a wait teaches nothing, unless the thread waits for work.
+        if lasted < 6 && !wait.for_work {
+            assert_eq!(after, before);
+        }
+    }
+}
+
+fn site_of(byte: u8) -> Site {
+    let stack_pointer = 4_096 * u64::from(byte % 8) + 64;
+    match byte % 7 {
+        0 => Site::Epoll(i32::from(byte / 64)),
+        1 => Site::Futex {
+            address: u64::from(byte / 64) * 8,
+            stack_pointer,
+        },
+        2 => Site::Descriptors(vec![i32::from(byte / 64)]),
+        3 => Site::At {
+            call: Call::Sleep,
+            stack_pointer,
+        },
+        4 => Site::Fault,
+        5 => Site::Stopped,
+        _ => Site::Hidden,
     }
 }
 
