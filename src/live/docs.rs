@@ -108,7 +108,9 @@ fn body(file: &str, text: &str) -> String {
     });
     let mut body = String::with_capacity(2 * text.len());
     html::push_html(&mut body, events.into_iter());
-    body
+    // On a narrow screen they scroll, which the keyboard can do only if they can have the focus.
+    body.replace("<pre>", "<pre tabindex=\"0\">")
+        .replace("<table>", "<table tabindex=\"0\">")
 }
 
 /// Gives each heading the anchor that it has on GitHub: its text in lower case, with hyphens for spaces.
@@ -235,14 +237,15 @@ mod tests {
     }
 
     #[test]
-    fn links_out_of_the_documentation_become_text() {
+    fn links_out_of_the_documentation_become_text_and_code_can_have_the_focus() {
         let html = body(
             "labs/a.md",
-            "# The `a` & b\n[up](../faq.md#x) [code](../../src/main.rs) [site](https://example.org)\n",
+            "# The `a` & b\n\n    <pre>\n\n[up](../faq.md#x) [code](../../src/main.rs) [site](https://example.org)\n",
         );
         assert_eq!(
             html,
             "<h1 id=\"the-a--b\">The <code>a</code> &amp; b</h1>\n\
+             <pre tabindex=\"0\"><code>&lt;pre&gt;\n</code></pre>\n\
              <p><a href=\"../faq.md#x\">up</a> code <a href=\"https://example.org\">site</a></p>\n"
         );
     }
