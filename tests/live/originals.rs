@@ -39,7 +39,7 @@ async fn flask_and_fastapi_have_lanes_their_code_and_a_verdict() {
     assert_eq!(
         facts,
         json!({
-            "chips": ["await", "blocking", "offloaded", "cpu"],
+            "chips": ["await", "blocking", "offloaded", "database", "cpu"],
             "files": ["originals/flask/app.py, GET /", "originals/fastapi/app.py, GET /"],
             "lanes": ["flask-0", "fastapi-0"],
             "compared": ["These are the article's own programs."],
