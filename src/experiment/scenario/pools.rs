@@ -104,6 +104,8 @@ const POOLS: [Pool; 3] = [
 ];
 const LARGEST: usize = 20;
 
+/// Time of an overloaded queue in relation to the simulation, at most: each query also costs CPU time.
+const SLOWDOWN: f64 = 1.25;
 /// Time for the scrapes before and after a load.
 const SCRAPES: Duration = Duration::from_millis(300);
 /// Time for the queries that hold connections to begin, and limit until they have.
@@ -113,9 +115,9 @@ const RELEASE_MARGIN: Duration = Duration::from_secs(1);
 /// Interval at which the number of used connections is read.
 const POLL: Duration = Duration::from_millis(50);
 
-/// Returns the length of each load.
+/// Returns the length of each load: 5 s for the default wait of 20 s.
 fn length(wait: Duration) -> Duration {
-    (wait / 4).clamp(Duration::from_millis(500), Duration::from_secs(5))
+    (wait / 4).clamp(Duration::from_millis(500), Duration::from_secs(30))
 }
 
 impl Load {
@@ -126,6 +128,14 @@ impl Load {
     /// Returns the number of queries that run at the same time, at most.
     fn at_a_time(self, connections: usize) -> usize {
         self.slots.unwrap_or(connections).min(connections)
+    }
+
+    fn simulated(self, length: Duration, connections: usize) -> SimulatedPool {
+        SimulatedPool::new(
+            &self.schedule(length),
+            connections,
+            self.at_a_time(connections),
+        )
     }
 
     fn schedule(self, length: Duration) -> Schedule {
@@ -140,11 +150,11 @@ impl Load {
 }
 
 impl Pool {
-    /// Returns the time that the loads take, until the last response.
+    /// Returns the time that the loads take, until the last response, at most.
     fn planned(&self, wait: Duration) -> Duration {
         let times = self.loads.iter().map(|load| {
-            let share = load.share(self.connections).max(1.0);
-            length(wait).mul_f64(share) + QUERY * 3 + SCRAPES
+            let queue = load.simulated(length(wait), self.connections);
+            queue.end().mul_f64(SLOWDOWN) + SCRAPES
         });
         times.sum::<Duration>() + HOLD_MARGIN
     }
@@ -382,7 +392,7 @@ impl Driver {
         let wait = (waited - waited_before) / (waits - waits_before);
 
         let setting = self.setting(lab, QUERY, name.clone());
-        let queue = SimulatedPool::new(&schedule, connections, load.at_a_time(connections));
+        let queue = load.simulated(length, connections);
         judge(run, &setting, &queue, (&result, wait), length);
         run.curves.push(result.curve(SERVER, name));
         table.rows.push(row(connections, load, &result, length));
@@ -426,6 +436,15 @@ impl SimulatedPool {
             .iter()
             .filter(|(sent, latency, _)| *sent + *latency <= length);
         in_time.count() as f64 / length.as_secs_f64()
+    }
+
+    /// Returns the time of the last response.
+    fn end(&self) -> Duration {
+        let ends = self
+            .requests
+            .iter()
+            .map(|(sent, latency, _)| *sent + *latency);
+        ends.max().unwrap_or_default()
     }
 
     fn p99(&self) -> f64 {
@@ -534,18 +553,10 @@ mod tests {
 
     const LENGTH: Duration = Duration::from_secs(5);
 
-    fn simulated(load: Load, connections: usize) -> SimulatedPool {
-        SimulatedPool::new(
-            &load.schedule(LENGTH),
-            connections,
-            load.at_a_time(connections),
-        )
-    }
-
     #[test]
     fn a_larger_pool_moves_the_queue_into_a_database_that_is_the_limit() {
-        let small = simulated(Load::new(None, 60.0), 5);
-        let large = simulated(Load::new(Some(5), 60.0), LARGEST);
+        let small = Load::new(None, 60.0).simulated(LENGTH, 5);
+        let large = Load::new(Some(5), 60.0).simulated(LENGTH, LARGEST);
         assert_eq!(small.p99(), large.p99());
         assert_eq!(small.responses(LENGTH), large.responses(LENGTH));
         let query = QUERY.as_secs_f64();
@@ -561,11 +572,30 @@ mod tests {
 
     #[test]
     fn a_larger_pool_removes_the_queue_of_a_database_that_is_not_the_limit() {
-        let (wait, query) = simulated(Load::new(None, 60.0), LARGEST).means();
+        let (wait, query) = Load::new(None, 60.0).simulated(LENGTH, LARGEST).means();
         assert!(
             wait < 0.001 && (query - QUERY.as_secs_f64()).abs() < 1e-9,
             "{wait}, {query}"
         );
+    }
+
+    #[test]
+    fn connections_are_held_until_the_last_response_also_of_a_long_overload() {
+        for seconds in [2, 20, 120] {
+            let wait = Duration::from_secs(seconds);
+            for pool in POOLS {
+                let ends = pool.loads.iter().map(|load| {
+                    let queue = load.simulated(length(wait), pool.connections);
+                    queue.end().max(length(wait))
+                });
+                let ends: Duration = ends.sum();
+                assert!(
+                    pool.planned(wait) > ends.mul_f64(1.2),
+                    "{seconds} s, {}",
+                    pool.connections
+                );
+            }
+        }
     }
 
     #[test]
