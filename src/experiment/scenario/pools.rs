@@ -115,9 +115,10 @@ const RELEASE_MARGIN: Duration = Duration::from_secs(1);
 /// Interval at which the number of used connections is read.
 const POLL: Duration = Duration::from_millis(50);
 
-/// Returns the length of each load: 5 s for the default wait of 20 s.
+/// Returns the length of each load: 5 s for the default wait of 20 s. At most 20 s: after that, requests of an overload
+/// could wait for longer than a server allows (`--database-timeout`), which is 10 s by default.
 fn length(wait: Duration) -> Duration {
-    (wait / 4).clamp(Duration::from_millis(500), Duration::from_secs(30))
+    (wait / 4).clamp(Duration::from_millis(500), Duration::from_secs(20))
 }
 
 impl Load {
