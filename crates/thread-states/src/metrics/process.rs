@@ -35,7 +35,18 @@ fn field(text: &str, name: &str) -> Option<f64> {
 
 /// Number of open file descriptors.
 fn open_fds() -> Option<f64> {
-    let count = fs::read_dir("/proc/self/fd").ok()?.count();
+    const DIRECTORY: &str = "/proc/self/fd";
+    // The size of the directory is their number since Linux 6.2 (`proc_fd_getattr` in `fs/proc/fd.c`), and 0 before. To
+    // list 10,000 of them takes 10 ms.
+    match fs::metadata(DIRECTORY).ok()?.len() {
+        0 => counted(DIRECTORY),
+        size => Some(size as f64),
+    }
+}
+
+/// Number of entries of the directory of open file descriptors.
+fn counted(directory: &str) -> Option<f64> {
+    let count = fs::read_dir(directory).ok()?.count();
     // The one that reads them is among them.
     Some(count.saturating_sub(1) as f64)
 }
@@ -93,6 +104,17 @@ mod tests {
         assert!(value(PROCESS_THREADS) >= 2.0);
         let (open, max) = (value(PROCESS_OPEN_FDS), value(PROCESS_MAX_FDS));
         assert!((3.0..=max).contains(&open), "{open} of {max}");
+    }
+
+    #[test]
+    fn both_ways_to_count_descriptors_agree() {
+        let files: Vec<_> = (0..200)
+            .map(|_| fs::File::open("/dev/null").unwrap())
+            .collect();
+        let (fast, slow) = (open_fds().unwrap(), counted("/proc/self/fd").unwrap());
+        assert!(fast >= files.len() as f64, "{fast}");
+        // Other tests of this process open some meanwhile.
+        assert!((fast - slow).abs() < 100.0, "{fast}, {slow}");
     }
 
     #[test]
