@@ -46,7 +46,12 @@ where
         let handler = if request.body().is_end_stream() {
             Either::Left(self.inner.call(request))
         } else {
-            Either::Right(without_body(self.inner.clone(), request, self.limit))
+            // Boxed, as everything that few requests need: each waiting request has room for the largest of its futures.
+            Either::Right(Box::pin(without_body(
+                self.inner.clone(),
+                request,
+                self.limit,
+            )))
         };
         Box::pin(async move {
             let (mut uri, mut handler) = (uri, pin!(AssertUnwindSafe(handler).catch_unwind()));
@@ -61,7 +66,10 @@ where
                 Ok(response) => response?,
                 Err(_) => rejection::after_panic(),
             };
-            Ok(rejection::as_problem(&method, &uri, response).await)
+            if rejection::is_foreign_error(&response) {
+                return Ok(Box::pin(rejection::as_problem(&method, &uri, response)).await);
+            }
+            Ok(response)
         })
     }
 }

@@ -14,12 +14,9 @@ use thread_states::problem::{MEDIA_TYPE, Problem};
 /// Maximum number of bytes of a foreign error's text that become the detail.
 const MAX_TEXT: usize = 1024;
 
-/// Turns an error response of axum or another library into a problem. Its status and headers stay,
+/// Turns an [error response](is_foreign_error) of axum or another library into a problem. Its status and headers stay,
 /// and its text becomes the detail.
 pub(super) async fn as_problem(method: &Method, uri: &Uri, response: Response) -> Response {
-    if !is_foreign_error(&response) {
-        return response;
-    }
     let (mut parts, body) = response.into_parts();
     let text = to_bytes(body, MAX_TEXT).await.unwrap_or_default();
     let detail = match parts.status {
@@ -37,7 +34,8 @@ pub(super) async fn as_problem(method: &Method, uri: &Uri, response: Response) -
     Response::from_parts(parts, body)
 }
 
-fn is_foreign_error(response: &Response) -> bool {
+/// Returns whether a response is an error that is not a problem.
+pub(super) fn is_foreign_error(response: &Response) -> bool {
     let status = response.status();
     (status.is_client_error() || status.is_server_error())
         && response.headers().get(CONTENT_TYPE) != Some(&MEDIA_TYPE)

@@ -77,7 +77,8 @@ impl AsyncStream {
     /// Closes the connection, after the gateway's own response if there is one.
     pub(super) async fn close(self, reply: Option<Bytes>, unread: bool) {
         if wire::must_linger(&self.socket, reply.as_ref(), unread) {
-            wire::close(self.socket, reply).await;
+            // Boxed: each connection has room for the largest of its futures from its beginning.
+            Box::pin(wire::close(self.socket, reply)).await;
         }
     }
 
