@@ -83,7 +83,7 @@ fuzz: setup-fuzz ## give each fuzz target a minute of random input (FUZZ_SECONDS
 	done
 
 bench: ## measure the cost of the accounting, beside other servers (docs/cost.md)
-	cargo bench --bench cost
+	cargo bench --profile dist --bench cost
 
 setup: ## install what the tests and checks need (on Debian)
 	scripts/setup
