@@ -6,6 +6,12 @@
 
 use crate::metrics::{Probe, RequestQueue};
 
+/// Lets the allocator return freed memory sooner. To be called before the process has other threads.
+pub(super) fn keep_little() {
+    #[cfg(all(target_os = "linux", target_env = "gnu"))]
+    glibc::keep_little();
+}
+
 /// Starts a thread that returns memory after bursts, until the process ends. The memory is freed sooner or
 /// later without it too, so a failure is only logged. `queues` keep what they have read of each connection until they are
 /// read again.
@@ -78,6 +84,18 @@ mod glibc {
             }
             std::mem::replace(&mut self.ended, ended) || ended
         }
+    }
+
+    /// Fixes the size of the free end of a heap above which it is returned. By default glibc raises it to twice that of
+    /// the largest block that was ever freed, and `malloc_trim` does not shrink the heaps of other threads than the
+    /// first: a scrape during 10,000 waits left 5 MiB in that of the exporter.
+    #[expect(unsafe_code, reason = "there is no safe interface")]
+    pub(super) fn keep_little() {
+        /// The initial value (mallopt(3), `M_TRIM_THRESHOLD`).
+        const TRIM_THRESHOLD: libc::c_int = 128 * 1024;
+
+        // SAFETY: no other thread allocates meanwhile (mallopt(3), "Attributes": MT-Unsafe init).
+        unsafe { libc::mallopt(libc::M_TRIM_THRESHOLD, TRIM_THRESHOLD) };
     }
 
     #[expect(unsafe_code, reason = "there is no safe interface")]

@@ -54,6 +54,7 @@ pub fn serve(
     metrics: &Address,
     config: &ServerConfig,
 ) -> anyhow::Result<ExitCode> {
+    memory::keep_little();
     let signals = Signals::catch()?;
     raise_file_limit();
     let mut process = Process::new(metrics)?;
@@ -71,6 +72,7 @@ pub fn serve(
 ///
 /// When an address is taken or a thread cannot be started.
 pub fn up(addresses: &Addresses, config: &ServerConfig) -> anyhow::Result<ExitCode> {
+    memory::keep_little();
     let signals = Signals::catch()?;
     raise_file_limit();
     // All addresses are bound before any thread starts, so that a taken port leaves nothing behind.
