@@ -373,6 +373,16 @@ fn unhealthy_dead_and_paused_containers_are_found() {
     assert_found_in("missing", "containers", line, "", "async has no container");
 }
 
+/// The article's programs have none.
+#[test]
+fn a_container_without_a_health_check_is_no_fault() {
+    let stack = Stack::healthy("no-check");
+    let running = "flask /lab-flask-1 running none 0 false 0 65536 null\n";
+    stack.write("containers", &(CONTAINERS.to_owned() + running));
+    let printed = stack.assert_healthy();
+    assert!(printed.contains("lab-flask-1 runs"), "{printed}");
+}
+
 #[test]
 fn a_server_that_nginx_does_not_reach_is_found() {
     assert_found("unreached", "health.fails", "", "nginx does not reach sync");
