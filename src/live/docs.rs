@@ -7,6 +7,7 @@ use std::sync::LazyLock;
 
 use axum::Router;
 use axum::extract::Path;
+use axum::extract::rejection::PathRejection;
 use axum::response::{Html, IntoResponse, Response};
 use axum::routing::get;
 use bytes::Bytes;
@@ -53,7 +54,9 @@ pub fn docs() -> Router {
         .route("/docs/{*file}", get(page))
 }
 
-async fn page(Path(file): Path<String>) -> Response {
+async fn page(file: Result<Path<String>, PathRejection>) -> Response {
+    // Rejected if it is not UTF-8 when decoded, as no file's path is.
+    let file = file.map_or_else(|_| String::new(), |Path(file)| file);
     if let Some(title) = TITLES.get(&file) {
         let body = text(&file).map(|text| body(&file, &text));
         return (HEADERS, Html(document(title, &body.unwrap_or_default()))).into_response();
@@ -229,7 +232,12 @@ mod tests {
     async fn other_files_have_their_media_type_and_unknown_ones_are_not_found() {
         let (status, media_type, _) = get("/docs/images/threads.png").await;
         assert_eq!((status, &*media_type), (StatusCode::OK, "image/png"));
-        for path in ["/docs/none.md", "/docs/../Cargo.toml", "/docs/labs"] {
+        for path in [
+            "/docs/none.md",
+            "/docs/../Cargo.toml",
+            "/docs/labs",
+            "/docs/%ff",
+        ] {
             let (status, media_type, _) = get(path).await;
             assert_eq!(status, StatusCode::NOT_FOUND, "{path}");
             assert_eq!(media_type, "application/problem+json");
