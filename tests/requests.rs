@@ -100,7 +100,7 @@ fn count(scrape: &Scrape, server: &str, route: &str, status: u16) -> f64 {
 fn requests_whose_clients_left_in_the_queue_are_not_worked_on() {
     for name in ["sync", "async"] {
         let server = Server::start(name, &[]);
-        let holding = send(&server.http, "GET /blocking?seconds=1 HTTP/1.1|Host: x");
+        let holding = send(&server.http, "GET /blocking?seconds=3 HTTP/1.1|Host: x");
         let active = format!(r#"http_server_active_requests{{server="{name}"}}"#);
         wait_for(&server.metrics, &active, 1.0);
         let left: Vec<_> = Leave::ALL
@@ -128,7 +128,7 @@ fn clients_that_leave_while_a_handler_holds_its_thread_count_as_499() {
         let server = Server::start(name, &[]);
         let active = format!(r#"http_server_active_requests{{server="{name}"}}"#);
         for (index, leave) in Leave::ALL.into_iter().enumerate() {
-            let client = send(&server.http, "GET /blocking?seconds=0.5 HTTP/1.1|Host: x");
+            let client = send(&server.http, "GET /blocking?seconds=1 HTTP/1.1|Host: x");
             wait_for(&server.metrics, &active, 1.0);
             let left = leave.leave(client);
             wait_for(&server.metrics, &active, 0.0);
