@@ -43,6 +43,8 @@ pub(super) struct Homes {
     depths: HashMap<u64, HashSet<Tid>>,
     /// In Go, goroutines block, and the threads below them wait for work in `futex` and `nanosleep`.
     is_go: bool,
+    /// Number of changes.
+    version: u64,
 }
 
 /// Data about a wait that may become a home.
@@ -67,6 +69,11 @@ impl Homes {
             is_go,
             ..Self::default()
         }
+    }
+
+    /// Number of times that homes were learned or forgotten: as long as it stays, so does the place of each wait.
+    pub(super) fn version(&self) -> u64 {
+        self.version
     }
 
     /// The relation of a thread's wait to its homes.
@@ -140,12 +147,17 @@ impl Homes {
     }
 
     fn add(&mut self, tid: Tid, site: &Site) {
+        let sites = self.of_thread.entry(tid).or_default();
+        if sites.contains(site) {
+            return;
+        }
+        sites.insert(site.clone());
+        self.version += 1;
         if let Site::Futex { stack_pointer, .. } = site {
             let threads = self.depths.entry(depth(*stack_pointer)).or_default();
             threads.insert(tid);
         }
-        let sites = self.of_thread.entry(tid).or_default();
-        if sites.insert(site.clone()) && matches!(site, Site::Epoll(_) | Site::Futex { .. }) {
+        if matches!(site, Site::Epoll(_) | Site::Futex { .. }) {
             self.shared
                 .entry(without_stack(site))
                 .or_default()
@@ -155,6 +167,7 @@ impl Homes {
 
     /// The thread has ended. Sets that it shared stay homes of the others.
     pub(super) fn forget(&mut self, tid: Tid) {
+        self.version += 1;
         self.of_thread.remove(&tid);
     }
 }

@@ -13,12 +13,14 @@ use crate::metrics::RequestQueue;
 const SHORTEST: Nanos = Nanos::from_millis(50);
 const TIMES_THE_COST: u64 = 50;
 
-/// Sockets of this network namespace, read as often as 2 % of a CPU allow. Clones share them.
+/// Sockets of the servers of this process, read as often as 2 % of a CPU allow. Clones share them.
 #[derive(Debug, Clone, Default)]
 pub struct SocketTable(Arc<Mutex<Table>>);
 
 #[derive(Debug, Default)]
 struct Table {
+    /// The ports of the servers that share it.
+    ports: Vec<u16>,
     diag: Option<Diag>,
     sockets: Arc<[TcpSocket]>,
     read_at: Timestamp,
@@ -26,6 +28,13 @@ struct Table {
 }
 
 impl SocketTable {
+    /// Also reads the sockets with this port.
+    fn add(&self, port: u16) {
+        let mut table = lock(&self.0);
+        table.ports.push(port);
+        table.fresh_for = Nanos::ZERO;
+    }
+
     /// Returns the sockets and when they were read; `None` if the kernel does not report them.
     fn sockets(&self) -> Option<(Arc<[TcpSocket]>, Timestamp)> {
         let mut table = lock(&self.0);
@@ -53,7 +62,8 @@ impl Table {
 
     fn read(&mut self) -> Option<()> {
         let before = cpu_time();
-        let sockets = self.diag()?.query(Query::All);
+        let ports = self.ports.clone();
+        let sockets = self.diag()?.query(Query::Ports(&ports));
         // After an error, the rest of an answer may be left in the socket.
         let sockets = sockets.inspect_err(|_| self.diag = None).ok()?;
         self.sockets = sockets.into();
@@ -83,6 +93,7 @@ impl OwnQueue {
     /// The queue of the server that listens on this port.
     #[must_use]
     pub fn new(table: SocketTable, port: u16) -> Self {
+        table.add(port);
         Self {
             table,
             port,

@@ -271,14 +271,18 @@ impl Sampler {
     }
 
     fn look(&mut self, shared: &Shared, servers: &[WatchHandle]) {
-        let sockets = query(&mut self.diag, Query::All);
+        self.read_listeners();
+        let mut ports = HashSet::new();
+        for server in servers {
+            ports.extend(server.lock().listening_ports(&self.listeners));
+        }
+        let ports: Vec<u16> = ports.into_iter().collect();
+        let sockets = query(&mut self.diag, Query::Ports(&ports));
         shared
             .sockets_missing
             .store(sockets.is_none(), Ordering::Relaxed);
         let sockets = sockets.unwrap_or_default();
         let now = Timestamp::now();
-        self.listeners = Listeners::of(&sockets);
-        self.listened_at = now;
         self.looked_at = now;
         self.has_run = false;
         for server in servers {
@@ -372,7 +376,7 @@ impl Sampler {
 }
 
 /// The sockets; `None` if they cannot be read. A socket that failed is opened again.
-fn query(diag: &mut Result<Diag, DiagError>, query: Query) -> Option<Vec<TcpSocket>> {
+fn query(diag: &mut Result<Diag, DiagError>, query: Query<'_>) -> Option<Vec<TcpSocket>> {
     if diag.is_err() {
         *diag = Diag::open();
     }

@@ -1,6 +1,7 @@
 //! A watched server: its processes, threads and connections, and its counters.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::sync::Arc;
 
 use thread_states::waits::On;
 use thread_states::{Nanos, State, Timestamp};
@@ -379,8 +380,12 @@ impl ObservedServer {
             let Some(process) = self.processes.get(&thread.pid) else {
                 continue;
             };
-            let (homes, tid) = (&process.homes, thread.tid);
-            let place = |slice: &Slice| homes.place(tid, &slice.wait);
+            let (homes, tid, now) = (&process.homes, thread.tid, thread.place);
+            let present = thread.ledger.wait().map(|(wait, _)| Arc::clone(wait));
+            let place = |slice: &Slice| match &present {
+                Some(wait) if Arc::ptr_eq(wait, &slice.wait) => now,
+                _ => homes.place(tid, &slice.wait),
+            };
             let decided = |slice: &Slice| match place(slice) {
                 Place::Away => slice.wait.on != On::Client,
                 Place::Home | Place::Hidden => true,
@@ -391,14 +396,15 @@ impl ObservedServer {
             for slice in thread.ledger.take_slices(until, |slice| {
                 decided(slice) && !(loop_fd.is_some() && slice.wait.on == On::Lock)
             }) {
-                let place = homes.place(tid, &slice.wait);
-                thread.settled.add_slice(&slice, place, &Facts::BLIND);
+                thread
+                    .settled
+                    .add_slice(&slice, place(&slice), &Facts::BLIND);
             }
         }
     }
 
-    /// Takes a look at the connections of the namespace, and settles all time up to it.
-    pub(super) fn look(&mut self, sockets: &[TcpSocket], listeners: &Listeners, now: Timestamp) {
+    /// The ports on which it listens, for a look at their connections.
+    pub(super) fn listening_ports(&mut self, listeners: &Listeners) -> &HashSet<u16> {
         if self.last_look == Timestamp::default()
             || !self.listening.is_subset(&listeners.inodes)
             || self.listening.is_empty()
@@ -408,6 +414,11 @@ impl ObservedServer {
             }
         }
         self.set_listening(listeners);
+        &self.ports
+    }
+
+    /// Takes a look at the connections to its ports, and settles all time up to it.
+    pub(super) fn look(&mut self, sockets: &[TcpSocket], listeners: &Listeners, now: Timestamp) {
         self.set_accept_queue(listeners);
         let ports = &self.ports;
         let own: Vec<&TcpSocket> = sockets
@@ -666,16 +677,17 @@ impl ObservedServer {
     /// Gives threads that have done something a place among the server's.
     fn give_slots(&mut self) {
         for (key, thread) in &mut self.threads {
-            let process = self.processes.get(&key.0);
-            let serves = process.is_some_and(|process| {
-                process.is_root
-                    || process
-                        .sockets()
-                        .any(|inode| self.listening.contains(&inode))
-            });
-            let is_shown =
-                self.all_threads || (key.0 == key.1 && serves) || thread.busy() >= SHOWN_FROM;
-            if thread.slot.is_some() || !is_shown {
+            if thread.slot.is_some() {
+                continue;
+            }
+            let serves = |process: &ObservedProcess| {
+                let mut sockets = process.sockets();
+                process.is_root || sockets.any(|inode| self.listening.contains(&inode))
+            };
+            let is_shown = self.all_threads
+                || thread.busy() >= SHOWN_FROM
+                || (key.0 == key.1 && self.processes.get(&key.0).is_some_and(serves));
+            if !is_shown {
                 continue;
             }
             let index = take_slot(&mut self.slots, thread);

@@ -32,6 +32,8 @@ pub(super) struct ObservedThread {
     pub ledger: Ledger,
     /// Relation of its present wait to its homes.
     pub place: Place,
+    /// The version of the homes for which that holds.
+    placed: u64,
     /// The last place at which it waited and which can be a home.
     stay: Option<Stay>,
     /// The present wait, by its beginning, and since when no request is in flight that came before it.
@@ -84,6 +86,7 @@ impl ObservedThread {
             wchan,
             ledger: Ledger::new(started.unwrap_or(now), base),
             place: Place::Unknown,
+            placed: 0,
             stay: None,
             unneeded: (now, now),
             loop_fd: None,
@@ -125,7 +128,11 @@ impl ObservedThread {
                     since,
                 });
             }
-            self.place = process.homes.place(self.tid, wait);
+            let version = process.homes.version();
+            if moved || self.placed != version {
+                self.place = process.homes.place(self.tid, wait);
+                self.placed = version;
+            }
             if let (Place::Loop, Site::Epoll(fd)) = (self.place, &wait.site) {
                 self.loop_fd = Some(*fd);
             }

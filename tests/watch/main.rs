@@ -5,6 +5,7 @@
 //! * `waits`: servers whose waits are known
 //! * `own_accounting`: our own servers, which account for themselves
 //! * `lives`: processes that end, restart, stop, have many children or may not be read
+//! * `time_wait`: a host with many connections in TIME_WAIT
 //! * `command`: the command line
 
 #![allow(clippy::unwrap_used, clippy::expect_used, unreachable_pub)]
@@ -19,5 +20,6 @@ mod command;
 mod lives;
 mod own_accounting;
 mod servers;
+mod time_wait;
 mod waits;
 mod watching;
