@@ -43,6 +43,11 @@ impl Glimpses {
         }
     }
 
+    /// The set in which a socket is or was, if it came since the last look.
+    pub(super) fn set_of(&self, socket: Inode) -> Option<Fd> {
+        self.seen.get(&socket).map(|glimpse| glimpse.set)
+    }
+
     /// Takes a look, which has shown these clients' connections. Returns the connections that have come and gone.
     pub(super) fn look(&mut self, is_client: impl Fn(Inode) -> bool) -> Vec<(Fd, InFlightSpan)> {
         let mut gone = Vec::new();

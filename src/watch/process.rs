@@ -23,8 +23,8 @@ const MOST_DESCRIPTORS: usize = 64;
 const MOST_SET_BYTES: usize = 128;
 /// Bytes of an epoll set's description that are read: about 4,096 targets.
 const MOST_EPOLL_BYTES: u64 = 400_000;
-/// Time for which the targets of an epoll set are known, and the least time between two reads, which take the
-/// lock that `epoll_ctl` needs.
+/// Time for which the targets of an epoll set are known, and the least time between two reads of a large one, which take
+/// the lock that `epoll_ctl` needs.
 const EPOLL_FRESH: Nanos = Nanos::from_millis(1_000);
 const EPOLL_AGAIN: Nanos = Nanos::from_millis(50);
 
@@ -218,10 +218,20 @@ impl ObservedProcess {
         self.loops.retain(|inode, _| is_known(*inode));
     }
 
-    /// Reads the known epoll sets again, if they are older than [`EPOLL_AGAIN`].
-    pub(super) fn read_epolls(&mut self, now: Timestamp, sockets: KnownSockets<'_>) {
+    /// Finds the event loop that serves this connection, if it is not known: in what was read since the last look,
+    /// when the connection was not known to be a client's, or else in the epoll sets, of which large ones are not read
+    /// again before [`EPOLL_AGAIN`].
+    pub(super) fn find_loop(&mut self, inode: Inode, now: Timestamp, sockets: KnownSockets<'_>) {
+        if self.loops.contains_key(&inode) {
+            return;
+        }
+        if let Some(fd) = self.glimpses.set_of(inode) {
+            self.loops.insert(inode, fd);
+            return;
+        }
         let old = |(fd, set): (&Fd, &EpollSet)| {
-            (now.duration_since(set.read_at) > EPOLL_AGAIN).then_some(*fd)
+            let age = now.duration_since(set.read_at);
+            (age > EPOLL_AGAIN || (set.is_small && age > Nanos::ZERO)).then_some(*fd)
         };
         for fd in self.epolls.iter().filter_map(old).collect::<Vec<_>>() {
             self.read_epoll(fd, now, sockets);

@@ -482,10 +482,8 @@ impl ObservedServer {
         };
         for request in &self.requests.requests {
             let owner = self.owners.get(&request.inode);
-            if let Some(process) = owner.and_then(|pid| self.processes.get_mut(pid))
-                && process.loop_of(request.inode).is_none()
-            {
-                process.read_epolls(now, sockets);
+            if let Some(process) = owner.and_then(|pid| self.processes.get_mut(pid)) {
+                process.find_loop(request.inode, now, sockets);
             }
         }
     }

@@ -86,6 +86,20 @@ fn threads_that_wake_up_by_themselves_are_not_blocked() {
 }
 
 #[test]
+fn short_requests_on_connections_that_close_are_awaited() {
+    const REQUESTS: u32 = 30;
+    let (server, watching) = watched(Kind::CurrentThread);
+    let (spent, _) = watching.during(|| (0..REQUESTS).for_each(|_| server.get("/await/50")));
+    let least = f64::from(REQUESTS) * 0.05;
+    // On a busy machine the event loop waits for a CPU at the end of each.
+    let seen = spent.awaiting + spent.runnable + spent.running;
+    assert!(
+        seen >= least * 0.9 && spent.awaiting <= least * 1.2 && spent.blocked < 0.05,
+        "{least} s awaited, but {spent:?}"
+    );
+}
+
+#[test]
 fn processes_that_share_a_listening_socket_are_one_server() {
     let (server, watching) = watched(Kind::Forking);
     let (spent, _) = watching.during(|| server.get_all(&["/sleep/1000", "/sleep/1000"]));
