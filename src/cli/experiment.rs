@@ -52,7 +52,7 @@ pub(super) struct ExperimentArgs {
     #[command(flatten)]
     addresses: Servers,
     /// Servers that `article`, `matrix` and `drivers` compare, separated by commas. flask and fastapi are the article's
-    /// programs (in Compose: --profile originals)
+    /// programs, gunicorn and gthread run the former with one thread and with four (in Compose: --profile originals)
     #[arg(
         long,
         env = "THREADLAB_SERVERS",

@@ -15,6 +15,10 @@ pub enum LabServer {
     Flask,
     /// The article's FastAPI program, on uvicorn.
     Fastapi,
+    /// The article's Flask program on gunicorn, with one synchronous worker.
+    Gunicorn,
+    /// The article's Flask program on gunicorn, with four threads.
+    Gthread,
 }
 
 impl LabServer {
@@ -29,6 +33,8 @@ impl LabServer {
             Self::Async => Flavor::Async.as_str(),
             Self::Flask => "flask",
             Self::Fastapi => "fastapi",
+            Self::Gunicorn => "gunicorn",
+            Self::Gthread => "gthread",
         }
     }
 
@@ -36,15 +42,35 @@ impl LabServer {
     #[must_use]
     pub const fn flavor(self) -> Flavor {
         match self {
-            Self::Sync | Self::Flask => Flavor::Sync,
+            Self::Sync | Self::Flask | Self::Gunicorn | Self::Gthread => Flavor::Sync,
             Self::Async | Self::Fastapi => Flavor::Async,
         }
+    }
+
+    /// Returns the number of threads that handle requests, of a server that does not export it: a watcher also sees
+    /// those that do something else. `None` for the lab's own servers.
+    #[must_use]
+    pub const fn handler_threads(self) -> Option<usize> {
+        match self {
+            Self::Sync | Self::Async => None,
+            Self::Flask | Self::Fastapi | Self::Gunicorn => Some(1),
+            Self::Gthread => Some(4),
+        }
+    }
+
+    /// Returns true if another thread is free while one is held.
+    #[must_use]
+    pub const fn has_spare_threads(self) -> bool {
+        matches!(self.handler_threads(), Some(2..))
     }
 
     /// Returns true for the article's programs. They count no requests, and send no `Server-Timing`.
     #[must_use]
     pub const fn is_original(self) -> bool {
-        matches!(self, Self::Flask | Self::Fastapi)
+        matches!(
+            self,
+            Self::Flask | Self::Fastapi | Self::Gunicorn | Self::Gthread
+        )
     }
 }
 

@@ -4,13 +4,15 @@ use std::collections::BTreeSet;
 use std::thread;
 use std::time::Duration;
 
+use serde_json::Value;
 use threadlab::metrics::watched;
 
 use crate::dashboards::{self, Expression};
+use crate::http::get;
 use crate::prometheus::Prometheus;
 use crate::quiet::{becomes_quiet, not_verified, repeated};
 use crate::stack::Stack;
-use crate::{WAIT, dummy_behind_waits};
+use crate::{WAIT, dummy_behind_waits, eventually};
 
 pub fn the_article_is_confirmed_through_nginx(stack: &Stack) {
     // `run` would try to pull a missing image, which an engine without a way out cannot.
@@ -55,11 +57,27 @@ pub fn experiments_are_confirmed_through_nginx_and_seen_in_prometheus(stack: &St
 }
 
 pub fn the_articles_programs_are_compared_with_the_servers(stack: &Stack) {
-    let services = ["flask", "fastapi", "flask-watch", "fastapi-watch"];
+    let services = [
+        "flask",
+        "fastapi",
+        "gunicorn",
+        "gthread",
+        "flask-watch",
+        "fastapi-watch",
+        "gunicorn-watch",
+        "gthread-watch",
+    ];
     let up = ["up", "--detach", "--build", "--wait"];
     stack.compose(&[&up, &services[..]].concat());
+    stack.compose(&["up", "--build", "--no-start", "experiment"]);
+    a_paused_server_is_blocked(stack);
     // Longer than the time in which a watcher notices a new thread.
-    let servers = ["--seconds", "10", "--servers", "sync,async,flask,fastapi"];
+    let servers = [
+        "--seconds",
+        "10",
+        "--servers",
+        "sync,async,flask,fastapi,gunicorn,gthread",
+    ];
     are_confirmed(stack, &["article", "matrix"], &servers);
     // The lab's own servers are compared above.
     let originals = ["--seconds", "10", "--servers", "flask,fastapi"];
@@ -73,6 +91,53 @@ pub fn the_articles_programs_are_compared_with_the_servers(stack: &Stack) {
     ] {
         assert!(refused.contains(words), "{refused}");
     }
+}
+
+/// A paused container can take no request, whatever its threads waited for.
+fn a_paused_server_is_blocked(stack: &Stack) {
+    let states = || {
+        // From nginx's container, which reaches the watcher's port through the network of the servers.
+        let text = stack.fetch_from("nginx", "http://flask:9100/threads");
+        let servers: Value = serde_json::from_str(&text.unwrap()).unwrap();
+        let thread = &servers[0]["threads"][0];
+        (thread["state"].clone(), thread["on"].clone())
+    };
+    eventually("flask is idle", || states().0 == "idle");
+    stack.compose(&["pause", "flask"]);
+    eventually("the paused flask is blocked", || {
+        states() == ("blocked".into(), "stopped".into())
+    });
+    stack.compose(&["unpause", "flask"]);
+    eventually("flask is idle again", || states().0 == "idle");
+}
+
+pub fn nginx_is_watched_as_an_event_loop(stack: &Stack) {
+    let _watcher = stack.watch("nginx", "nginx=port:8080", "127.0.0.1:9101");
+    let states = || -> Vec<String> {
+        // It may not listen yet.
+        let Some(text) = stack.fetch_from("nginx", "http://127.0.0.1:9101/threads") else {
+            return Vec::new();
+        };
+        let servers: Value = serde_json::from_str(&text).unwrap();
+        let threads = servers[0]["threads"].as_array().unwrap().iter();
+        threads
+            .filter_map(|thread| Some(thread["state"].as_str()?.to_owned()))
+            .collect()
+    };
+    // Its main process and four workers.
+    eventually("all processes of nginx are idle", || {
+        let states = states();
+        states.len() >= 5 && states.iter().all(|state| state == "idle")
+    });
+    let front = stack.url("nginx", 8080);
+    let request = thread::spawn(move || get(&format!("{front}/sync/?seconds={WAIT}")).status);
+    // The server's thread is blocked meanwhile, and nginx serves others.
+    eventually("one worker awaits the server", || {
+        let states = states();
+        states.iter().filter(|state| *state == "awaiting").count() == 1
+            && !states.iter().any(|state| state == "blocked")
+    });
+    assert_eq!(request.join().unwrap(), 200);
 }
 
 /// Runs experiments one after another. Repeats those that are void, because the machine may have been busy.

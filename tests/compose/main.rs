@@ -77,6 +77,7 @@ fn main() -> ExitCode {
         replicas::restarted_servers_are_found_at_their_new_addresses
         first_run::a_build_without_changes_recreates_no_container
         experiment::the_articles_programs_are_compared_with_the_servers
+        experiment::nginx_is_watched_as_an_event_loop
         first_run::the_doctor_finds_a_killed_server
         first_run::the_health_check_of_nginx_fails_if_a_server_is_gone_but_not_if_it_is_blocked
     };

@@ -195,6 +195,37 @@ impl Stack {
         exec.output().unwrap().status.success()
     }
 
+    /// The body of a URL as a service's container gets it; `None` if it gets none.
+    pub fn fetch_from(&self, service: &str, url: &str) -> Option<String> {
+        let wget = ["wget", "-Y", "off", "-qO-", url];
+        let mut exec = self.command(&[&["exec", "-T", service], &wget[..]].concat());
+        let output = exec.output().unwrap();
+        let body = String::from_utf8(output.stdout).unwrap();
+        output.status.success().then_some(body)
+    }
+
+    /// Watches a service from a container of its own, as docs/in-other-servers.md describes.
+    pub fn watch(&self, service: &str, target: &str, metrics: &str) -> Watcher {
+        let containers = self.containers(&[service]);
+        let container = format!("container:{}", containers[0]["Id"].as_str().unwrap());
+        let image = self.containers(&["sync"])[0]["Image"]
+            .as_str()
+            .unwrap()
+            .to_owned();
+        let options = [
+            ["--pid", &container],
+            ["--network", &container],
+            ["--user", "0:0"],
+            ["--cap-drop", "ALL"],
+            ["--cap-add", "SYS_PTRACE"],
+            ["--cap-add", "DAC_READ_SEARCH"],
+        ];
+        let watch = ["watch", "--name", target, "--metrics", metrics];
+        let start = ["run", "--rm", "--detach", "--read-only"];
+        let arguments = [&start[..], options.as_flattened(), &[&image], &watch[..]].concat();
+        Watcher(run("docker", &arguments).trim().to_owned())
+    }
+
     /// The URL, on this machine, of a published port.
     pub fn url(&self, service: &str, port: u16) -> String {
         format!(
@@ -270,6 +301,16 @@ impl Stack {
 impl Drop for Stack {
     fn drop(&mut self) {
         self.show(&DOWN);
+    }
+}
+
+/// A container that watches a service, removed when dropped.
+pub struct Watcher(String);
+
+impl Drop for Watcher {
+    fn drop(&mut self) {
+        let removed = output("docker", &["rm", "--force", &self.0]);
+        assert!(thread::panicking() || removed.status.success());
     }
 }
 

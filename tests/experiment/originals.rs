@@ -13,7 +13,7 @@ use crate::runner::{Found, command, measured};
 struct Front(Option<RunningProxy>);
 
 impl Front {
-    fn start(servers: [(&'static str, &str); 4], metrics: &str) -> Self {
+    fn start(servers: [(&'static str, &str); 6], metrics: &str) -> Self {
         let upstreams = servers.map(|(name, server)| Upstream {
             name,
             server: server.parse().unwrap(),
@@ -63,25 +63,34 @@ fn watch(targets: &[(&str, &Server)]) -> (Process, String) {
 }
 
 #[test]
-fn article_and_matrix_compare_all_four_servers() {
+fn article_and_matrix_compare_all_six_servers() {
     measured(|| {
         let lab = Lab::start(&[]);
         let (flask, fastapi) = (Server::start("sync", &[]), Server::start("async", &[]));
-        let (_watcher, watched) = watch(&[("flask", &flask), ("fastapi", &fastapi)]);
+        let gunicorn = Server::start("sync", &[]);
+        let gthread = Server::start("sync", &["--threads", "4"]);
+        let (_watcher, watched) = watch(&[
+            ("flask", &flask),
+            ("fastapi", &fastapi),
+            ("gunicorn", &gunicorn),
+            ("gthread", &gthread),
+        ]);
         let front = Front::start(
             [
                 ("sync", &lab.sync),
                 ("async", &lab.r#async),
                 ("flask", &flask.http),
                 ("fastapi", &fastapi.http),
+                ("gunicorn", &gunicorn.http),
+                ("gthread", &gthread.http),
             ],
             &lab.metrics,
         );
         let address = front.0.as_ref().unwrap().local_addr().to_string();
-        let all: &[&str] = &["sync", "async", "flask", "fastapi"];
+        let all: &[&str] = &["sync", "async", "flask", "fastapi", "gunicorn", "gthread"];
         for (name, seconds, servers, per_server) in
             // Not flask: the synchronous server in its place has a pool for /offloaded, whose threads are seen too.
-            [("article", "3", all, 2), ("matrix", "8", &all[3..], 8)]
+            [("article", "3", all, 2), ("matrix", "8", &all[3..4], 8)]
         {
             let output = command(&lab, &address, &[name, "--seconds", seconds])
                 .args(["--servers", &servers.join(",")])

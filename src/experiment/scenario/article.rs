@@ -59,7 +59,10 @@ async fn perform(lab: &LabClient, run: &mut Run) -> Result<(), Error> {
     for (server, (pair, timeline)) in lab.servers.iter().zip(observed) {
         let setting = lab.setting(*server, Via::Front, pair.threads, wait, load(pause));
         match server.flavor() {
-            Flavor::Sync => judge_sync(run, &setting, &pair, wait, pause),
+            Flavor::Sync => {
+                judge_sync_dummy(run, &setting, *server, &pair, wait - pause);
+                judge_blocked(run, &setting, &pair, wait);
+            }
             Flavor::Async => judge_async(run, &setting, &pair, wait, pause),
         }
         run.timelines.push(timeline);
@@ -71,23 +74,38 @@ fn load(pause: Duration) -> String {
     format!("/, after {:.2} s /dummy", pause.as_secs_f64())
 }
 
-fn judge_sync(run: &mut Run, setting: &Setting, pair: &Pair, wait: Duration, pause: Duration) {
-    let (seconds, rest) = (wait.as_secs_f64(), (wait - pause).as_secs_f64());
-    run.judge(
-        setting,
+fn judge_sync_dummy(
+    run: &mut Run,
+    setting: &Setting,
+    server: LabServer,
+    pair: &Pair,
+    rest: Duration,
+) {
+    const QUANTITY: &str = "latency of /dummy";
+    let prediction = if server.has_spare_threads() {
+        Prediction::at_most(
+            QUANTITY,
+            Unit::Seconds,
+            at_once(rest),
+            "another of its threads is free; the limit is 0.5 s or a quarter of the wait for /, whichever is lower",
+        )
+    } else {
         Prediction::about(
-            "latency of /dummy",
-            rest,
+            QUANTITY,
+            rest.as_secs_f64(),
             0.1,
             "the rest of the wait of /; tolerance 10 % and 0.3 s for a busy machine",
-        ),
-        pair.dummy.seconds(),
-    );
+        )
+    };
+    run.judge(setting, prediction, pair.dummy.seconds());
+}
+
+fn judge_blocked(run: &mut Run, setting: &Setting, pair: &Pair, wait: Duration) {
     run.judge_state(
         setting,
         Prediction::about(
             "threads blocked",
-            seconds,
+            wait.as_secs_f64(),
             0.1,
             "the thread is held, off CPU, for as long as / waits; same tolerance",
         ),

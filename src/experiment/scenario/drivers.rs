@@ -169,13 +169,22 @@ impl Cell {
             );
             (latency, "thread awaiting", pair.spent.awaiting)
         } else {
-            let latency = Prediction::between(
-                "latency of /dummy",
-                Unit::Seconds,
-                rest * 0.8,
-                rest * 1.2 + 0.3,
-                "the thread is held for the rest of the query; tolerance 20 % and 0.3 s for a busy machine",
-            );
+            let latency = if self.server.has_spare_threads() {
+                Prediction::at_most(
+                    "latency of /dummy",
+                    Unit::Seconds,
+                    at_once(time),
+                    "another of its threads is free; the limit is 0.5 s or a quarter of the query, whichever is lower",
+                )
+            } else {
+                Prediction::between(
+                    "latency of /dummy",
+                    Unit::Seconds,
+                    rest * 0.8,
+                    rest * 1.2 + 0.3,
+                    "the thread is held for the rest of the query; tolerance 20 % and 0.3 s for a busy machine",
+                )
+            };
             (latency, "thread blocked", pair.spent.blocked)
         };
         run.judge(setting, latency, pair.dummy.seconds());
@@ -209,12 +218,8 @@ impl Cell {
             let connections = scrape.connections(self.server.flavor(), self.driver);
             (connections.unwrap_or(1), scrape.pool(self.server))
         };
-        // Of FastAPI, the threads of its pools are watched, too. One of them is the event loop.
-        let threads = if self.server.is_original() && is_loop {
-            1
-        } else {
-            scrape.threads(self.server)
-        };
+        let handlers = self.server.handler_threads();
+        let threads = handlers.unwrap_or_else(|| scrape.threads(self.server));
         let at_once = match self.way {
             _ if !self.frees_thread() => threads.min(connections),
             "offloaded" => pool.min(connections),

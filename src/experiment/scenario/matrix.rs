@@ -121,6 +121,16 @@ async fn measure(
             at_once(wait),
             "the thread is free; the limit is 0.5 s or a quarter of the wait, whichever is lower",
         ),
+        // Python runs one thread at a time, so that /dummy may wait for a CPU and for the interpreter's lock.
+        ThreadState::Blocked | ThreadState::Running if server.has_spare_threads() => {
+            Prediction::at_most(
+                quantity,
+                Unit::Seconds,
+                at_once(wait) + pair.spent.runnable,
+                "another of its threads is free; the limit is 0.5 s or a quarter of the wait, whichever is lower, and \
+                 for as long as threads waited for a CPU",
+            )
+        }
         ThreadState::Blocked => Prediction::between(
             quantity,
             Unit::Seconds,
