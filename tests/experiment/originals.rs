@@ -57,8 +57,9 @@ fn watch(targets: &[(&str, &Server)]) -> (Process, String) {
         assert!(start.elapsed() < Duration::from_secs(10), "not exported");
         thread::sleep(Duration::from_millis(50));
     }
-    // It has to see each thread at rest before it knows where that thread waits for work.
-    thread::sleep(Duration::from_secs(1));
+    // It has to see each thread at rest before it knows where that thread waits for work: for 2 s, if it sleeps
+    // between two steps, as the one that records the history of the live page.
+    thread::sleep(Duration::from_millis(2_500));
     (process, address)
 }
 
