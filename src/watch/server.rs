@@ -94,6 +94,8 @@ pub(super) struct ObservedServer {
     requests: Requests,
     permissions: Permissions,
     scans: u64,
+    /// When children of all threads were last looked for.
+    searched_at: Timestamp,
     lost_threads: u64,
     /// Scans in a row at which no process was found for a listening socket.
     unfound: u32,
@@ -123,6 +125,7 @@ impl ObservedServer {
             requests: Requests::default(),
             permissions: Permissions::default(),
             scans: 0,
+            searched_at: Timestamp::default(),
             lost_threads: 0,
             unfound: 0,
             accept_queue: None,
@@ -137,16 +140,30 @@ impl ObservedServer {
     /// Looks for processes and threads that are new or have ended. `listening` are the listening sockets of the namespace.
     pub(super) fn scan(&mut self, listening: &[TcpSocket], now: Timestamp) {
         const EVERY_SO_MANY: u64 = 10;
-        let rarely = self.scans.is_multiple_of(EVERY_SO_MANY);
+        // Scans may be seconds apart.
+        const LONGEST: Nanos = Nanos::from_millis(4_000);
+        let rarely = self.scans.is_multiple_of(EVERY_SO_MANY)
+            || now.duration_since(self.searched_at) >= LONGEST;
         self.scans += 1;
+        if rarely {
+            self.searched_at = now;
+        }
         self.choose(listening, rarely);
         let tree = tree::with_descendants(&self.roots, rarely);
         let is_first = self.processes.is_empty() && self.threads.is_empty();
         // A number may belong to another process by now.
-        let stats: BTreeMap<Pid, Stat> = tree
-            .keys()
+        let mut stats: BTreeMap<Pid, Stat> = tree
+            .iter()
             .filter_map(|pid| Some((*pid, Stat::of_process(*pid)?)))
             .collect();
+        if !rarely {
+            // Of the children that another thread than the first has started, only those that are known are found.
+            let known = self.processes.iter();
+            stats.extend(known.filter_map(|(pid, process)| {
+                let stat = Stat::of_process(*pid)?;
+                (stat.start_ticks == process.start_ticks).then_some((*pid, stat))
+            }));
+        }
         self.processes.retain(|pid, process| {
             stats
                 .get(pid)
@@ -166,7 +183,8 @@ impl ObservedServer {
             // call itself.
             let is_known = |process: &ObservedProcess| process.start_stack == stat.start_stack;
             if !self.processes.get(pid).is_some_and(is_known) {
-                let process = ObservedProcess::new(*pid, stat, tree[pid], now);
+                let is_root = self.roots.contains(pid);
+                let process = ObservedProcess::new(*pid, stat, is_root, now);
                 self.processes.insert(*pid, process);
                 self.read_sockets(*pid);
                 self.rename(*pid, &stat.comm);
