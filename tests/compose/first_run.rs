@@ -66,7 +66,14 @@ pub fn requests_reach_the_servers_in_networks_with_ipv6() {
     let stack = Stack::up_with("ipv6", "tests/compose/ipv6.yml");
     let front = stack.url("nginx", 8080);
     for server in ["sync", "async"] {
-        assert_eq!(get(&format!("{front}/{server}/dummy")).status, 200);
+        for path in [
+            "dummy",
+            "database/synchronous?seconds=0",
+            "database/asynchronous?seconds=0",
+        ] {
+            let response = get(&format!("{front}/{server}/{path}"));
+            assert_eq!(response.status, 200, "{server}/{path}: {}", response.body);
+        }
     }
 }
 
