@@ -37,6 +37,17 @@ const HOP_BY_HOP: [&str; 12] = [
     "upgrade",
 ];
 
+/// Fields that a server gets from the front only.
+const OWN: [HeaderName; 7] = [
+    FORWARDED,
+    FORWARDED_FOR,
+    FORWARDED_HOST,
+    FORWARDED_PREFIX,
+    FORWARDED_PROTO,
+    REQUEST_ID,
+    REQUEST_START,
+];
+
 /// Longest request ID that a client may choose, in bytes.
 const MAX_ID: usize = 128;
 
@@ -54,6 +65,23 @@ pub(super) fn remove_hop_by_hop(headers: &mut HeaderMap) {
         headers.remove(name);
     }
     for name in HOP_BY_HOP {
+        headers.remove(name);
+    }
+}
+
+/// Removes fields whose names differ from those of the front in `_` for `-`: apps behind CGI or WSGI cannot tell the two
+/// (RFC 3875, section 4.1.18).
+pub(super) fn remove_other_spellings(headers: &mut HeaderMap) {
+    let is_spelling = |name: &&HeaderName| {
+        let dashed = || {
+            name.as_str()
+                .bytes()
+                .map(|byte| if byte == b'_' { b'-' } else { byte })
+        };
+        name.as_str().contains('_') && OWN.iter().any(|own| own.as_str().bytes().eq(dashed()))
+    };
+    let spellings: Vec<_> = headers.keys().filter(is_spelling).cloned().collect();
+    for name in spellings {
         headers.remove(name);
     }
 }

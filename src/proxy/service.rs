@@ -53,6 +53,7 @@ impl ProxyService {
         let fields = request.headers_mut();
         // Before any field is added, so that the client's Connection field cannot remove it.
         headers::remove_hop_by_hop(fields);
+        headers::remove_other_spellings(fields);
         fields.insert(headers::REQUEST_ID, id.clone());
         if let Some(host) = target_host {
             fields.insert(HOST, host);

@@ -39,6 +39,36 @@ pub fn origin_fields_of_the_client_are_replaced(front: Front) {
     assert!(echoed.request.all("forwarded").is_empty());
 }
 
+/// Apps behind CGI or WSGI cannot tell `_` from `-` in a name.
+pub fn other_spellings_of_the_fronts_fields_are_removed(front: Front) {
+    let lab = Lab::echo(front);
+    let names = [
+        "X-Forwarded-For",
+        "X-Forwarded-Host",
+        "X-Forwarded-Prefix",
+        "X-Forwarded-Proto",
+    ];
+    for name in names.into_iter().chain(["X-Request-ID", "X-Request-Start"]) {
+        let (start, end) = name.rsplit_once('-').unwrap();
+        let spellings = [
+            name.replace('-', "_"),
+            format!("{start}_{end}"),
+            name.replacen('-', "_", 1),
+        ];
+        let sent = spellings.map(|name| format!("\n{name}: 1.2.3.4")).concat();
+        let echoed = lab.echoed(&format!("GET /sync/{sent}\nX_Other: 1"));
+        let seen = echoed
+            .request
+            .headers
+            .iter()
+            .filter(|(name, _)| name.contains('_'));
+        assert_eq!(
+            seen.map(|(name, _)| &**name).collect::<Vec<_>>(),
+            ["x_other"]
+        );
+    }
+}
+
 /// Returns the seconds since 1970, now and in the front's `X-Request-Start`.
 fn now_and_start(lab: &Lab, head: &str) -> (f64, f64) {
     let echoed = lab.echoed(head);

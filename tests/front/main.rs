@@ -63,6 +63,7 @@ both_fronts! {
     fields {
         origin_fields_are_added
         origin_fields_of_the_client_are_replaced
+        other_spellings_of_the_fronts_fields_are_removed
         the_request_start_is_added
         a_request_start_of_the_client_is_replaced
         a_missing_request_id_is_created
