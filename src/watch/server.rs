@@ -69,6 +69,26 @@ struct Slot {
     ended: Settled,
 }
 
+/// Numbers of threads of one process that serve a request.
+#[derive(Debug, Clone, Copy, Default)]
+struct Attending {
+    /// Away from a known home.
+    known: usize,
+    /// Without a known home, in a wait that is hardly one for work.
+    likely: usize,
+}
+
+impl Attending {
+    /// The number of those that come before a thread without a known home, which waits for this.
+    fn beside(self, on: On) -> usize {
+        // A new thread of a pool waits at a lock for its next request while another new one serves the last.
+        match on {
+            On::Lock => self.known + self.likely,
+            _ => self.known,
+        }
+    }
+}
+
 /// A server.
 #[derive(Debug)]
 pub(super) struct ObservedServer {
@@ -545,8 +565,11 @@ impl ObservedServer {
                 .threads
                 .range((*pid, 0)..=(*pid, Tid::MAX))
                 .map(|(_, thread)| thread);
-            let away = of_process
-                .filter(|thread| thread.ledger.wait().is_none() || thread.place == Place::Away);
+            let away = of_process.filter(|thread| {
+                thread.ledger.wait().is_none()
+                    || thread.place == Place::Away
+                    || thread.is_likely_to_serve()
+            });
             let held_by_a_loop = process
                 .of_loops
                 .values()
@@ -572,24 +595,22 @@ impl ObservedServer {
         }
     }
 
-    /// Threads of a process that are known to serve a request.
-    fn attending(&self, pid: Pid) -> usize {
+    /// Threads of a process that serve a request, as far as is known.
+    fn attending(&self, pid: Pid) -> Attending {
         let Some(process) = self.processes.get(&pid) else {
-            return 0;
+            return Attending::default();
         };
-        let of_process = self
-            .threads
-            .range((pid, 0)..=(pid, Tid::MAX))
-            .map(|(_, thread)| thread);
-        let attends = |thread: &&ObservedThread| {
-            process.homes.has_home(thread.tid)
-                && (thread.ledger.wait().is_none() || thread.place == Place::Away)
-        };
-        of_process.filter(attends).count()
+        let mut attending = Attending::default();
+        for (_, thread) in self.threads.range((pid, 0)..=(pid, Tid::MAX)) {
+            let away = thread.ledger.wait().is_none() || thread.place == Place::Away;
+            attending.known += usize::from(away && process.homes.has_home(thread.tid));
+            attending.likely += usize::from(thread.is_likely_to_serve());
+        }
+        attending
     }
 
     fn settle(&mut self, now: Timestamp) {
-        let attending: HashMap<Pid, usize> = self
+        let attending: HashMap<Pid, Attending> = self
             .processes
             .keys()
             .map(|pid| (*pid, self.attending(*pid)))
@@ -641,7 +662,7 @@ impl ObservedServer {
     fn set_states(&mut self) {
         let now = Timestamp::now();
         let sees_requests = self.permissions.sees_requests();
-        let mut attending: HashMap<Pid, usize> = HashMap::new();
+        let mut attending: HashMap<Pid, Attending> = HashMap::new();
         let unknown: HashSet<Pid> = self
             .threads
             .values()
@@ -683,7 +704,8 @@ impl ObservedServer {
                     let before = spans
                         .filter(|span| span.to >= self.last_look && span.from <= since)
                         .count();
-                    known(before > attending[&thread.pid], State::Blocked)
+                    let others = attending[&thread.pid].beside(wait.on);
+                    known(before > others, State::Blocked)
                 }
             };
             thread.set_state(state, now);
@@ -805,7 +827,7 @@ fn settle_thread(
     thread: &mut ObservedThread,
     process: &ObservedProcess,
     until: Timestamp,
-    attending: usize,
+    attending: Attending,
     sees_requests: bool,
 ) {
     for slice in thread.ledger.take_slices(until, |_| true) {
@@ -828,7 +850,7 @@ fn settle_thread(
         let facts = Facts {
             of_process,
             of_loop,
-            attending,
+            attending: attending.beside(slice.wait.on),
             sees_requests,
         };
         thread.settled.add_slice(&slice, place, &facts);

@@ -1,5 +1,7 @@
 //! States of the time off CPU: what a slice at a site was, once it is known which requests were in flight.
 
+use std::collections::BTreeSet;
+
 use thread_states::waits::On;
 use thread_states::{Nanos, State, Times, Timestamp};
 
@@ -104,7 +106,9 @@ impl Settled {
                         && span.to > slice.from
                 };
                 let spans: Vec<_> = facts.of_process.iter().filter(may_serve).copied().collect();
-                let blocked = if spans.len() > facts.attending {
+                // One that was in flight at both of the last looks has a span of each.
+                let requests: BTreeSet<_> = spans.iter().map(|span| span.from).collect();
+                let blocked = if requests.len() > facts.attending {
                     during(&spans)
                 } else {
                     Nanos::ZERO

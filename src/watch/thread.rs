@@ -194,6 +194,13 @@ impl ObservedThread {
         Some((Arc::clone(wait), quiet))
     }
 
+    /// Returns true if it has no known home and waits for something else than a lock, at which pools wait for work.
+    pub(super) fn is_likely_to_serve(&self) -> bool {
+        let wait = self.ledger.wait().map(|(wait, _)| wait);
+        self.place == Place::Unknown
+            && wait.is_some_and(|wait| !wait.multiplexes && wait.on != On::Lock)
+    }
+
     /// Returns true if it may not be seen where the thread waits.
     pub(super) fn is_hidden(&self) -> bool {
         self.place == Place::Hidden

@@ -21,6 +21,8 @@ pub enum Kind {
     ThreadPerConnection,
     /// Three threads and a queue with a condition variable.
     Pool,
+    /// The same with a new thread for each connection, which then stays in the pool, as Python's executors grow.
+    GrowingPool,
     CurrentThread,
     /// tokio with two workers.
     MultiThread,
@@ -34,9 +36,10 @@ pub enum Kind {
 }
 
 impl Kind {
-    const ALL: [Self; 7] = [
+    const ALL: [Self; 8] = [
         Self::ThreadPerConnection,
         Self::Pool,
+        Self::GrowingPool,
         Self::CurrentThread,
         Self::MultiThread,
         Self::Forking,
@@ -170,7 +173,8 @@ fn runs_a_server_when_it_is_asked_to() {
 fn run(kind: Kind, listener: TcpListener) {
     match kind {
         Kind::ThreadPerConnection => thread_per_connection(&listener),
-        Kind::Pool => pool(&listener),
+        Kind::Pool => pool(&listener, 3, 0),
+        Kind::GrowingPool => pool(&listener, 0, 1),
         Kind::CurrentThread => {
             tokio_server(tokio::runtime::Builder::new_current_thread(), listener)
         }
@@ -204,26 +208,31 @@ fn serve_one_by_one(listener: &TcpListener) {
     }
 }
 
-fn pool(listener: &TcpListener) {
+/// A pool that begins with some threads and gets more with each connection.
+fn pool(listener: &TcpListener, threads: usize, more: usize) {
     let queue = Arc::new((Mutex::new(VecDeque::new()), Condvar::new()));
-    for _ in 0..3 {
-        let queue = Arc::clone(&queue);
-        thread::spawn(move || {
-            loop {
-                let (jobs, wakes) = &*queue;
-                let mut jobs = wakes
-                    .wait_while(jobs.lock().unwrap(), |jobs| jobs.is_empty())
-                    .unwrap();
-                let stream = jobs.pop_front().unwrap();
-                drop(jobs);
-                respond(stream);
-            }
-        });
-    }
+    let add_threads = |number| {
+        for _ in 0..number {
+            let queue = Arc::clone(&queue);
+            thread::spawn(move || {
+                loop {
+                    let (jobs, wakes) = &*queue;
+                    let mut jobs = wakes
+                        .wait_while(jobs.lock().unwrap(), |jobs| jobs.is_empty())
+                        .unwrap();
+                    let stream = jobs.pop_front().unwrap();
+                    drop(jobs);
+                    respond(stream);
+                }
+            });
+        }
+    };
+    add_threads(threads);
     for stream in listener.incoming() {
         let (jobs, wakes) = &*queue;
         jobs.lock().unwrap().push_back(stream.unwrap());
         wakes.notify_one();
+        add_threads(more);
     }
 }
 

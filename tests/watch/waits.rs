@@ -36,6 +36,21 @@ fn a_pool_is_idle_at_its_queue_and_blocked_elsewhere() {
 }
 
 #[test]
+fn a_new_thread_of_a_pool_is_idle_while_another_new_one_serves() {
+    let (server, watching) = watched(Kind::GrowingPool);
+    let (spent, on) = watching.during(|| {
+        thread::scope(|scope| {
+            scope.spawn(|| server.get("/sleep/1500"));
+            thread::sleep(Duration::from_millis(300));
+            server.get("/sleep/1");
+        });
+    });
+    // For as long as a look still shows the short one, it may be that of the idle thread.
+    spent.assert_waits("a long and a short request", 5, 1.5, 0.0);
+    assert!((on["sleep"] - 1.5).abs() < 0.1, "{on:?}");
+}
+
+#[test]
 fn a_thread_that_computes_is_neither_blocked_nor_awaiting() {
     let (server, watching) = watched(Kind::Pool);
     let (spent, _) = watching.during(|| server.get("/spin/1000"));
