@@ -35,6 +35,7 @@ mod sampler;
 mod server;
 mod settle;
 mod site;
+mod slots;
 mod sockets;
 mod target;
 mod thread;
