@@ -38,10 +38,14 @@ use crate::problem::Problem;
 /// Pause after an `accept` that failed for lack of a resource, such as file descriptors.
 const ACCEPT_BACKOFF: Duration = Duration::from_millis(100);
 
-/// Bytes that hyper buffers in each direction, and that the kernel buffers for a client. By default the
-/// kernel buffers megabytes: clients that pipeline requests and read no response would keep the thread
-/// busy until then.
+/// Bytes that hyper buffers in each direction.
 const BUFFER: usize = 48 * 1024;
+/// Bytes of a segment on the loopback interface, whose MTU is 64 KiB.
+const LOOPBACK_SEGMENT: usize = 64 * 1024;
+/// Bytes that the kernel buffers for a client. By default it buffers megabytes: clients that pipeline requests and read no
+/// response would keep the thread busy until then. With less than two segments, a response that is larger stalls: the
+/// client acknowledges each second segment at once, and a single one after up to 40 ms (RFC 9293, section 3.8.6.3).
+const SEND_BUFFER: usize = 2 * LOOPBACK_SEGMENT;
 
 /// A service whose pages the exporter serves: those of `pages`, or an axum router.
 pub(super) trait Serves<B>:
@@ -82,8 +86,7 @@ pub(super) fn start<B: Sendable>(
 ) -> io::Result<Exporter> {
     let address = listener.local_addr()?;
     listener.set_nonblocking(true)?;
-    // On Linux, accepted connections inherit it.
-    SockRef::from(&listener).set_send_buffer_size(BUFFER)?;
+    set_options(&listener)?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
@@ -167,6 +170,14 @@ async fn finish_within(time: Duration, mut connection: JoinHandle<()>) {
         connection.abort();
         let _ = connection.await;
     }
+}
+
+/// Sets what the connections inherit on Linux.
+fn set_options(listener: &TcpListener) -> io::Result<()> {
+    let socket = SockRef::from(listener);
+    socket.set_send_buffer_size(SEND_BUFFER)?;
+    // The end of a response does not wait until the client acknowledges what came before.
+    socket.set_tcp_nodelay(true)
 }
 
 /// Returns whether an `accept` failed because the process or the system has no file descriptor left.
@@ -263,6 +274,19 @@ mod tests {
 
     /// Longer than any response here takes.
     const PLENTY: Duration = Duration::from_secs(10);
+
+    #[test]
+    fn connections_hold_two_segments_of_loopback_and_send_at_once() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        set_options(&listener).unwrap();
+        let _client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let (accepted, _) = listener.accept().unwrap();
+        let socket = SockRef::from(&accepted);
+        assert!(socket.tcp_nodelay().unwrap());
+        // The kernel doubles what is set, to have room for its own structures (socket(7)).
+        let size = socket.send_buffer_size().unwrap();
+        assert!(size >= 2 * 2 * LOOPBACK_SEGMENT, "{size}");
+    }
 
     #[test]
     fn a_silent_client_is_disconnected_after_the_idle_limit() {
