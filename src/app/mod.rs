@@ -5,7 +5,7 @@
 //! * `completed`: their response
 //! * `queries`: the handlers that wait for a database
 //! * `seconds`: the duration of a request; `slots`: the number of queries that the database runs at the same time;
-//!   `parameter_values`: the values of both
+//!   `parameter`: parameters with at most one value
 //! * `cpu`: the computation of `/cpu`
 //! * `docs`: the OpenAPI document and its pages
 //! * `guard`: the service around every route
@@ -18,7 +18,7 @@ mod cpu;
 mod docs;
 mod endpoints;
 mod guard;
-mod parameter_values;
+mod parameter;
 mod problem_schema;
 mod queries;
 mod rejection;
@@ -39,7 +39,8 @@ use crate::database::Database;
 
 pub use body::BodyLimit;
 pub use guard::Guard;
-pub use seconds::{MAX_SECONDS, Seconds, SecondsError};
+pub use parameter::ParameterError;
+pub use seconds::{MAX_SECONDS, Seconds};
 
 /// Route patterns of [`router`] in the form of axum's `MatchedPath`. With them a metric with a route
 /// label has all its series from the start.

@@ -11,7 +11,7 @@ use utoipa::openapi::schema::{KnownFormat, ObjectBuilder, SchemaFormat, Type};
 use utoipa::openapi::{RefOr, Required, Response};
 use utoipa::{IntoParams, IntoResponses};
 
-use super::parameter_values::{rejected, values};
+use super::parameter::{ParameterError, value};
 use super::rejection;
 use thread_states::problem::Problem;
 
@@ -38,27 +38,24 @@ impl Default for Seconds {
     }
 }
 
-/// Error of a request's `seconds`; each variant holds the value as it was sent.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum SecondsError {
-    /// Not a finite decimal number, or not within the bounds.
-    #[error("{NAME} must be a number from 0 to {MAX_SECONDS}")]
-    OutOfRange(String),
-    /// Given more than once: the values, separated by commas.
-    #[error("{NAME} must be given at most once")]
-    Repeated(String),
+fn out_of_range(text: &str) -> ParameterError {
+    ParameterError::OutOfRange {
+        name: NAME,
+        rule: format!("a number from 0 to {MAX_SECONDS}"),
+        value: text.to_owned(),
+    }
 }
 
 impl FromStr for Seconds {
-    type Err = SecondsError;
+    type Err = ParameterError;
 
-    fn from_str(text: &str) -> Result<Self, SecondsError> {
+    fn from_str(text: &str) -> Result<Self, ParameterError> {
         text.parse()
             .ok()
             .filter(|seconds| (0.0..=MAX_SECONDS).contains(seconds))
             .and_then(|seconds| Duration::try_from_secs_f64(seconds).ok())
             .map(Self)
-            .ok_or_else(|| SecondsError::OutOfRange(text.to_owned()))
+            .ok_or_else(|| out_of_range(text))
     }
 }
 
@@ -66,24 +63,7 @@ impl<S: Sync> FromRequestParts<S> for Seconds {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
-        match values(parts, NAME)?.as_slice() {
-            [] => Ok(Self::default()),
-            [value] => Ok(value.parse()?),
-            several => Err(SecondsError::Repeated(several.join(",")).into()),
-        }
-    }
-}
-
-impl From<SecondsError> for Problem {
-    fn from(error: SecondsError) -> Self {
-        let detail = error.to_string();
-        match error {
-            SecondsError::OutOfRange(value) => {
-                let rule = format!("a number from 0 to {MAX_SECONDS}");
-                rejected(detail, NAME, value, rule)
-            }
-            SecondsError::Repeated(values) => rejected(detail, NAME, values, "at most one value"),
-        }
+        value(parts, NAME)
     }
 }
 
@@ -141,10 +121,12 @@ mod tests {
             "", " ", "abc", "1s", "0x10", "1,5", "NaN", "inf", "-inf", "1e400", "-0.001",
             "300.001", "301", "٣",
         ] {
-            assert_eq!(
-                text.parse::<Seconds>(),
-                Err(SecondsError::OutOfRange(text.to_owned()))
-            );
+            let error = ParameterError::OutOfRange {
+                name: "seconds",
+                rule: "a number from 0 to 300".to_owned(),
+                value: text.to_owned(),
+            };
+            assert_eq!(text.parse::<Seconds>(), Err(error));
         }
     }
 }

@@ -11,7 +11,7 @@ use utoipa::openapi::schema::{KnownFormat, ObjectBuilder, SchemaFormat, Type};
 use utoipa::openapi::{RefOr, Required, Response};
 use utoipa::{IntoParams, IntoResponses};
 
-use super::parameter_values::{rejected, values};
+use super::parameter::{ParameterError, value};
 use super::rejection;
 use crate::database::MAX_SLOTS;
 use thread_states::problem::Problem;
@@ -29,26 +29,23 @@ impl Slots {
     }
 }
 
-/// Error of a request's `slots`; each variant holds the value as it was sent.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub(super) enum SlotsError {
-    /// Not a decimal integer, or not within the bounds.
-    #[error("{NAME} must be an integer from 1 to {MAX_SLOTS}")]
-    OutOfRange(String),
-    /// Given more than once: the values, separated by commas.
-    #[error("{NAME} must be given at most once")]
-    Repeated(String),
+fn out_of_range(text: &str) -> ParameterError {
+    ParameterError::OutOfRange {
+        name: NAME,
+        rule: format!("an integer from 1 to {MAX_SLOTS}"),
+        value: text.to_owned(),
+    }
 }
 
 impl FromStr for Slots {
-    type Err = SlotsError;
+    type Err = ParameterError;
 
-    fn from_str(text: &str) -> Result<Self, SlotsError> {
+    fn from_str(text: &str) -> Result<Self, ParameterError> {
         let slots = text.parse().ok();
         let slots = slots.filter(|slots: &NonZeroU32| *slots <= MAX_SLOTS);
         match slots {
             Some(_) => Ok(Self(slots)),
-            None => Err(SlotsError::OutOfRange(text.to_owned())),
+            None => Err(out_of_range(text)),
         }
     }
 }
@@ -57,24 +54,7 @@ impl<S: Sync> FromRequestParts<S> for Slots {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
-        match values(parts, NAME)?.as_slice() {
-            [] => Ok(Self::default()),
-            [value] => Ok(value.parse()?),
-            several => Err(SlotsError::Repeated(several.join(",")).into()),
-        }
-    }
-}
-
-impl From<SlotsError> for Problem {
-    fn from(error: SlotsError) -> Self {
-        let detail = error.to_string();
-        match error {
-            SlotsError::OutOfRange(value) => {
-                let rule = format!("an integer from 1 to {MAX_SLOTS}");
-                rejected(detail, NAME, value, rule)
-            }
-            SlotsError::Repeated(values) => rejected(detail, NAME, values, "at most one value"),
-        }
+        value(parts, NAME)
     }
 }
 
@@ -137,7 +117,11 @@ mod tests {
             "٣",
             " 1",
         ] {
-            let error = SlotsError::OutOfRange(text.to_owned());
+            let error = ParameterError::OutOfRange {
+                name: "slots",
+                rule: "an integer from 1 to 1000".to_owned(),
+                value: text.to_owned(),
+            };
             assert_eq!(text.parse::<Slots>(), Err(error));
         }
     }
