@@ -24,6 +24,7 @@
 //! Composition:
 //!
 //! * [`flavor`]: synchronous or asynchronous
+//! * `html`: text within HTML, for [`live`] and [`experiment`]
 //! * [`serve`]: the composition root
 //! * [`cli`]: commands and flags
 
@@ -35,6 +36,7 @@ pub mod database;
 pub mod experiment;
 pub mod flavor;
 pub mod gateway;
+mod html;
 pub mod live;
 pub mod metrics;
 pub mod proxy;

@@ -7,17 +7,18 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The modules, and which others of ours each may import. `serve` and `cli` may import all.
-const ALLOWED: [(&str, &[&str]); 10] = [
+const ALLOWED: [(&str, &[&str]); 11] = [
     ("flavor", &[]),
+    ("html", &[]),
     ("wire", &[]),
     ("app", &["database", "flavor"]),
     ("database", &["metrics"]),
     ("proxy", &["flavor", "wire"]),
     ("gateway", &["flavor", "metrics", "wire"]),
     ("metrics", &["flavor"]),
-    ("live", &["flavor", "metrics"]),
+    ("live", &["flavor", "html", "metrics"]),
     ("watch", &["metrics"]),
-    ("experiment", &["flavor"]),
+    ("experiment", &["flavor", "html"]),
 ];
 
 fn rust_files(path: &Path) -> Vec<PathBuf> {

@@ -19,6 +19,8 @@ use pulldown_cmark::{CowStr, Event, Options, Parser, Tag, TagEnd, html};
 use rust_embed::RustEmbed;
 use thread_states::problem::Problem;
 
+use crate::html::escape;
+
 /// The directory `docs`.
 #[derive(RustEmbed)]
 #[folder = "docs"]
@@ -167,12 +169,6 @@ fn join(file: &str, path: &str) -> Option<String> {
         }
     }
     Some(segments.join("/"))
-}
-
-fn escape(text: &str) -> String {
-    text.replace('&', "&amp;")
-        .replace('<', "&lt;")
-        .replace('>', "&gt;")
 }
 
 #[cfg(test)]

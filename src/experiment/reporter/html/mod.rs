@@ -7,6 +7,7 @@ use std::io::{self, Write};
 use super::{number, palette};
 use crate::experiment::plural::plural;
 use crate::experiment::report::{DataTable, Finding, Report, Run};
+use crate::html::escape;
 
 /// Styles of the page. Plots are drawn in black on nothing; in dark mode their text and axes get the
 /// color of the page's text.
@@ -194,20 +195,9 @@ fn write_data(table: &DataTable, to: &mut dyn Write) -> io::Result<()> {
     )
 }
 
-fn escape(text: &str) -> String {
-    text.replace('&', "&amp;")
-        .replace('<', "&lt;")
-        .replace('>', "&gt;")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn text_is_escaped() {
-        assert_eq!(escape("a<b> & c"), "a&lt;b&gt; &amp; c");
-    }
 
     #[test]
     fn page_has_a_main_part_and_a_dark_mode() {
