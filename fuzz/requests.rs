@@ -1,4 +1,4 @@
-//! What clients send: bytes on connections to servers of this process, header values, paths and queries.
+//! Input from clients: bytes on connections to servers of this process, header values, paths and queries.
 //!
 //! The fuzzer's programs include this file, and so does `tests/fuzz.rs`. Each function asserts what must hold whatever the
 //! bytes are. A client closes its sending side after them, so that no server waits for more.

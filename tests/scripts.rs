@@ -8,7 +8,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-/// What bash 3.2 does not know, with the version that brought it (bash's CHANGES file).
+/// Features that bash 3.2 lacks, with the version that introduced them (bash's CHANGES file).
 const NEWER_THAN_BASH_3_2: [(&str, &str); 14] = [
     ("mapfile", "4.0"),
     ("readarray", "4.0"),

@@ -17,7 +17,7 @@ impl Goals {
         let Some(at_most) = at_most else {
             return " | ".to_owned();
         };
-        // NaN, which is no measurement, misses every goal.
+        // A value that was not measured is NaN, and misses every goal.
         let verdict = if measured <= at_most {
             self.met += 1;
             "met"
