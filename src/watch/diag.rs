@@ -163,7 +163,8 @@ const LISTEN: u8 = 10;
 /// A query: `struct nlmsghdr` and `struct inet_diag_req`, with a filter of ports as an attribute.
 fn request(query: Query<'_>) -> Vec<u8> {
     let states: &[u8] = match query {
-        Query::Listeners => &[LISTEN],
+        // Connections to no port at all need no walk over all connections.
+        Query::Listeners | Query::Ports([]) => &[LISTEN],
         Query::Ports(_) => &[
             LISTEN,
             ESTABLISHED,
@@ -197,7 +198,8 @@ fn request(query: Query<'_>) -> Vec<u8> {
 
 /// A program for the kernel that accepts sockets with one of these local ports, as the attribute
 /// `INET_DIAG_REQ_BYTECODE`: `struct inet_diag_bc_op`, each a code, the distance to the next one if its condition holds,
-/// and that if it does not. The end of the program accepts, 4 bytes beyond it reject.
+/// and the distance if it does not. A jump to the end of the program accepts the socket, one to 4 bytes beyond it
+/// rejects it.
 fn filter(ports: &[u16]) -> Vec<u8> {
     const REQ_BYTECODE: u16 = 1;
     const JUMP: u8 = 1;
@@ -206,6 +208,10 @@ fn filter(ports: &[u16]) -> Vec<u8> {
     const OPERATION: u16 = 4;
     /// Two comparisons, each followed by its port, and the jump to the end.
     const PER_PORT: u16 = 5 * OPERATION;
+    if ports.is_empty() {
+        // No socket has this one.
+        return filter(&[0]);
+    }
     let mut program = Vec::new();
     let mut add = |code: u8, if_true: u16, if_false: u16| {
         program.extend([code, if_true as u8]);
@@ -223,10 +229,6 @@ fn filter(ports: &[u16]) -> Vec<u8> {
         add(AT_MOST, 2 * OPERATION, to_next - 2 * OPERATION);
         add(0, 0, *port);
         add(JUMP, OPERATION, OPERATION + left * PER_PORT);
-    }
-    if ports.is_empty() {
-        // No socket has this one.
-        return filter(&[0]);
     }
     let mut attribute = Vec::with_capacity(program.len() + 4);
     attribute.extend((program.len() as u16 + 4).to_ne_bytes());

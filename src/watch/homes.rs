@@ -12,6 +12,7 @@ use thread_states::{Nanos, Timestamp};
 
 use super::proc_files::Tid;
 use super::site::{Site, Wait};
+use super::sockets::CLOCK_STEP;
 
 /// Time that a thread waits at one site, without a request that can have sent it there, until that is a home.
 const LEARN: Nanos = Nanos::from_millis(300);
@@ -43,7 +44,7 @@ pub(super) struct Homes {
     depths: HashMap<u64, HashSet<Tid>>,
     /// In Go, goroutines block, and the threads below them wait for work in `futex` and `nanosleep`.
     is_go: bool,
-    /// Number of changes.
+    /// Number of homes learned.
     version: u64,
 }
 
@@ -54,7 +55,7 @@ pub(super) struct Quiet {
     pub since: Timestamp,
     /// Since when no request that came before the wait is in flight. One that came later has not sent the thread there.
     pub unneeded_since: Timestamp,
-    /// Since when the thread has been at no other place that can be a home, while no request was in flight.
+    /// Since when the thread has waited only here, of the places that can be homes, and no request was in flight.
     pub returns_since: Timestamp,
     /// When the last look at the sockets was.
     pub last_look: Timestamp,
@@ -71,7 +72,7 @@ impl Homes {
         }
     }
 
-    /// Number of times that homes were learned or forgotten: as long as it stays, so does the place of each wait.
+    /// Number of homes learned: while it stays the same, so does the place of each wait.
     pub(super) fn version(&self) -> u64 {
         self.version
     }
@@ -136,8 +137,7 @@ impl Homes {
             LEARN
         };
         let lasts = |since: Timestamp| {
-            quiet.now.duration_since(since) > least
-                && quiet.last_look > since + Nanos::from_millis(20)
+            quiet.now.duration_since(since) > least && quiet.last_look > since + CLOCK_STEP
         };
         let waits = lasts(quiet.since.max(quiet.unneeded_since));
         let returns = || !self.has_home(tid) && lasts(quiet.returns_since);
@@ -167,7 +167,6 @@ impl Homes {
 
     /// The thread has ended. Sets that it shared stay homes of the others.
     pub(super) fn forget(&mut self, tid: Tid) {
-        self.version += 1;
         self.of_thread.remove(&tid);
     }
 }

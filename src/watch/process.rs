@@ -107,7 +107,7 @@ impl Spans {
         &self.all
     }
 
-    /// When those of this look ended.
+    /// Returns when the requests of this look ended.
     pub(super) fn ends(&self) -> Ends {
         let mut ends: Vec<_> = self.all[self.new_from..]
             .iter()
@@ -128,12 +128,12 @@ impl Spans {
     }
 }
 
-/// Ends of requests: for each moment at which one came, when the last of those that had come by then ended.
+/// For each moment at which a request came, the latest end of the requests that had come by then.
 #[derive(Debug)]
 pub(super) struct Ends(Vec<(Timestamp, Timestamp)>);
 
 impl Ends {
-    /// When the last of the requests that had come by this moment ended; the beginning of time if there were none.
+    /// Returns the latest end of the requests that had come by this moment; the beginning of time if there were none.
     pub(super) fn of_those_before(&self, moment: Timestamp) -> Timestamp {
         let earlier = self.0.partition_point(|(from, _)| *from <= moment);
         let last = earlier.checked_sub(1).and_then(|index| self.0.get(index));
@@ -247,22 +247,23 @@ impl ObservedProcess {
         let listener = targets
             .iter()
             .find(|target| sockets.listeners.contains(&target.inode));
-        let mut inodes = targets.iter().map(|target| target.inode);
-        let for_work = listener.is_some() || inodes.any(|inode| sockets.clients.contains(&inode));
+        let is_client = |inode: &Inode| sockets.clients.contains(inode);
+        let inodes = targets.iter().map(|target| target.inode);
+        let clients: Vec<Inode> = inodes.filter(is_client).collect();
+        let for_work = listener.is_some() || !clients.is_empty();
         let on = if for_work {
             On::Other
         } else {
             let fds = targets.iter().take(MOST_DESCRIPTORS);
             strongest(fds.map(|target| self.kind(target.fd, sockets)))
         };
-        let inodes = targets.iter().map(|target| target.inode);
-        let clients = inodes.filter(|inode| sockets.clients.contains(inode));
-        self.loops.extend(clients.map(|inode| (inode, fd)));
+        self.loops
+            .extend(clients.into_iter().map(|inode| (inode, fd)));
         if let Some(listener) = listener {
             let is_new = |target: &&EpollTarget| {
                 target.device == listener.device
                     && !sockets.listeners.contains(&target.inode)
-                    && !sockets.clients.contains(&target.inode)
+                    && !is_client(&target.inode)
             };
             self.glimpses.see(
                 fd,

@@ -7,6 +7,7 @@ use thread_states::{Nanos, State, Times, Timestamp};
 
 use super::homes::Place;
 use super::ledger::{Slice, share};
+use super::sockets::CLOCK_STEP;
 
 /// A time during which a request was in flight.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -119,9 +120,6 @@ impl Settled {
         }
     }
 }
-
-/// Two ticks of a kernel with HZ=100, in which ages of sockets are given.
-pub(super) const CLOCK_STEP: Nanos = Nanos::from_millis(20);
 
 /// The part of a slice in which at least one request was in flight.
 fn overlap(slice: &Slice, spans: &[InFlightSpan]) -> Nanos {

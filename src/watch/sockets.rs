@@ -11,6 +11,9 @@ use thread_states::{Nanos, Timestamp};
 use super::diag::{SocketKind, TcpSocket, Traffic};
 use super::proc_files::Inode;
 
+/// Two ticks of a kernel with HZ=100, in which ages of sockets are given.
+pub(super) const CLOCK_STEP: Nanos = Nanos::from_millis(20);
+
 /// A request that was in flight for a while on the connection with this inode.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Request {

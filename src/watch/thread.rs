@@ -12,8 +12,9 @@ use super::homes::{Place, Quiet, can_be_home};
 use super::ledger::{Ledger, Seen};
 use super::proc_files::{Fd, Pid, SchedStat, Tid};
 use super::process::{Ends, KnownSockets, ObservedProcess};
-use super::settle::{CLOCK_STEP, Settled};
+use super::settle::Settled;
 use super::site::{Site, Wait};
+use super::sockets::CLOCK_STEP;
 
 /// A thread.
 #[derive(Debug)]
@@ -36,8 +37,8 @@ pub(super) struct ObservedThread {
     placed: u64,
     /// The last place at which it waited and which can be a home.
     stay: Option<Stay>,
-    /// The present wait, by its beginning, and since when no request is in flight that came before it.
-    unneeded: (Timestamp, Timestamp),
+    /// The latest end of the requests that came before its present wait, as far as is known.
+    unneeded_since: Timestamp,
     /// The event loop at which it was last at home.
     pub loop_fd: Option<Fd>,
     /// Its time so far, but for the end that is not settled.
@@ -88,7 +89,7 @@ impl ObservedThread {
             place: Place::Unknown,
             placed: 0,
             stay: None,
-            unneeded: (now, now),
+            unneeded_since: now,
             loop_fd: None,
             settled: Settled::default(),
             state: None,
@@ -175,18 +176,15 @@ impl ObservedThread {
         now: Timestamp,
     ) -> Option<(Arc<Wait>, Quiet)> {
         let (wait, since) = self.ledger.wait()?;
-        if self.unneeded.0 != since {
-            self.unneeded = (since, since);
-        }
         let last_end = ends.of_those_before(since + CLOCK_STEP);
-        self.unneeded.1 = self.unneeded.1.max(last_end);
+        self.unneeded_since = self.unneeded_since.max(last_end);
         let stay = self
             .stay
             .as_ref()
             .filter(|stay| stay.wait.site == wait.site);
         let quiet = Quiet {
             since,
-            unneeded_since: self.unneeded.1,
+            unneeded_since: self.unneeded_since,
             returns_since: stay.map_or(since, |stay| stay.since).max(no_request_since),
             last_look,
             now,
@@ -194,7 +192,12 @@ impl ObservedThread {
         Some((Arc::clone(wait), quiet))
     }
 
-    /// Returns true if it has no known home and waits for something else than a lock, at which pools wait for work.
+    /// Returns true if it runs, or waits away from its homes.
+    pub(super) fn is_away(&self) -> bool {
+        self.ledger.wait().is_none() || self.place == Place::Away
+    }
+
+    /// Returns true if it has no known home and waits for something other than a lock, at which pools wait for work.
     pub(super) fn is_likely_to_serve(&self) -> bool {
         let wait = self.ledger.wait().map(|(wait, _)| wait);
         self.place == Place::Unknown

@@ -6,7 +6,6 @@ use thread_states::Timestamp;
 
 use super::{Listeners, ObservedServer};
 use crate::watch::diag::{SocketKind, TcpSocket};
-use crate::watch::homes::Place;
 use crate::watch::proc_files::{Inode, Tid};
 use crate::watch::process::{KnownSockets, ObservedProcess, Spans};
 use crate::watch::settle::InFlightSpan;
@@ -169,11 +168,7 @@ impl ObservedServer {
                 .threads
                 .range((*pid, 0)..=(*pid, Tid::MAX))
                 .map(|(_, thread)| thread);
-            let away = of_process.filter(|thread| {
-                thread.ledger.wait().is_none()
-                    || thread.place == Place::Away
-                    || thread.is_likely_to_serve()
-            });
+            let away = of_process.filter(|thread| thread.is_away() || thread.is_likely_to_serve());
             let held_by_a_loop = process.of_loops.values().any(Spans::has_new);
             if process.open_requests > away.count() && !held_by_a_loop {
                 process.surplus += 1;

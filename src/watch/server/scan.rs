@@ -39,11 +39,14 @@ impl ObservedServer {
             .collect();
         if !rarely {
             // Of the children that another thread than the first has started, only those that are known are found.
-            let known = self.processes.iter();
-            stats.extend(known.filter_map(|(pid, process)| {
-                let stat = Stat::of_process(*pid)?;
-                (stat.start_ticks == process.start_ticks).then_some((*pid, stat))
-            }));
+            for (pid, process) in &self.processes {
+                if !stats.contains_key(pid)
+                    && let Some(stat) = Stat::of_process(*pid)
+                    && stat.start_ticks == process.start_ticks
+                {
+                    stats.insert(*pid, stat);
+                }
+            }
         }
         self.processes.retain(|pid, process| {
             stats

@@ -20,12 +20,12 @@ use crate::watch::thread::ObservedThread;
 struct Attending {
     /// Away from a known home.
     known: usize,
-    /// Without a known home, in a wait that is hardly one for work.
+    /// Without a known home, in a wait that is probably not for work.
     likely: usize,
 }
 
 impl Attending {
-    /// The number of those that come before a thread without a known home, which waits for this.
+    /// Returns the number of threads that are taken to serve requests before one without a known home that waits for `on`.
     fn beside(self, on: On) -> usize {
         // A new thread of a pool waits at a lock for its next request while another new one serves the last.
         match on {
@@ -160,8 +160,7 @@ impl ObservedServer {
         };
         let mut attending = Attending::default();
         for (_, thread) in self.threads.range((pid, 0)..=(pid, Tid::MAX)) {
-            let away = thread.ledger.wait().is_none() || thread.place == Place::Away;
-            attending.known += usize::from(away && process.homes.has_home(thread.tid));
+            attending.known += usize::from(thread.is_away() && process.homes.has_home(thread.tid));
             attending.likely += usize::from(thread.is_likely_to_serve());
         }
         attending
