@@ -10,7 +10,6 @@ use axum::extract::Path;
 use axum::extract::rejection::PathRejection;
 use axum::response::{Html, IntoResponse, Response};
 use axum::routing::get;
-use bytes::Bytes;
 use http::StatusCode;
 use http::header::{
     CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderName, X_CONTENT_TYPE_OPTIONS,
@@ -57,7 +56,7 @@ pub fn docs() -> Router {
 }
 
 async fn page(file: Result<Path<String>, PathRejection>) -> Response {
-    // Rejected if it is not UTF-8 when decoded, as no file's path is.
+    // A path that is not UTF-8 when decoded is rejected; no file has one.
     let file = file.map_or_else(|_| String::new(), |Path(file)| file);
     if let Some(title) = TITLES.get(&file) {
         let body = text(&file).map(|text| body(&file, &text));
@@ -66,7 +65,7 @@ async fn page(file: Result<Path<String>, PathRejection>) -> Response {
     match Documentation::get(&file) {
         Some(found) => {
             let media_type = [(CONTENT_TYPE, found.metadata.mimetype().to_owned())];
-            (HEADERS, media_type, Bytes::from(found.data.into_owned())).into_response()
+            (HEADERS, media_type, found.data).into_response()
         }
         None => Problem::new(StatusCode::NOT_FOUND, format!("there is no page {file:?}"))
             .into_response(),

@@ -46,7 +46,7 @@
 //! | `requests[].ended`, `status`, `awaited` | end, HTTP status, and milliseconds spent waiting without a thread; absent until it has ended |
 //! | `max_requests` | maximum number of requests that the server keeps for new viewers |
 //! | `replicas` | number of servers that share this one's name; `null` if it is not known |
-//! | `replica` | name of this one of them: its host name, which is the container's ID in Docker and the pod's name in Kubernetes; `null` if their number is not known |
+//! | `replica` | name of this replica: its host name, which is the container's ID in Docker and the pod's name in Kubernetes; `null` if their number is not known |
 //! | `links` | links to other pages |
 
 use std::collections::BTreeMap;

@@ -46,17 +46,20 @@ pub(super) struct Moment {
 }
 
 impl StateHistory {
+    /// Returns true if [`StateHistory::add`] would add a moment at `now`: the last one is not too recent.
+    pub(super) fn is_due(&self, began: Timestamp, now: Timestamp) -> bool {
+        let is_recent = |latest| now.duration_since(latest) < MIN_INTERVAL;
+        self.began != Some(began) || self.threads.is_empty() || !self.latest.is_some_and(is_recent)
+    }
+
     /// Adds the threads at `now` of a server whose accounting began at `began`, and forgets what is too old.
     pub(super) fn add(&mut self, began: Timestamp, now: Timestamp, threads: &[ThreadStates]) {
+        if !self.is_due(began, now) {
+            return;
+        }
         if self.began != Some(began) {
             self.began = Some(began);
             self.threads.clear();
-        } else if !self.threads.is_empty()
-            && self
-                .latest
-                .is_some_and(|latest| now.duration_since(latest) < MIN_INTERVAL)
-        {
-            return;
         }
         self.latest = Some(now);
         let max = (MAX_OF_SERVER / threads.len().max(1)).clamp(2, MAX_OF_THREAD);

@@ -64,9 +64,9 @@ impl Sampled {
 
     /// Reads the threads only. To read the queues costs much more, and the history does not have them.
     fn record(&mut self, server: &WatchedServer) {
-        if self.fresh().is_none() {
+        let began = server.readings().began();
+        if self.fresh().is_none() && self.history.is_due(began, Timestamp::now()) {
             let threads = ThreadStates::of(server);
-            let began = server.readings().began();
             self.history.add(began, Timestamp::now(), &threads);
         }
     }

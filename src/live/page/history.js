@@ -84,7 +84,7 @@ export class History {
   threads = [];
   /** Number of servers that share the name of this one and its requests; only this one is shown. */
   replicas = 1;
-  /** Name of this one of them; `null` if it has none. */
+  /** Name of this replica; `null` if it has none. */
   replica = null;
   /** Requests by number. */
   requests = new Map();
