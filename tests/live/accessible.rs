@@ -54,6 +54,21 @@ async fn set_colours(browser: &Browser, scheme: &str) {
     assert_eq!(browser.run(&query).await, true);
 }
 
+/// Asserts that axe finds no violation in these colours at this width, and that the page is no wider.
+async fn assert_accessible(browser: &Browser, scheme: &str, width: u32) {
+    browser.resize(width, 900, 2).await;
+    set_colours(browser, scheme).await;
+    let found = violations(browser).await;
+    assert!(found.is_empty(), "{scheme}, {width} px: {found:#?}");
+    let wide = browser
+        .run("return document.documentElement.scrollWidth")
+        .await;
+    assert!(
+        wide.as_u64().unwrap() <= u64::from(width),
+        "{wide} px wide on {width} px"
+    );
+}
+
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs Chromium: run make test"]
 async fn axe_finds_no_violations_in_light_dark_and_on_a_phone() {
@@ -80,20 +95,7 @@ async fn axe_finds_no_violations_in_light_dark_and_on_a_phone() {
         .await;
     for scheme in ["light", "dark"] {
         for width in [1280, 360] {
-            let size = json!({ "width": width, "height": 900, "deviceScaleFactor": 2, "mobile": width < 500 });
-            browser
-                .devtools("Emulation.setDeviceMetricsOverride", size)
-                .await;
-            set_colours(&browser, scheme).await;
-            let found = violations(&browser).await;
-            assert!(found.is_empty(), "{scheme}, {width} px: {found:#?}");
-            let wide = browser
-                .run("return document.documentElement.scrollWidth")
-                .await;
-            assert!(
-                wide.as_u64().unwrap() <= width,
-                "{wide} px wide on {width} px"
-            );
+            assert_accessible(&browser, scheme, width).await;
             browser.picture(&format!("{scheme}-{width}")).await;
         }
     }
@@ -110,17 +112,7 @@ async fn the_page_leads_to_the_documentation_which_is_accessible_too() {
         .until("return document.querySelector('h1')?.textContent === 'The article, claim by claim'")
         .await;
     for scheme in ["light", "dark"] {
-        let size = json!({ "width": 360, "height": 900, "deviceScaleFactor": 2, "mobile": true });
-        browser
-            .devtools("Emulation.setDeviceMetricsOverride", size)
-            .await;
-        set_colours(&browser, scheme).await;
-        let found = violations(&browser).await;
-        assert!(found.is_empty(), "{scheme}: {found:#?}");
-        let wide = browser
-            .run("return document.documentElement.scrollWidth")
-            .await;
-        assert!(wide.as_u64().unwrap() <= 360, "{wide} px wide on 360 px");
+        assert_accessible(&browser, scheme, 360).await;
         browser.picture(&format!("docs-{scheme}")).await;
     }
     browser.click("nav a[href='/']").await;

@@ -228,6 +228,29 @@ impl Browser {
             .unwrap()
     }
 
+    /// Sets the size of the window in CSS pixels, and how many pixels of the screen each of them has. A narrow one is that
+    /// of a phone.
+    pub(crate) async fn resize(&self, width: u32, height: u32, scale: u32) {
+        let size = json!({
+            "width": width,
+            "height": height,
+            "deviceScaleFactor": scale,
+            "mobile": width < 500,
+        });
+        self.devtools("Emulation.setDeviceMetricsOverride", size)
+            .await;
+    }
+
+    /// Enters the wait of the experiment.
+    pub(crate) async fn set_wait(&self, seconds: u32) {
+        let script = format!(
+            "const wait = document.getElementById('wait');
+             wait.value = {seconds};
+             wait.dispatchEvent(new Event('input'));"
+        );
+        self.run(&script).await;
+    }
+
     /// Saves a screenshot of the page as `target/live/NAME.png`.
     pub(crate) async fn picture(&self, name: &str) {
         let directory = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("target/live");

@@ -40,12 +40,7 @@ async fn accessible_names(browser: &Browser) -> Vec<String> {
 }
 
 async fn set_wait(browser: &Browser, seconds: u32) {
-    let script = format!(
-        "const wait = document.getElementById('wait');
-         wait.value = {seconds};
-         wait.dispatchEvent(new Event('input'));"
-    );
-    browser.run(&script).await;
+    browser.set_wait(seconds).await;
     let line = browser.text(".requests-to-send code").await;
     assert!(
         line.ends_with(&format!("/sync/?seconds={seconds}'")),
@@ -422,10 +417,7 @@ async fn requests_of_other_clients_are_shown_and_counted() {
 async fn twenty_seconds_against_milliseconds() {
     let lab = Lab::start(&[]);
     let browser = Browser::open(&lab.front).await;
-    let size = json!({ "width": 1280, "height": 1200, "deviceScaleFactor": 1, "mobile": false });
-    browser
-        .devtools("Emulation.setDeviceMetricsOverride", size)
-        .await;
+    browser.resize(1280, 1200, 1).await;
     tokio::time::sleep(Duration::from_secs(8)).await;
     set_wait(&browser, 20).await;
     browser.click("#run").await;

@@ -21,10 +21,7 @@ async fn the_button_and_both_lanes_are_on_the_first_screen() {
     let lab = Lab::start(&[]);
     let browser = Browser::open(&lab.front).await;
     for (width, height) in [(1280, 720), (360, 740)] {
-        let size = json!({ "width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 500 });
-        browser
-            .devtools("Emulation.setDeviceMetricsOverride", size)
-            .await;
+        browser.resize(width, height, 1).await;
         let bottoms = browser
             .run(
                 "return [...document.querySelectorAll('#run, .threads')]
@@ -168,10 +165,7 @@ async fn sixty_four_threads_a_server_are_drawn_within_a_frame() {
     let lab = Lab::start(&["--threads", "64"]);
     let browser = Browser::open(&lab.front).await;
     // Tall enough for all lanes to be in sight; those out of sight are not drawn.
-    let size = json!({ "width": 1280, "height": 4000, "deviceScaleFactor": 1, "mobile": false });
-    browser
-        .devtools("Emulation.setDeviceMetricsOverride", size)
-        .await;
+    browser.resize(1280, 4000, 1).await;
     let rows = browser
         .run("return document.querySelectorAll('.threads tr').length")
         .await;

@@ -47,12 +47,7 @@ async fn flask_and_fastapi_have_lanes_their_code_and_a_verdict() {
         })
     );
 
-    browser
-        .run(
-            "document.getElementById('wait').value = 3;
-             document.getElementById('wait').dispatchEvent(new Event('input'));",
-        )
-        .await;
+    browser.set_wait(3).await;
     browser.click("#run").await;
     // Both wait: one in a system call with the request, the other in its event loop.
     browser

@@ -18,14 +18,10 @@ const WATCH_LAYOUT: &str = "
 
 /// Shows everything that appears on the page by itself: the lanes, a verdict, requests of other clients,
 /// the details of a bar, and responses; asserts that the layout does not shift.
-async fn nothing_moves(threads: &str, width: u64) {
+async fn nothing_moves(threads: &str, width: u32) {
     let lab = Lab::start(&["--threads", threads]);
     let browser = Browser::open(&lab.front).await;
-    let size =
-        json!({ "width": width, "height": 1800, "deviceScaleFactor": 1, "mobile": width < 500 });
-    browser
-        .devtools("Emulation.setDeviceMetricsOverride", size)
-        .await;
+    browser.resize(width, 1800, 1).await;
     let source = json!({ "source": WATCH_LAYOUT });
     browser
         .devtools("Page.addScriptToEvaluateOnNewDocument", source)

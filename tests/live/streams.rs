@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use serde_json::json;
 
 use threadlab::flavor::Flavor;
 
@@ -36,10 +35,7 @@ async fn a_server_that_dies_is_reported_and_found_again() {
     sync.kill();
     browser.until(&connection(0, LOST)).await;
     for width in [360, 1280] {
-        let size = json!({ "width": width, "height": 1000, "deviceScaleFactor": 1, "mobile": width < 500 });
-        browser
-            .devtools("Emulation.setDeviceMetricsOverride", size)
-            .await;
+        browser.resize(width, 1000, 1).await;
         assert_eq!(browser.run(OVERLAP).await, false, "{width} px");
     }
     assert_eq!(
