@@ -5,18 +5,17 @@
 #![cfg(target_os = "linux")]
 
 mod common {
+    pub(crate) mod crowd;
     pub(crate) mod lab;
 }
 
-use std::fs;
-use std::io::{ErrorKind, Read, Write};
-use std::net::{Ipv4Addr, SocketAddr, TcpStream};
+use std::io::{ErrorKind, Read};
+use std::net::{SocketAddr, TcpStream};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
+use common::crowd::{connect, memory, raise_file_limit};
 use common::lab::{Server, get};
-use rustix::process::{Resource, getrlimit, setrlimit};
-use socket2::{Domain, Socket, Type};
 
 const MIB: u64 = 1024 * 1024;
 const CONTAINER: u64 = 512 * MIB;
@@ -25,34 +24,10 @@ const SOCKET: u64 = 5 * 1024;
 /// Connections that the server serves at once.
 const SERVED: u64 = 14_000;
 
-/// Returns a value of `/proc/PID/status` in bytes.
-fn memory(server: &Server, name: &str) -> u64 {
-    let status = fs::read_to_string(format!("/proc/{}/status", server.process.pid())).unwrap();
-    let line = status.lines().find(|line| line.starts_with(name)).unwrap();
-    let kib = line.split_whitespace().nth(1).unwrap();
-    kib.parse::<u64>().unwrap() * 1024
-}
-
 /// Raises the limit on open files, and returns how many connections a client can have.
 fn most_clients() -> usize {
-    let mut limit = getrlimit(Resource::Nofile);
-    limit.current = limit.maximum;
-    setrlimit(Resource::Nofile, limit).unwrap();
     // Some for the test itself.
-    limit.maximum.map_or(usize::MAX, |most| most as usize - 100)
-}
-
-/// Returns a connection on which these bytes were sent, as far as the server took them.
-fn connect(address: SocketAddr, index: usize, request: &[u8]) -> TcpStream {
-    let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
-    // Each local address has 28,000 ports.
-    let local = Ipv4Addr::new(127, 0, 40 + (index / 8_000) as u8, 1);
-    socket.bind(&SocketAddr::from((local, 0)).into()).unwrap();
-    socket.connect(&address.into()).unwrap();
-    let mut stream = TcpStream::from(socket);
-    stream.set_nonblocking(true).unwrap();
-    let _ = stream.write(request);
-    stream
+    raise_file_limit(0).saturating_sub(100)
 }
 
 /// Returns the status that a client got, 0 if it got none yet.

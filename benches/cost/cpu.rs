@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::io::{self, Write};
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use rustix::thread::{CpuSet, Pid, sched_getaffinity, sched_setaffinity};
@@ -58,13 +59,19 @@ impl Thread {
         Ok(Self(thread))
     }
 
-    /// Its CPU time as of its last switch off the CPU: the first field of `/proc/self/task/TID/schedstat`.
+    /// Its CPU time as of its last switch off the CPU.
     pub(crate) fn cpu_time(&self) -> io::Result<Duration> {
-        let text = fs::read_to_string(format!("/proc/self/task/{}/schedstat", self.0))?;
-        let nanoseconds = text.split(' ').next().and_then(|field| field.parse().ok());
-        let nanoseconds = nanoseconds.ok_or(io::ErrorKind::InvalidData)?;
-        Ok(Duration::from_nanos(nanoseconds))
+        time_of(Path::new(&format!("/proc/self/task/{}", self.0)))
     }
+}
+
+/// CPU time of the thread with this directory in `/proc` as of its last switch off the CPU: the first field of
+/// `schedstat`.
+pub(crate) fn time_of(task: &Path) -> io::Result<Duration> {
+    let text = fs::read_to_string(task.join("schedstat"))?;
+    let nanoseconds = text.split(' ').next().and_then(|field| field.parse().ok());
+    let nanoseconds = nanoseconds.ok_or(io::ErrorKind::InvalidData)?;
+    Ok(Duration::from_nanos(nanoseconds))
 }
 
 /// Waits until a thread of this process has this name.

@@ -25,6 +25,9 @@ mod service;
 mod sweep;
 
 #[allow(clippy::unwrap_used, reason = "it is for tests")]
+#[path = "../../tests/common/crowd.rs"]
+mod crowd;
+#[allow(clippy::unwrap_used, reason = "it is for tests")]
 #[path = "../../tests/common/lab.rs"]
 mod lab;
 

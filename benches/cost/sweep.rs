@@ -3,15 +3,15 @@
 
 use std::fs;
 use std::io::{self, Write};
-use std::net::{Ipv4Addr, SocketAddr, TcpStream};
+use std::net::{SocketAddr, TcpStream};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, ensure};
-use rustix::process::{Resource, getrlimit, setrlimit};
-use socket2::{Domain, Socket, Type};
 
 use crate::comparison::quartiles;
+use crate::cpu;
+use crate::crowd::{connect, memory, raise_file_limit};
 use crate::lab::Server;
 use crate::load::{Client, Connections, Rate};
 use crate::scrape::get;
@@ -21,8 +21,6 @@ pub(crate) const TITLE: &str = "a sweep";
 const THREADS: [usize; 4] = [1, 8, 64, 512];
 const WAITS: [usize; 6] = [0, 100, 1_000, 5_000, 10_000, 20_000];
 const RATES: [u32; 4] = [0, 100, 1_000, 10_000];
-/// Connections from one local address, which has 28,000 ports.
-const PER_ADDRESS: usize = 8_000;
 /// Limit of the wait until all requests wait.
 const TIMEOUT: Duration = Duration::from_secs(60);
 
@@ -39,7 +37,7 @@ impl Sweep {
     /// Measures the three, one after another, and writes a table in Markdown of each.
     pub(crate) fn measure(&self, out: &mut dyn Write) -> anyhow::Result<()> {
         // A waiting request has a descriptor here, and one in the server, which inherits the limit.
-        let most = raise_file_limit(WAITS[WAITS.len() - 1] + 100)?;
+        let most = raise_file_limit(WAITS[WAITS.len() - 1] + 100);
         writeln!(out, "## {TITLE} over the number of threads, idle\n")?;
         heading("threads", out)?;
         for threads in self.first(&THREADS) {
@@ -69,7 +67,8 @@ impl Sweep {
             let load = || match rate {
                 0 => wait(self.window),
                 rate => Client::new(address, Connections::Kept, Rate::PerSecond(rate))
-                    .send_for(self.window),
+                    .send_for(self.window)
+                    .map(drop),
             };
             self.row(&rate, &server, load, out)?;
         }
@@ -86,14 +85,14 @@ impl Sweep {
         &self,
         name: &dyn std::fmt::Display,
         server: &Server,
-        load: impl FnOnce() -> anyhow::Result<u32>,
+        load: impl FnOnce() -> anyhow::Result<()>,
         out: &mut dyn Write,
     ) -> anyhow::Result<()> {
         let (before, begun) = (cpu_time(server)?, Instant::now());
         load()?;
         let cpu = cpu_time(server)?.saturating_sub(before).as_secs_f64();
         let share = 100.0 * cpu / begun.elapsed().as_secs_f64();
-        let memory = memory(server)? as f64 / 1024.0;
+        let memory = memory(server, "VmRSS") as f64 / 1_048_576.0;
         let address = server.metrics.parse()?;
         let (mut took, mut series) = (Vec::new(), 0);
         for _ in 0..self.scrapes {
@@ -118,9 +117,9 @@ fn heading(first: &str, out: &mut dyn Write) -> io::Result<()> {
     )
 }
 
-fn wait(time: Duration) -> anyhow::Result<u32> {
+fn wait(time: Duration) -> anyhow::Result<()> {
     thread::sleep(time);
-    Ok(0)
+    Ok(())
 }
 
 /// Starts an asynchronous server with limits above all that is measured.
@@ -147,16 +146,9 @@ fn start(threads: usize) -> anyhow::Result<Server> {
 /// Sends this many requests that wait for longer than the measurement, each on a connection of its own.
 fn wait_at(server: &Server, waits: usize) -> anyhow::Result<Vec<TcpStream>> {
     let address: SocketAddr = server.http.parse()?;
-    let connect = |index: usize| -> io::Result<TcpStream> {
-        let socket = Socket::new(Domain::IPV4, Type::STREAM, None)?;
-        let local = Ipv4Addr::new(127, 0, 60 + (index / PER_ADDRESS) as u8, 1);
-        socket.bind(&SocketAddr::from((local, 0)).into())?;
-        socket.connect(&address.into())?;
-        let mut stream = TcpStream::from(socket);
-        stream.write_all(b"GET /?seconds=300 HTTP/1.1\r\nhost: lab\r\n\r\n")?;
-        Ok(stream)
-    };
-    let clients = (0..waits).map(connect).collect::<io::Result<Vec<_>>>()?;
+    let request = b"GET /?seconds=300 HTTP/1.1\r\nhost: lab\r\n\r\n";
+    let clients = (0..waits).map(|index| connect(address, index, request));
+    let clients = clients.collect();
     let begun = Instant::now();
     let expected = format!("http_server_active_requests{{server=\"async\"}} {waits}\n");
     while !get(server.metrics.parse()?, "/metrics")?.contains(&expected) {
@@ -171,35 +163,7 @@ fn wait_at(server: &Server, waits: usize) -> anyhow::Result<Vec<TcpStream>> {
 
 /// CPU time of all threads of a server, as of their last switches off the CPU.
 fn cpu_time(server: &Server) -> anyhow::Result<Duration> {
-    let mut nanoseconds = 0;
-    for task in fs::read_dir(format!("/proc/{}/task", server.process.pid()))? {
-        let text = fs::read_to_string(task?.path().join("schedstat"))?;
-        let field = text.split(' ').next().unwrap_or_default();
-        nanoseconds += field.parse::<u64>()?;
-    }
-    Ok(Duration::from_nanos(nanoseconds))
-}
-
-/// Resident memory of a server in KiB.
-fn memory(server: &Server) -> anyhow::Result<u64> {
-    let text = fs::read_to_string(format!("/proc/{}/status", server.process.pid()))?;
-    let line = text.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-    let number = line.and_then(|line| line.split_whitespace().next());
-    Ok(number.context("no VmRSS")?.parse()?)
-}
-
-/// Raises the limit on open files to `wanted` if that is allowed, and returns the limit.
-fn raise_file_limit(wanted: usize) -> anyhow::Result<usize> {
-    let (mut limit, wanted) = (getrlimit(Resource::Nofile), wanted as u64);
-    if limit.maximum.is_some_and(|maximum| maximum < wanted) {
-        let mut higher = limit;
-        (higher.current, higher.maximum) = (Some(wanted), Some(wanted));
-        // Only root may.
-        if setrlimit(Resource::Nofile, higher).is_ok() {
-            return Ok(wanted as usize);
-        }
-    }
-    limit.current = limit.maximum;
-    setrlimit(Resource::Nofile, limit)?;
-    Ok(limit.current.map_or(usize::MAX, |most| most as usize))
+    let tasks = fs::read_dir(format!("/proc/{}/task", server.process.pid()))?;
+    let times = tasks.map(|task| cpu::time_of(&task?.path()));
+    Ok(times.sum::<io::Result<_>>()?)
 }

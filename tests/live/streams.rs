@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-
 use threadlab::flavor::Flavor;
 
 use crate::behind::{Front, Server};
