@@ -16,10 +16,6 @@ pub struct ClientConnection(Source);
 #[derive(Debug, Clone)]
 enum Source {
     /// A request that outlives its connection must not keep the socket open.
-    #[cfg_attr(
-        not(target_os = "linux"),
-        expect(dead_code, reason = "only Linux reports when a client left")
-    )]
     Socket(Weak<TcpStream>),
     State(Arc<ConnectionState>),
 }
@@ -39,10 +35,7 @@ impl ClientConnection {
     #[must_use]
     pub fn is_abandoned(&self) -> bool {
         match &self.0 {
-            #[cfg(target_os = "linux")]
             Source::Socket(socket) => socket.upgrade().is_some_and(super::tcp_info::is_abandoned),
-            #[cfg(not(target_os = "linux"))]
-            Source::Socket(_) => false,
             Source::State(state) => state.is_abandoned(),
         }
     }

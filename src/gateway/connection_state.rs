@@ -95,8 +95,8 @@ impl ConnectionState {
         self.closes.store(true, Relaxed);
     }
 
-    /// Returns whether no other request can follow on the connection. False for some that close: it is only found out
-    /// where it saves work.
+    /// Returns whether no other request can follow on the connection. May be false for a connection that closes: it is
+    /// determined only where that saves work.
     pub(super) fn closes(&self) -> bool {
         self.closes.load(Relaxed)
     }
@@ -122,10 +122,6 @@ impl ConnectionState {
     }
 
     /// Records that the client left before its request was read.
-    #[cfg_attr(
-        not(target_os = "linux"),
-        expect(dead_code, reason = "only Linux reports when a client left")
-    )]
     pub(super) fn abandon(&self) {
         self.abandoned.store(true, Relaxed);
     }

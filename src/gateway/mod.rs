@@ -41,6 +41,13 @@ mod service;
 pub mod synchronous;
 #[cfg(target_os = "linux")]
 mod tcp_info;
+#[cfg(not(target_os = "linux"))]
+mod tcp_info {
+    /// Returns false: only Linux reports when a client left.
+    pub(super) fn is_abandoned(_: impl std::os::fd::AsFd) -> bool {
+        false
+    }
+}
 
 pub use body::RequestBody;
 pub use client_connection::ClientConnection;

@@ -46,10 +46,5 @@ fn detail(status: StatusCode, limits: &ClientLimits) -> String {
         let seconds = limits.read_timeout.as_secs_f64();
         return format!("The head of the request did not arrive within {seconds} s.");
     }
-    let limits = HeadLimits {
-        bytes: limits.max_head_bytes,
-        target: wire::MAX_TARGET,
-        fields: wire::MAX_FIELDS,
-    };
-    wire::detail(status, limits)
+    wire::detail(status, HeadLimits::of_hyper(limits.max_head_bytes))
 }

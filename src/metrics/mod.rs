@@ -5,7 +5,7 @@
 //! * `accept_queue`: connections that no thread has accepted yet
 //! * `cpu_pressure`: the load of the machine itself
 //! * `request_queue`: requests that no thread has taken yet
-//! * `probe`: what reads the two queues
+//! * `probe`: reader of either queue
 //! * `experiments`: the experiments that are running
 //! * `endpoints`: the list of endpoints of the metrics port
 

@@ -3,7 +3,6 @@
 //! * `accept`: delays between two calls of `accept`
 //! * `bind_error`: error of a listener that cannot be bound
 //! * `error_chain`: search in the sources of an error
-//! * `linger`: decision for a lingering close
 //!
 //! The rules of HTTP/1.1 are those of the metrics port, [`thread_states::http1`].
 //!
@@ -12,13 +11,11 @@
 mod accept;
 mod bind_error;
 mod error_chain;
-mod linger;
 
 pub(crate) use accept::{backoff, is_last, scarcity};
 pub use bind_error::BindError;
 pub(crate) use error_chain::find_cause;
-pub(crate) use linger::must_linger;
 pub(crate) use thread_states::http1::{
-    HeadError, HeadLimits, MAX_FIELDS, MAX_TARGET, check_head, close, detail, error_reply,
-    hyper_status, parse_status,
+    HeadError, HeadLimits, check_head, close, detail, error_reply, hyper_status, must_linger,
+    parse_status,
 };

@@ -19,9 +19,7 @@ use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use hyper::rt::{Read, ReadBufCursor, Write};
-#[cfg(target_os = "linux")]
-use tokio::io::Interest;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, Sleep, sleep_until};
 
@@ -136,7 +134,6 @@ impl AsyncStream {
     }
 
     /// Notices that the client has left since it sent the head.
-    #[cfg(target_os = "linux")]
     fn look_for_client(&self) {
         // A socket stays readable after a read that took all its bytes if it was closed. Of a new socket
         // the event loop does not know it yet. Otherwise the system call is not worth it.
@@ -146,9 +143,6 @@ impl AsyncStream {
             self.state.abandon();
         }
     }
-
-    #[cfg(not(target_os = "linux"))]
-    fn look_for_client(&self) {}
 
     /// Ready with an error when a read has waited too long.
     fn poll_read_deadline(&mut self, cx: &mut Context<'_>) -> Poll<io::Error> {

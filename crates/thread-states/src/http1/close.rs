@@ -5,9 +5,11 @@
 //! not read yet. So the server first closes only its sending side and discards what still arrives.
 
 use std::io;
+use std::mem::MaybeUninit;
 use std::time::Duration;
 
 use bytes::Bytes;
+use socket2::SockRef;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
@@ -20,6 +22,27 @@ const LINGER: Duration = Duration::from_secs(2);
 
 /// Size of the buffer for discarded bytes.
 const DISCARD_BUFFER: usize = 4 * 1024;
+
+/// Returns whether an immediate close of `socket` could lose the last response: when there is a `reply` to a request that
+/// was not read to its end, when other request bytes were left `unread`, or when the kernel has received bytes that have
+/// not been read.
+pub fn must_linger<'a>(
+    socket: impl Into<SockRef<'a>>,
+    reply: Option<&Bytes>,
+    unread: bool,
+) -> bool {
+    reply.is_some() || unread || has_bytes(&socket.into())
+}
+
+fn has_bytes(socket: &SockRef<'_>) -> bool {
+    let mut byte = [MaybeUninit::uninit()];
+    #[cfg(unix)]
+    let peeked = socket.recv_with_flags(&mut byte, libc::MSG_PEEK | libc::MSG_DONTWAIT);
+    // Only the exporter is there, whose sockets do not block.
+    #[cfg(not(unix))]
+    let peeked = socket.peek(&mut byte);
+    matches!(peeked, Ok(1..))
+}
 
 /// Sends `reply`, if any, and closes the connection when the client has closed its side, after 2 s at
 /// the latest.

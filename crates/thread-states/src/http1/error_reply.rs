@@ -13,10 +13,10 @@ use http::header::{CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, DATE};
 use http::{HeaderName, HeaderValue, StatusCode};
 
 /// Longest target that hyper accepts, in bytes: the `http` crate stores its length in a `u16`.
-pub const MAX_TARGET: usize = u16::MAX as usize - 1;
+const MAX_TARGET: usize = u16::MAX as usize - 1;
 
 /// Number of header fields that hyper accepts by default.
-pub const MAX_FIELDS: usize = 100;
+const MAX_FIELDS: usize = 100;
 
 /// Limits of a request's head, as the error responses state them.
 #[derive(Debug, Clone, Copy)]
@@ -27,6 +27,18 @@ pub struct HeadLimits {
     pub target: usize,
     /// Number of header fields.
     pub fields: usize,
+}
+
+impl HeadLimits {
+    /// Returns this limit of bytes with hyper's own limits.
+    #[must_use]
+    pub const fn of_hyper(bytes: usize) -> Self {
+        Self {
+            bytes,
+            target: MAX_TARGET,
+            fields: MAX_FIELDS,
+        }
+    }
 }
 
 /// Returns the status of an error response as hyper writes it: one buffer that holds a head with a

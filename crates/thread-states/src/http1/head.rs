@@ -69,7 +69,7 @@ fn check_target(uri: &Uri) -> Result<(), HeadError> {
 }
 
 /// Requires exactly one valid Host field, or none in HTTP/1.0 (RFC 9112, section 3.2), and no transfer coding but one
-/// `chunked`. In one pass, which takes less than to look up both names.
+/// `chunked`. One pass over the fields is faster than looking up both names.
 fn check_fields(fields: &HeaderMap, version: Version) -> Result<(), HeadError> {
     let (mut hosts, mut chunked) = (0, 0);
     for (name, value) in fields {
@@ -91,7 +91,8 @@ fn check_fields(fields: &HeaderMap, version: Version) -> Result<(), HeadError> {
 }
 
 fn is_host_field(value: &HeaderValue) -> bool {
-    is_plain_host(value.as_bytes()) || is_other_host(value)
+    is_plain_host(value.as_bytes())
+        || Authority::try_from(value.as_bytes()).is_ok_and(|authority| is_host(&authority))
 }
 
 /// Returns whether a Host field is a name or an IPv4 address with an optional port of at most four digits. Nearly all
@@ -110,10 +111,6 @@ fn is_plain_host(field: &[u8]) -> bool {
         }
     }
     !field.is_empty()
-}
-
-fn is_other_host(value: &HeaderValue) -> bool {
-    Authority::try_from(value.as_bytes()).is_ok_and(|authority| is_host(&authority))
 }
 
 /// Returns whether an authority is a host with an optional port, without user information (RFC 9110,
@@ -136,11 +133,12 @@ fn is_host(authority: &Authority) -> bool {
 /// section 6.1).
 fn count_chunked(value: &HeaderValue) -> Result<usize, HeadError> {
     let text = value.to_str().map_err(|_| HeadError::TransferCoding)?;
-    let mut codings = text.split(',').map(str::trim);
-    if codings.any(|coding| !coding.eq_ignore_ascii_case("chunked")) {
-        return Err(HeadError::TransferCoding);
-    }
-    Ok(text.split(',').count())
+    text.split(',').map(str::trim).try_fold(0, |count, coding| {
+        let is_chunked = coding.eq_ignore_ascii_case("chunked");
+        is_chunked
+            .then_some(count + 1)
+            .ok_or(HeadError::TransferCoding)
+    })
 }
 
 #[cfg(test)]

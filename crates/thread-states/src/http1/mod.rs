@@ -9,8 +9,6 @@ mod close;
 mod error_reply;
 mod head;
 
-pub use close::close;
-pub use error_reply::{
-    HeadLimits, MAX_FIELDS, MAX_TARGET, detail, error_reply, hyper_status, parse_status,
-};
+pub use close::{close, must_linger};
+pub use error_reply::{HeadLimits, detail, error_reply, hyper_status, parse_status};
 pub use head::{HeadError, check_head};

@@ -74,7 +74,7 @@ impl ClientStream {
     /// Closes the connection, after this error response if there is one. It lingers if the client may have sent bytes
     /// that were left `unread`: the kernel would reset the connection, and the client could lose its last response.
     pub(super) async fn close(self, reply: Option<Bytes>, unread: bool) {
-        if reply.is_some() || unread || matches!(self.socket.try_read(&mut [0]), Ok(1..)) {
+        if http1::must_linger(&self.socket, reply.as_ref(), unread) {
             http1::close(self.socket, reply).await;
         }
     }

@@ -32,7 +32,7 @@ use super::connections::{ConnectionLimits, Connections};
 use super::request_rules::RequestRules;
 use super::running::Exporter;
 use super::spare::Spare;
-use crate::http1::{HeadLimits, MAX_FIELDS, MAX_TARGET, detail, parse_status};
+use crate::http1::{HeadLimits, detail, parse_status};
 use crate::problem::Problem;
 
 /// Pause after an `accept` that failed for lack of a resource, such as file descriptors.
@@ -203,8 +203,8 @@ async fn serve_connection<B: Sendable>(
     idle: Duration,
 ) {
     let waits_since = stream.waits_since();
-    let has_body = Arc::new(AtomicBool::new(false));
-    let sees_body = Arc::clone(&has_body);
+    let has_body = AtomicBool::new(false);
+    let sees_body = &has_body;
     let respond = move |request: Request<Incoming>| {
         waits_since.set(None);
         let checked = rules.check(&request);
@@ -249,14 +249,8 @@ fn error_reply(
     result: &hyper::Result<()>,
     unparsed: &[u8],
 ) -> Option<Bytes> {
-    const LIMITS: HeadLimits = HeadLimits {
-        bytes: BUFFER,
-        target: MAX_TARGET,
-        fields: MAX_FIELDS,
-    };
-
     let status = parse_status(status, result, unparsed)?;
-    let problem = Problem::new(status, detail(status, LIMITS));
+    let problem = Problem::new(status, detail(status, HeadLimits::of_hyper(BUFFER)));
     Some(crate::http1::error_reply(&problem, &[]))
 }
 
