@@ -73,12 +73,8 @@ pub(super) fn remove_hop_by_hop(headers: &mut HeaderMap) {
 /// (RFC 3875, section 4.1.18).
 pub(super) fn remove_other_spellings(headers: &mut HeaderMap) {
     let is_spelling = |name: &&HeaderName| {
-        let dashed = || {
-            name.as_str()
-                .bytes()
-                .map(|byte| if byte == b'_' { b'-' } else { byte })
-        };
-        name.as_str().contains('_') && OWN.iter().any(|own| own.as_str().bytes().eq(dashed()))
+        let name = name.as_str();
+        name.contains('_') && OWN.iter().any(|own| *own == *name.replace('_', "-"))
     };
     let spellings: Vec<_> = headers.keys().filter(is_spelling).cloned().collect();
     for name in spellings {

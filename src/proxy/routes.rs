@@ -1,11 +1,9 @@
 //! Destinations of paths. Paths are compared as they were sent, without decoding or normalization.
 
-use std::net::SocketAddr;
-
 use http::Uri;
 use http::uri::{InvalidUri, PathAndQuery};
 
-use super::config::{Asset, ProxyConfig, Upstream};
+use super::config::{Asset, ProxyConfig, ServerPath, Upstream};
 
 /// Destination of a request.
 #[derive(Debug)]
@@ -16,8 +14,8 @@ pub(super) enum Destination<'a> {
     Server(&'a Upstream, Result<PathAndQuery, InvalidUri>),
     /// A server's event stream.
     Threads(&'a Upstream),
-    /// The documentation, with its server and the path that is sent to it.
-    Docs(SocketAddr, PathAndQuery),
+    /// The documentation.
+    Docs(ServerPath),
     /// A redirect to the same path with a trailing slash.
     Redirect(String),
     /// No such path.
@@ -35,12 +33,13 @@ pub(super) fn find<'a>(config: &'a ProxyConfig, uri: &Uri) -> Destination<'a> {
         return upstream.map_or(Destination::NotFound, Destination::Threads);
     }
     if let (Some(server), Some(whole)) = (config.docs, uri.path_and_query()) {
-        if path.starts_with("/docs/") {
-            return Destination::Docs(server, whole.clone());
-        }
-        if path == "/docs" {
-            let query = whole.as_str().strip_prefix(path).unwrap_or_default();
-            return Destination::Redirect(format!("/docs/{query}"));
+        match after("docs", whole) {
+            Some(rest) if rest.starts_with('/') => {
+                let path = whole.clone();
+                return Destination::Docs(ServerPath { server, path });
+            }
+            Some(rest) => return Destination::Redirect(format!("/docs/{rest}")),
+            None => {}
         }
     }
     config
@@ -60,13 +59,18 @@ pub(super) fn list(config: &ProxyConfig) -> String {
 
 /// Returns the destination of `uri` if its first segment is the server's name.
 fn under<'a>(upstream: &'a Upstream, uri: &Uri) -> Option<Destination<'a>> {
-    let whole = uri.path_and_query()?.as_str();
-    let rest = whole.strip_prefix('/')?.strip_prefix(upstream.name)?;
-    match rest.bytes().next() {
-        Some(b'/') => Some(Destination::Server(upstream, PathAndQuery::try_from(rest))),
-        None | Some(b'?') => Some(Destination::Redirect(format!("/{}/{rest}", upstream.name))),
-        Some(_) => None,
-    }
+    let rest = after(upstream.name, uri.path_and_query()?)?;
+    Some(if rest.starts_with('/') {
+        Destination::Server(upstream, PathAndQuery::try_from(rest))
+    } else {
+        Destination::Redirect(format!("/{}/{rest}", upstream.name))
+    })
+}
+
+/// Returns what follows the first segment if that is `name`: nothing, or a text that begins with `/` or `?`.
+fn after<'a>(name: &str, whole: &'a PathAndQuery) -> Option<&'a str> {
+    let rest = whole.as_str().strip_prefix('/')?.strip_prefix(name)?;
+    (rest.is_empty() || rest.starts_with(['/', '?'])).then_some(rest)
 }
 
 #[cfg(test)]
@@ -96,7 +100,7 @@ mod tests {
             Destination::Asset(asset) => format!("asset {}", asset.path),
             Destination::Server(upstream, path) => format!("{} {}", upstream.name, path.unwrap()),
             Destination::Threads(upstream) => format!("threads {}", upstream.name),
-            Destination::Docs(_, path) => format!("docs {path}"),
+            Destination::Docs(to) => format!("docs {}", to.path),
             Destination::Redirect(location) => format!("redirect {location}"),
             Destination::NotFound => "not found".into(),
         }

@@ -1,6 +1,6 @@
 //! One request through the front, and its response.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 
 use futures_util::StreamExt;
 use http::header::{CONNECTION, CONTENT_LENGTH, HOST, HeaderValue, LOCATION, TRANSFER_ENCODING};
@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 use tower_http::timeout::TimeoutBody;
 
 use super::body::{Body, BodyError};
-use super::config::{ProxyConfig, Upstream};
+use super::config::{ProxyConfig, ServerPath, Upstream};
 use super::rejection::Rejection;
 use super::routes::{self, Destination};
 use super::upstream::{self, Upstreams};
@@ -95,7 +95,10 @@ impl ProxyService {
                 self.to_server(upstream, path, client, request).await
             }
             Destination::Threads(upstream) => self.to_threads(upstream, client, request).await,
-            Destination::Docs(server, path) => self.to_docs(server, path, client, request).await,
+            Destination::Docs(to) => {
+                let outbound = |request| self.outbound(request, client, None, false);
+                self.forward("docs", to, request, outbound).await
+            }
             Destination::Redirect(location) => Ok(closing(redirect(&location)?, has_body)),
             Destination::NotFound => Err(Rejection::NotFound(routes::list(&self.config))),
         }
@@ -127,13 +130,15 @@ impl ProxyService {
         upstream: &Upstream,
         path: PathAndQuery,
         client: IpAddr,
-        mut request: Request<Incoming>,
+        request: Request<Incoming>,
     ) -> Result<Response<Body>, Rejection> {
-        *request.uri_mut() = upstream::uri(upstream.server, path).map_err(|_| Rejection::Target)?;
         let prefix = HeaderValue::try_from(format!("/{}", upstream.name)).ok();
-        let request = self.outbound(request, client, prefix, upstream.keep_alive);
-        let response = self.upstreams.send(upstream.name, request).await?;
-        Ok(self.inbound(response))
+        let to = ServerPath {
+            server: upstream.server,
+            path,
+        };
+        let outbound = |request| self.outbound(request, client, prefix, upstream.keep_alive);
+        self.forward(upstream.name, to, request, outbound).await
     }
 
     /// Forwards an event stream. It has no end to wait for, so a shutdown ends it.
@@ -141,30 +146,28 @@ impl ProxyService {
         &self,
         upstream: &Upstream,
         client: IpAddr,
-        mut request: Request<Incoming>,
+        request: Request<Incoming>,
     ) -> Result<Response<Body>, Rejection> {
-        let target = &upstream.threads;
-        *request.uri_mut() =
-            upstream::uri(target.server, target.path.clone()).map_err(|_| Rejection::Target)?;
-        let request = self.outbound(request, client, None, false);
-        let response = self.upstreams.send(upstream.name, request).await?;
+        let to = upstream.threads.clone();
+        let outbound = |request| self.outbound(request, client, None, false);
+        let response = self.forward(upstream.name, to, request, outbound).await?;
         let shutdown = self.shutdown.clone().cancelled_owned();
-        Ok(self.inbound(response).map(|body| {
+        Ok(response.map(|body| {
             let frames = BodyStream::new(body).take_until(Box::pin(shutdown));
             BodyExt::boxed_unsync(StreamBody::new(frames))
         }))
     }
 
-    async fn to_docs(
+    /// Forwards a request to a path of the server with this name, as `outbound` turns it into the one that is sent.
+    async fn forward(
         &self,
-        server: SocketAddr,
-        path: PathAndQuery,
-        client: IpAddr,
+        name: &'static str,
+        to: ServerPath,
         mut request: Request<Incoming>,
+        outbound: impl FnOnce(Request<Incoming>) -> Request<Body>,
     ) -> Result<Response<Body>, Rejection> {
-        *request.uri_mut() = upstream::uri(server, path).map_err(|_| Rejection::Target)?;
-        let request = self.outbound(request, client, None, false);
-        let response = self.upstreams.send("docs", request).await?;
+        *request.uri_mut() = upstream::uri(to.server, to.path).map_err(|_| Rejection::Target)?;
+        let response = self.upstreams.send(name, outbound(request)).await?;
         Ok(self.inbound(response))
     }
 
