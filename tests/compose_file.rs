@@ -22,7 +22,7 @@ fn mounted_files_get_a_label_that_all_containers_may_read() {
     for (name, service) in services() {
         for volume in service["volumes"].as_array().into_iter().flatten() {
             let volume = volume.as_str().unwrap();
-            // Sockets and named volumes are no files of this repository.
+            // Sockets and named volumes are not files of this repository.
             if volume.starts_with("./") {
                 let options: BTreeSet<&str> =
                     volume.rsplit(':').next().unwrap().split(',').collect();
@@ -37,7 +37,8 @@ fn mounted_files_get_a_label_that_all_containers_may_read() {
 
 #[test]
 fn the_image_is_built_for_the_processor_of_the_compiler() {
-    // `uname -m` is no target of Rust for 32-bit ARM (armv7l), RISC-V (riscv64), POWER (ppc64le) and x86 (i686).
+    // The output of `uname -m` is not a target of Rust on 32-bit ARM (armv7l), RISC-V (riscv64), POWER (ppc64le) and
+    // 32-bit x86 (i686).
     assert!(DOCKERFILE.contains("rustc --print host-tuple"));
     for guess in ["uname", "TARGETARCH", "x86_64", "aarch64"] {
         assert!(!DOCKERFILE.contains(guess), "{guess}");

@@ -147,7 +147,7 @@ fn send(address: &str, requests: u64, keep_alive: bool) {
 }
 
 /// Asserts the most calls of a request on average, without those that read counters. The best of three attempts counts:
-/// a client that loses its CPU between connecting and sending costs the server a wait more.
+/// a client that loses its CPU between connecting and sending costs the server one more wait.
 fn assert_at_most(most: f64, kind: &str, keep_alive: bool) {
     let mut failures = Vec::new();
     for _ in 0..3 {

@@ -1,4 +1,4 @@
-//! The list: for each rule of HTTP/1.1, requests and what must become of them.
+//! The list: for each rule of HTTP/1.1, requests and their required outcomes.
 
 /// Server that is tested.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -52,7 +52,7 @@ const fn but(target: Target, outcome: Outcome, reason: &'static str) -> Deviatio
     }
 }
 
-/// Request, and what must become of it.
+/// Request, and its required outcome.
 #[derive(Debug, Clone, Copy)]
 pub struct Case {
     /// Source of the rule; empty if it is a choice of the lab's.

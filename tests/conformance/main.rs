@@ -28,7 +28,7 @@ use fronts::message::Message;
 use serde_json::Value;
 use server::Server;
 
-/// Returns what became of the request of a case, as [`expected`] writes it.
+/// Returns the outcome of a case, in the form of [`expected`].
 fn outcome(case: &Case, target: Target, server: &Server, [path, post]: [&str; 2]) -> String {
     let request = case.request.replace('|', "\r\n");
     let request = request.replace("{host}", "Host: localhost");

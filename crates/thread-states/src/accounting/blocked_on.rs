@@ -10,7 +10,8 @@ const MEMORY: Nanos = Nanos::from_secs(60);
 ///
 /// A reading that finds a thread blocked also reads the thing that it waits for, so a block that is under way is known
 /// from its start. Blocks that begin and end between two readings count as the wait in which the thread was last seen.
-/// A reading finds a thread in each of its waits in proportion to their time, so over many readings the parts are right. If no reading has found it blocked within [`MEMORY`], they count as [`On::Other`].
+/// A reading finds a thread in each of its waits in proportion to their time, so over many readings the parts are right. If
+/// no reading has found it blocked within [`MEMORY`], they count as [`On::Other`].
 #[derive(Debug, Default)]
 pub(super) struct BlockedOn {
     times: [Nanos; On::ALL.len()],
