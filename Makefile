@@ -4,7 +4,7 @@ export PATH := $(CURDIR)/target/tools/bin:$(PATH)
 # One thing after the other: some tests compare times.
 .NOTPARALLEL:
 .DEFAULT_GOAL := help
-.PHONY: help quick test unit browser database stack check cross msrv audit schema docs accuracy fuzz bench setup images up down clean
+.PHONY: help quick test format unit browser database stack check cross msrv audit schema docs accuracy fuzz bench setup images up down clean
 
 help: ## show this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
@@ -12,8 +12,8 @@ help: ## show this list
 quick: setup-nextest ## the short tests: units, parsers, both gateways, the embedded front (under a minute once built)
 	scripts/with-notes cargo nextest run --profile quick
 
-# What fails most often comes first.
-test: unit browser database stack check cross msrv audit schema ## all tests, then all checks
+# What fails most often comes first, after what takes a second.
+test: format unit browser database stack check cross msrv audit schema ## all tests, then all checks
 
 unit: setup-nextest ## all tests that need nothing but Rust
 	scripts/with-notes cargo nextest run
@@ -34,8 +34,10 @@ stack: images ## the tests in Docker: nginx alone, the whole stack, and on a sec
 	    --skip disk:: --skip experiment::experiments --skip experiment::nginx --skip experiment::the_articles \
 	    --skip failover:: --skip losses::reloads --skip memory:: --skip replicas::
 
-check: ## formatting, lints, documentation
+format:
 	cargo fmt --check
+
+check: format ## formatting, lints, documentation
 	cargo clippy --all-targets -- -D warnings
 	cargo clippy --package thread-states --no-default-features -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --no-deps
