@@ -18,7 +18,8 @@ use std::io;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::Targets;
+use tracing_subscriber::prelude::*;
 
 /// Shows where the time of server threads goes: running, or waiting, and how.
 ///
@@ -30,7 +31,8 @@ pub struct Cli {
     command: Option<Command>,
     #[command(flatten)]
     up: up::Up,
-    /// Log filter for stderr: a level (error, warn, info, debug, trace) or tracing directives
+    /// Log filter for stderr: a level (off, error, warn, info, debug, trace), or TARGET=LEVEL for parts, separated by
+    /// commas
     #[arg(
         long,
         global = true,
@@ -39,7 +41,7 @@ pub struct Cli {
         value_name = "FILTER",
         value_parser = value::log_filter
     )]
-    log: EnvFilter,
+    log: Targets,
 }
 
 #[derive(Debug, Subcommand)]
@@ -65,10 +67,11 @@ enum Command {
 ///
 /// When the command failed; the message is meant for the user.
 pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
-    tracing_subscriber::fmt()
-        .with_env_filter(cli.log)
+    let lines = tracing_subscriber::fmt::layer()
         .with_writer(io::stderr)
-        .with_ansi(output::in_color(&io::stderr()))
+        .with_ansi(output::in_color(&io::stderr()));
+    tracing_subscriber::registry()
+        .with(lines.with_filter(cli.log))
         .init();
     match cli.command.unwrap_or(Command::Up(cli.up)) {
         Command::Up(up) => up.run(),

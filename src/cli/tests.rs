@@ -38,6 +38,8 @@ fn values_out_of_range_are_rejected() {
         "--front=:80",
         "--front=127.0.0.1:65536",
         "--log=threadlab=loud",
+        "--log=inof",
+        "--log=info,threadlab::proxy",
     ] {
         assert!(Cli::try_parse_from(["threadlab", bad]).is_err(), "{bad}");
     }

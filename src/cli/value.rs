@@ -4,7 +4,7 @@ use std::fmt;
 use std::num::{NonZeroU32, NonZeroUsize};
 use std::time::Duration;
 
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::{LevelFilter, Targets};
 
 use crate::serve::SubnetAndPort;
 
@@ -23,11 +23,15 @@ impl fmt::Display for SecondsArg {
     }
 }
 
-/// Parses a log filter. `EnvFilter`'s `FromStr` ignores directives that it does not understand.
-pub(super) fn log_filter(text: &str) -> Result<EnvFilter, String> {
-    EnvFilter::builder()
-        .parse(text)
-        .map_err(|error| error.to_string())
+/// Parses a log filter. `Targets` alone would take a misspelled level for a target whose events are all shown.
+pub(super) fn log_filter(text: &str) -> Result<Targets, String> {
+    let is_known = |part: &str| part.contains('=') || part.parse::<LevelFilter>().is_ok();
+    let filter = text.parse().ok().filter(|_| text.split(',').all(is_known));
+    filter.ok_or_else(|| {
+        "expected a level (off, error, warn, info, debug, trace) or TARGET=LEVEL, separated by commas, \
+         e.g. info,threadlab::proxy=debug"
+            .into()
+    })
 }
 
 /// Checks that a text is `HOST:PORT`, as [`host_and_port`] does, or `SUBNET:PORT`.
