@@ -62,7 +62,7 @@ async fn run_all(
     );
     let planned = experiments
         .iter()
-        .map(|experiment| experiment.planned(config));
+        .map(|experiment| (experiment.duration)(config));
     let progress = Rc::new(Progress::new(planned.collect()));
     let all = async {
         let lab = LabClient::connect(config, Rc::clone(&progress)).await?;

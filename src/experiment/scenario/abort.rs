@@ -39,7 +39,7 @@ pub(super) const EXPERIMENT: Experiment = Experiment {
             text: |_| "And the asynchronous server?".into(),
         },
     ],
-    duration: |wait| short_wait(wait) * 6 / 5,
+    duration: |config| short_wait(config.wait) * 6 / 5,
     perform: |lab, run| Box::pin(perform(lab, run)),
 };
 

@@ -40,7 +40,7 @@ pub(super) const EXPERIMENT: Experiment = Experiment {
             text: |_| "And the asynchronous server?".into(),
         },
     ],
-    duration: |wait| wait,
+    duration: |config| config.wait,
     perform: |lab, run| Box::pin(perform(lab, run)),
 };
 

@@ -42,8 +42,11 @@ pub(super) const EXPERIMENT: Experiment = Experiment {
             text: |_| "And on one event loop, where each request waits 0.05 s?".into(),
         },
     ],
-    // The overload is half a length longer to drain.
-    duration: |wait| short_wait(wait) * 5,
+    duration: |config| match &config.plan {
+        Some(plan) => plan.duration(config.wait),
+        // The overload is half a length longer to drain.
+        None => short_wait(config.wait) * 5,
+    },
     perform: |lab, run| Box::pin(perform(lab, run)),
 };
 

@@ -21,24 +21,10 @@ pub struct Experiment {
     pub model: &'static str,
     /// Questions whose answers a learner can guess before the run.
     pub guesses: &'static [GuessQuestion],
-    /// Returns the expected duration for a given wait of the article's `/`.
-    pub(in crate::experiment) duration: fn(Duration) -> Duration,
+    /// Returns the expected duration with a configuration.
+    pub(in crate::experiment) duration: fn(&RunConfig) -> Duration,
     /// Runs the experiment and adds its findings to the run.
     pub(in crate::experiment) perform: Perform,
-}
-
-impl Experiment {
-    /// Returns the expected duration with this configuration.
-    pub(in crate::experiment) fn planned(&self, config: &RunConfig) -> Duration {
-        match &config.plan {
-            Some(plan) if self.name == "capacity" => plan.duration(config.wait),
-            // One server after the other.
-            _ if self.name == "matrix" => {
-                (self.duration)(config.wait) * config.servers.len() as u32 / 2
-            }
-            _ => (self.duration)(config.wait),
-        }
-    }
 }
 
 /// A question about a finding.

@@ -46,7 +46,16 @@ pub(super) const EXPERIMENT: Experiment = Experiment {
             },
         },
     ],
-    duration: |wait| query_time(wait) * DRIVERS.len() as u32 * (1 + QUERIES as u32),
+    duration: |config| {
+        let cells = cells(&config.servers).filter(Cell::has_handler);
+        // The query beside /dummy, and the rounds of several at once.
+        let queries = cells.map(|cell| {
+            let threads = cell.server.handler_threads().unwrap_or(1);
+            let rounds = QUERIES.div_ceil(threads);
+            1 + if cell.frees_thread() { 1 } else { rounds }
+        });
+        query_time(config.wait) * queries.sum::<usize>() as u32
+    },
     perform: |lab, run| Box::pin(perform(lab, run)),
 };
 
@@ -81,20 +90,22 @@ async fn perform(lab: &LabClient, run: &mut Run) -> Result<(), Error> {
                 .to_owned(),
         );
     }
-    for (way, driver) in DRIVERS {
-        for server in &lab.servers {
-            let cell = Cell {
-                server: *server,
-                way,
-                driver,
-            };
-            if cell.exists(&scrape) {
-                lab.show_step(&format!("{server}: {way}"));
-                cell.measure(lab, run).await?;
-            }
-        }
+    for cell in cells(&lab.servers).filter(|cell| cell.exists(&scrape)) {
+        lab.show_step(&format!("{}: {}", cell.server, cell.way));
+        cell.measure(lab, run).await?;
     }
     Ok(())
+}
+
+/// Returns each way to query the database on each server.
+fn cells(servers: &[LabServer]) -> impl Iterator<Item = Cell> {
+    DRIVERS.into_iter().flat_map(|(way, driver)| {
+        servers.iter().map(move |server| Cell {
+            server: *server,
+            way,
+            driver,
+        })
+    })
 }
 
 /// A server, and the way in which its handler queries the database.
@@ -105,15 +116,20 @@ struct Cell {
 }
 
 impl Cell {
-    /// Returns whether the server has this handler. Flask has neither a pool for blocking calls nor an event loop.
-    fn exists(&self, scrape: &Scrape) -> bool {
-        let flavor = self.server.flavor();
-        let has_handler =
-            !self.server.is_original() || flavor == Flavor::Async || self.way == "synchronous";
-        has_handler && scrape.connections(flavor, self.driver).is_some()
+    /// Returns true if the server has this handler. Flask has neither a pool for blocking calls nor an event loop.
+    fn has_handler(&self) -> bool {
+        !self.server.is_original()
+            || self.server.flavor() == Flavor::Async
+            || self.way == "synchronous"
     }
 
-    /// Returns whether the query leaves the thread free that serves requests.
+    /// Returns true if the server has this handler, and its database this driver.
+    fn exists(&self, scrape: &Scrape) -> bool {
+        let connections = scrape.connections(self.server.flavor(), self.driver);
+        self.has_handler() && connections.is_some()
+    }
+
+    /// Returns true if the query leaves the thread free that serves requests.
     fn frees_thread(&self) -> bool {
         self.server.flavor() == Flavor::Async && self.way != "synchronous"
     }
@@ -152,42 +168,38 @@ impl Cell {
     }
 
     fn judge_pair(&self, run: &mut Run, setting: &Setting, pair: &pair::Pair, time: Duration) {
+        const QUANTITY: &str = "latency of /dummy";
         let seconds = time.as_secs_f64();
-        let rest = seconds * 0.75;
-        // uvicorn's loop wakes up during the query, and may then have to wait for a CPU.
-        let waited_for_cpu = if self.frees_thread() {
-            pair.spent.runnable
-        } else {
-            0.0
-        };
-        let (latency, quantity, spent) = if self.frees_thread() {
-            let latency = Prediction::at_most(
-                "latency of /dummy",
+        let latency = if self.frees_thread() {
+            Prediction::at_most(
+                QUANTITY,
                 Unit::Seconds,
                 at_once(time),
                 "the thread is free; the limit is 0.5 s or a quarter of the query, whichever is lower",
-            );
-            (latency, "thread awaiting", pair.spent.awaiting)
+            )
+        } else if self.server.has_spare_threads() {
+            Prediction::at_most(
+                QUANTITY,
+                Unit::Seconds,
+                at_once(time),
+                "another of its threads is free; the limit is 0.5 s or a quarter of the query, whichever is lower",
+            )
         } else {
-            let latency = if self.server.has_spare_threads() {
-                Prediction::at_most(
-                    "latency of /dummy",
-                    Unit::Seconds,
-                    at_once(time),
-                    "another of its threads is free; the limit is 0.5 s or a quarter of the query, whichever is lower",
-                )
-            } else {
-                Prediction::between(
-                    "latency of /dummy",
-                    Unit::Seconds,
-                    rest * 0.8,
-                    rest * 1.2 + 0.3,
-                    "the thread is held for the rest of the query; tolerance 20 % and 0.3 s for a busy machine",
-                )
-            };
-            (latency, "thread blocked", pair.spent.blocked)
+            Prediction::about(
+                QUANTITY,
+                seconds * 0.75,
+                0.2,
+                "the thread is held for the rest of the query; tolerance 20 % and 0.3 s for a busy machine",
+            )
         };
         run.judge(setting, latency, pair.dummy.seconds());
+        // uvicorn's loop wakes up during the query, and may then have to wait for a CPU.
+        let (quantity, spent, waited_for_cpu) = if self.frees_thread() {
+            let spent = &pair.spent;
+            ("thread awaiting", spent.awaiting, spent.runnable)
+        } else {
+            ("thread blocked", pair.spent.blocked, 0.0)
+        };
         run.judge_state(
             setting,
             Prediction::between(

@@ -41,7 +41,7 @@ pub(super) const EXPERIMENT: Experiment = Experiment {
             text: |_| "And the asynchronous server?".into(),
         },
     ],
-    duration: |wait| short_wait(wait) * 3 + Duration::from_millis(500),
+    duration: |config| short_wait(config.wait) * 3 + Duration::from_millis(500),
     perform: |lab, run| Box::pin(perform(lab, run)),
 };
 

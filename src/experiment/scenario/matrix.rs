@@ -37,7 +37,7 @@ pub(super) const EXPERIMENT: Experiment = Experiment {
             text: |_| "And if the blocking call runs on the blocking pool?".into(),
         },
     ],
-    duration: |wait| cell_wait(wait) * 2 * WAYS.len() as u32,
+    duration: |config| cell_wait(config.wait) * (config.servers.len() * WAYS.len()) as u32,
     perform: |lab, run| Box::pin(perform(lab, run)),
 };
 

@@ -36,7 +36,7 @@ pub(super) const EXPERIMENT: Experiment = Experiment {
             text: |_| "And if the blocking call runs on the blocking pool?".into(),
         },
     ],
-    duration: |wait| load_length(wait) * 3,
+    duration: |config| load_length(config.wait) * 3,
     perform: |lab, run| Box::pin(perform(lab, run)),
 };
 

@@ -53,10 +53,10 @@ pub(super) const EXPERIMENT: Experiment = Experiment {
             },
         },
     ],
-    duration: |wait| {
+    duration: |config| {
         POOLS
             .iter()
-            .map(|pool| pool.planned(wait) + RELEASE_MARGIN)
+            .map(|pool| pool.planned(config.wait) + RELEASE_MARGIN)
             .sum()
     },
     perform: |lab, run| Box::pin(perform(lab, run)),

@@ -37,7 +37,7 @@ pub(super) const EXPERIMENT: Experiment = Experiment {
             text: |_| "For how many waits do they hold its thread?".into(),
         },
     ],
-    duration: |wait| attempt_wait(wait) * 14,
+    duration: |config| attempt_wait(config.wait) * 14,
     perform: |lab, run| Box::pin(perform(lab, run)),
 };
 

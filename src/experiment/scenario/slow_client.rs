@@ -41,7 +41,7 @@ pub(super) const EXPERIMENT: Experiment = Experiment {
             text: |_| "And if they send them through the front?".into(),
         },
     ],
-    duration: |wait| short_wait(wait) * 2,
+    duration: |config| short_wait(config.wait) * 2,
     perform: |lab, run| Box::pin(perform(lab, run)),
 };
 

@@ -49,7 +49,8 @@ pub(super) const EXPERIMENT: Experiment = Experiment {
             },
         },
     ],
-    duration: |wait| {
+    duration: |config| {
+        let wait = config.wait;
         let level = wanted(wait) as f64 / GROWTH;
         let asynchronous = Duration::from_secs_f64(level) + load_length(wait) * 3;
         short_wait(wait) * 2 + asynchronous + Duration::from_secs(1)
