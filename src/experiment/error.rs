@@ -126,6 +126,11 @@ pub enum Error {
 }
 
 impl Error {
+    /// Returns the error of an experiment that queries a database, on a lab whose metrics show none.
+    pub(super) fn no_database() -> Self {
+        Self::NotHere("the servers have no database, or are of an older version".into())
+    }
+
     pub(super) fn unreachable(
         part: &'static str,
         flag: &'static str,

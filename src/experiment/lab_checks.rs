@@ -71,16 +71,14 @@ impl LabClient {
                 let requests = pending(server);
                 return Err(Error::Busy { server, requests });
             }
-            if left_over && start.elapsed() > LEFTOVER_NOTICE {
+            if left_over && !noticed && start.elapsed() > LEFTOVER_NOTICE {
+                noticed = true;
                 let requests = plural(pending(server), "request");
-                let notice = format!(
+                // Not beside the bar, which has no room for all of it.
+                self.prompt(&format!(
                     "waiting until the {server} server has finished {requests} of an earlier run"
-                );
-                if !std::mem::replace(&mut noticed, true) {
-                    // Not beside the bar, which has no room for all of it.
-                    self.prompt(&notice);
-                    self.show_step(&format!("waiting for the {server} server"));
-                }
+                ));
+                self.show_step(&format!("waiting for the {server} server"));
             }
             sleep(Duration::from_millis(100)).await;
         }
@@ -94,10 +92,7 @@ impl LabClient {
     pub(super) async fn warm_up(&self) -> Result<(), Error> {
         for server in self.all_servers() {
             for _ in 0..5 {
-                let response = self
-                    .get_through_front(server, "/dummy", Instant::now())
-                    .await
-                    .result;
+                let response = self.get(server, "/dummy").await.result;
                 let response = response.map_err(|error| {
                     Error::unreachable("the front", "--url", &self.addresses.front, error)
                 })?;

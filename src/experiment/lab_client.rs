@@ -246,8 +246,9 @@ impl LabClient {
     }
 
     /// Sends `GET path` to a server now, through the front.
-    pub(super) async fn get(&self, server: Flavor, path: &str) -> Attempt {
-        self.get_at(server, Via::Front, path, Instant::now()).await
+    pub(super) async fn get(&self, server: impl Into<LabServer>, path: &str) -> Attempt {
+        self.get_through_front(server.into(), path, Instant::now())
+            .await
     }
 
     /// Returns the address to connect to, resolved and as given.

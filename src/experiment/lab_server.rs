@@ -67,10 +67,7 @@ impl LabServer {
     /// Returns true for the article's programs. They count no requests, and send no `Server-Timing`.
     #[must_use]
     pub const fn is_original(self) -> bool {
-        matches!(
-            self,
-            Self::Flask | Self::Fastapi | Self::Gunicorn | Self::Gthread
-        )
+        self.handler_threads().is_some()
     }
 }
 

@@ -54,3 +54,40 @@ impl GuessQuestion {
 }
 
 type Perform = for<'a> fn(&'a LabClient, &'a mut Run) -> LocalBoxFuture<'a, Result<(), Error>>;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::experiment::{ALL, LabAddresses, LabServer};
+
+    fn planned(name: &str, servers: &[LabServer]) -> f64 {
+        let config = RunConfig {
+            addresses: LabAddresses {
+                front: String::new(),
+                metrics: Vec::new(),
+                watchers: Vec::new(),
+                sync: String::new(),
+                r#async: String::new(),
+            },
+            wait: Duration::from_secs(20),
+            servers: servers.to_vec(),
+            plan: None,
+        };
+        let experiment = ALL.iter().find(|experiment| experiment.name == name);
+        (experiment.unwrap().duration)(&config).as_secs_f64()
+    }
+
+    #[test]
+    fn experiments_that_take_the_servers_in_turn_plan_time_for_each() {
+        let own = &LabServer::OWN[..];
+        let all = [own, &[LabServer::Fastapi, LabServer::Gthread]].concat();
+        assert_eq!(planned("article", own), planned("article", &all));
+        assert_eq!(planned("matrix", own), 16.0);
+        assert_eq!(planned("matrix", &all), 32.0);
+        // Queries of 2 s. The synchronous server takes 5 in turn for each of three handlers. The asynchronous server does
+        // so for one, and runs 4 of 5 together for the others.
+        assert_eq!(planned("drivers", own), 2.0 * (15.0 + 9.0));
+        // FastAPI has the same handlers. Flask has one, and gthread runs its 4 queries together.
+        assert_eq!(planned("drivers", &all), 2.0 * (15.0 + 9.0 + 9.0 + 2.0));
+    }
+}

@@ -79,9 +79,7 @@ fn query_time(wait: Duration) -> Duration {
 async fn perform(lab: &LabClient, run: &mut Run) -> Result<(), Error> {
     let scrape = lab.scrape().await?;
     if scrape.connections(Flavor::Async, "synchronous").is_none() {
-        return Err(Error::NotHere(
-            "the servers have no database, or are of an older version".into(),
-        ));
+        return Err(Error::no_database());
     }
     if scrape.connections(Flavor::Async, "asynchronous").is_none() {
         run.notes.push(
@@ -139,8 +137,7 @@ impl Cell {
         let path = format!("/database/{}?seconds={}", self.way, time.as_secs_f64());
         // A query more, so that opening the first connection is not part of the measurement.
         let first = format!("/database/{}?seconds=0", self.way);
-        lab.get_through_front(self.server, &first, Instant::now())
-            .await;
+        lab.get(self.server, &first).await;
         let pair = pair::send(lab, self.server, &path, time / 4).await?;
         let setting = |load: String| {
             let mut setting = lab.setting(self.server, Via::Front, pair.threads, time, load);

@@ -232,11 +232,7 @@ impl Driver {
         ]
         .into_iter()
         .find_map(|(way, name)| Some((way, name, scrape.connections(SERVER, name)?)));
-        let Some((way, name, connections)) = found else {
-            return Err(Error::NotHere(
-                "the servers have no database, or are of an older version".into(),
-            ));
-        };
+        let (way, name, connections) = found.ok_or_else(Error::no_database)?;
         if connections < LARGEST {
             return Err(Error::NotHere(format!(
                 "the pool of the {SERVER} server has {}, fewer than {LARGEST}; start the lab with --database-pool {LARGEST}",
@@ -301,7 +297,9 @@ impl Driver {
                 after = self.used(lab).await?;
             }
             if held > 0 {
-                self.judge_held(pool, held, before.min(after), run, lab);
+                let load = format!("{} of {} left free", pool.connections, self.connections);
+                let setting = self.setting(lab, time, load);
+                judge_held(run, &setting, held, before.min(after));
             }
             Ok::<_, Error>(())
         };
@@ -310,29 +308,6 @@ impl Driver {
         drop(holders);
         let limit = time.saturating_sub(started.elapsed()) + RELEASE_MARGIN;
         self.wait_until_used(lab, 0, limit).await.map(drop)
-    }
-
-    fn judge_held(
-        &self,
-        pool: &Pool,
-        held: usize,
-        observed: usize,
-        run: &mut Run,
-        lab: &LabClient,
-    ) {
-        let load = format!("{} of {} left free", pool.connections, self.connections);
-        let setting = self.setting(lab, pool.planned(lab.wait), load);
-        run.judge(
-            &setting,
-            Prediction::between(
-                "connections held",
-                Unit::Count,
-                held as f64,
-                held as f64,
-                "one by each of as many long queries, before and after the loads on the others",
-            ),
-            observed as f64,
-        );
     }
 
     fn setting(&self, lab: &LabClient, wait: Duration, load: String) -> Setting {
@@ -466,6 +441,21 @@ impl SimulatedPool {
             (latency - wait).as_secs_f64() / count,
         )
     }
+}
+
+/// Judges how many connections the long queries hold.
+fn judge_held(run: &mut Run, setting: &Setting, held: usize, observed: usize) {
+    run.judge(
+        setting,
+        Prediction::between(
+            "connections held",
+            Unit::Count,
+            held as f64,
+            held as f64,
+            "one by each of as many long queries, before and after the loads on the others",
+        ),
+        observed as f64,
+    );
 }
 
 /// Compares a load and its mean wait for a connection with the simulation.
