@@ -20,7 +20,6 @@ pub struct CapacityPlan {
 
 /// Loads of the table, in percent of the capacity.
 pub(super) const LOADS: [f64; 6] = [50.0, 70.0, 80.0, 90.0, 95.0, 110.0];
-pub(super) const QUANTILES: [f64; 3] = [0.5, 0.95, 0.99];
 /// Most threads that are considered.
 const MAX_THREADS: usize = 100_000;
 /// Requests of each load, at least, so that a 99th percentile means something.
@@ -115,7 +114,9 @@ pub(super) fn overloaded(load: f64, wait: Duration, length: Duration, quantile: 
 
 #[cfg(test)]
 mod tests {
+    use super::super::latency_columns::QUANTILES;
     use super::super::schedule::Schedule;
+    use super::super::simulated_queue::SimulatedQueue;
     use super::*;
 
     fn plan(target: f64) -> CapacityPlan {
@@ -144,11 +145,9 @@ mod tests {
             let wait = Duration::from_millis(80);
             let rate = offered / wait.as_secs_f64();
             let schedule = Schedule::poisson(rate, Duration::from_secs_f64(40_000.0 / rate));
-            let mut simulated = schedule.latencies(threads, wait);
-            simulated.sort_unstable();
-            for quantile in QUANTILES {
-                let at = (simulated.len() as f64 * quantile) as usize;
-                let simulated = simulated[at].as_secs_f64();
+            let simulated = SimulatedQueue::new(&schedule, threads, wait);
+            for (_, quantile) in QUANTILES {
+                let simulated = simulated.latency(quantile);
                 let formula = latency(threads, offered, wait, quantile);
                 let off = formula / simulated - 1.0;
                 assert!(

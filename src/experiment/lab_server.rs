@@ -47,8 +47,8 @@ impl LabServer {
         }
     }
 
-    /// Returns the number of threads that handle requests, of a server that does not export it: a watcher also sees
-    /// those that do something else. `None` for the lab's own servers.
+    /// Returns the number of threads that handle requests; `None` for the lab's own servers, whose metrics have it.
+    /// Those of the article's programs do not: a watcher also sees threads that do something else.
     #[must_use]
     pub const fn handler_threads(self) -> Option<usize> {
         match self {

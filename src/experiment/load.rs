@@ -9,8 +9,9 @@ use futures_util::stream::FuturesUnordered;
 use super::attempt::Attempt;
 use super::histogram::Histogram;
 use super::lab_client::{LabClient, Via};
-use super::report::{Curve, CurvePoint};
+use super::report::{Curve, CurvePoint, Prediction, Run, Setting, Unit};
 use super::schedule::Schedule;
+use super::simulated_queue::SimulatedQueue;
 use crate::flavor::Flavor;
 
 /// Quantiles of a [`Curve`].
@@ -24,7 +25,7 @@ pub(super) struct LoadResult {
     /// Requests without a response, or with a status other than 200.
     failed: u64,
     /// Successful requests that ended before the end of the schedule.
-    pub(super) in_time: u64,
+    in_time: u64,
 }
 
 impl LoadResult {
@@ -73,6 +74,28 @@ impl LoadResult {
     pub(super) fn failed(&self) -> u64 {
         self.failed
     }
+}
+
+/// Predicts the responses per second during a load of `length` from the simulated queue, and judges the prediction.
+pub(super) fn judge_responses(
+    run: &mut Run,
+    setting: &Setting,
+    queue: &SimulatedQueue,
+    result: &LoadResult,
+    length: Duration,
+) {
+    let (responses, seconds) = (queue.in_time(length) as f64, length.as_secs_f64());
+    run.judge(
+        setting,
+        Prediction::between(
+            "responses",
+            Unit::PerSecond,
+            (responses * 0.8 - 2.0) / seconds,
+            (responses * 1.1 + 2.0) / seconds,
+            "throughput of the simulated queue during the load; tolerance -20 %, +10 % and two requests",
+        ),
+        result.in_time as f64 / seconds,
+    );
 }
 
 /// Sends `GET path` at each time of the schedule and waits for every response. `length` is the length

@@ -121,7 +121,7 @@ fn after_one_service(servers: usize, probabilities: &[f64], arrivals: &[f64]) ->
             *state += probability * arrived;
         }
     }
-    // What is missing are the states that are left out.
+    // The sum is below 1 by the probability of the states that are left out.
     let sum: f64 = next.iter().sum();
     next.iter().map(|state| state / sum).collect()
 }
@@ -131,6 +131,7 @@ mod tests {
     use std::time::Duration;
 
     use super::super::schedule::Schedule;
+    use super::super::simulated_queue::SimulatedQueue;
     use super::*;
 
     fn queue(servers: usize, load: f64) -> MdcQueue {
@@ -187,7 +188,7 @@ mod tests {
 
     #[test]
     fn mean_wait_matches_the_formula_of_pollaczek_and_crommelin() {
-        // The values of these formulas to four digits, for orientation.
+        // Also the values of these formulas to four digits, which show that the formulas were copied correctly.
         for (servers, load, expected) in [
             (1, 0.5, 0.5),
             (1, 0.8, 2.0),
@@ -215,12 +216,10 @@ mod tests {
         for (servers, load) in [(1, 0.8), (5, 0.8), (20, 0.9)] {
             let rate = servers as f64 * load / service.as_secs_f64();
             let schedule = Schedule::poisson(rate, Duration::from_secs_f64(100_000.0 / rate));
-            let mut simulated = schedule.latencies(servers, service);
-            simulated.sort_unstable();
+            let simulated = SimulatedQueue::new(&schedule, servers, service);
             let queue = queue(servers, load);
             for quantile in [0.5, 0.95, 0.99] {
-                let at = (simulated.len() as f64 * quantile) as usize;
-                let simulated = simulated[at].div_duration_f64(service);
+                let simulated = simulated.latency(quantile) / service.as_secs_f64();
                 let formula = 1.0 + queue.wait(quantile);
                 let off = formula / simulated - 1.0;
                 assert!(

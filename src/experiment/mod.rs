@@ -7,7 +7,8 @@
 //!
 //! * `scenario`: one file per experiment
 //! * `config`: the lab and the wait; `capacity_plan`: the reader's own load; `waits`: durations derived from the wait
-//! * `mdc_queue`: waiting times by formula
+//! * `mdc_queue`: waiting times by formula; `simulated_queue`: latencies by simulation; `latency_columns`: formula and
+//!   measurement side by side
 //! * `runner`: runs experiments and decides the verdict
 //! * `schedule`, `load`: open-loop load; the send times are fixed before the run
 //! * `client`: one HTTP request on its own connection; `attempt`: a request and its outcome
@@ -27,6 +28,7 @@ mod histogram;
 mod lab_checks;
 mod lab_client;
 mod lab_server;
+mod latency_columns;
 mod live_states;
 mod load;
 mod mdc_queue;
@@ -40,6 +42,7 @@ mod scenario;
 mod schedule;
 mod scrape;
 mod sent;
+mod simulated_queue;
 mod waits;
 
 pub use capacity_plan::CapacityPlan;

@@ -56,19 +56,10 @@ impl Schedule {
         &self.0
     }
 
-    /// Returns the latencies that these requests have in a first-come, first-served queue with `servers`
-    /// threads, each of which holds one request for `held`. Nothing else costs time in it.
-    #[must_use]
-    pub fn latencies(&self, servers: usize, held: Duration) -> Vec<Duration> {
-        // Times at which the threads become free. The next request goes to the earliest.
-        let mut free = vec![Duration::ZERO; servers.max(1)];
-        let latency = |sent: &Duration| {
-            free.sort_unstable();
-            let end = free[0].max(*sent) + held;
-            free[0] = end;
-            end - *sent
-        };
-        self.0.iter().map(latency).collect()
+    /// Returns a schedule with these times, which must ascend.
+    #[cfg(test)]
+    pub(super) fn at(times: Vec<Duration>) -> Self {
+        Self(times)
     }
 }
 
@@ -127,23 +118,5 @@ mod tests {
             schedule,
             Schedule::random(100_000, Duration::from_secs(1000))
         );
-    }
-
-    #[test]
-    fn one_thread_serves_requests_one_after_the_other() {
-        let second = Duration::from_secs(1);
-        let schedule = Schedule(vec![Duration::ZERO, Duration::ZERO, 5 * second]);
-        assert_eq!(schedule.latencies(1, second), [second, 2 * second, second]);
-        assert_eq!(schedule.latencies(2, second), [second; 3]);
-    }
-
-    /// M/D/1 queue: at a load of 0.5 the mean time in the queue is half of the service time.
-    #[test]
-    fn mean_latency_matches_the_pollaczek_khinchine_formula() {
-        let schedule = Schedule::poisson(0.5, Duration::from_secs(200_000));
-        let latencies = schedule.latencies(1, Duration::from_secs(1));
-        let mean =
-            latencies.iter().map(Duration::as_secs_f64).sum::<f64>() / latencies.len() as f64;
-        assert!((mean - 1.5).abs() < 0.03, "{mean}");
     }
 }

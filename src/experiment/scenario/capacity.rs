@@ -13,6 +13,7 @@ use crate::experiment::plural::plural;
 use crate::experiment::report::{Prediction, Run, Setting, Unit};
 use crate::experiment::schedule::Schedule;
 use crate::experiment::scrape::Scrape;
+use crate::experiment::simulated_queue::SimulatedQueue;
 use crate::experiment::waits::short_wait;
 use crate::flavor::Flavor;
 
@@ -168,29 +169,9 @@ impl Trial {
             ),
         );
         run.curves.push(curve);
-        let latencies = self.schedule.latencies(threads, self.wait);
-        let times = self.schedule.times().iter().zip(&latencies);
-        let in_time = times
-            .filter(|(sent, latency)| **sent + **latency <= self.length)
-            .count() as f64;
-        let seconds = self.length.as_secs_f64();
-        run.judge(
-            setting,
-            Prediction::between(
-                "responses",
-                Unit::PerSecond,
-                (in_time * 0.8 - 2.0) / seconds,
-                (in_time * 1.1 + 2.0) / seconds,
-                "throughput of the simulated queue during the load; tolerance -20 %, +10 % and two requests",
-            ),
-            load.in_time as f64 / seconds,
-        );
-        let longest = latencies
-            .iter()
-            .max()
-            .copied()
-            .unwrap_or_default()
-            .as_secs_f64();
+        let queue = SimulatedQueue::new(&self.schedule, threads, self.wait);
+        load::judge_responses(run, setting, &queue, load, self.length);
+        let longest = queue.latency(1.0);
         run.judge(
             setting,
             Prediction::between(

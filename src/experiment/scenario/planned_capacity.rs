@@ -1,14 +1,14 @@
 //! The experiment of a [`CapacityPlan`]: measures its loads beside the formula.
 
-use crate::experiment::capacity_plan::{
-    CapacityPlan, LOADS, QUANTILES, SOURCE, latency, overloaded,
-};
+use crate::experiment::capacity_plan::{CapacityPlan, LOADS, SOURCE, latency, overloaded};
 use crate::experiment::error::Error;
 use crate::experiment::lab_client::{LabClient, Via};
+use crate::experiment::latency_columns::{latency_cells, latency_columns};
 use crate::experiment::load;
 use crate::experiment::plural::plural;
 use crate::experiment::report::{Column, DataTable, Prediction, Run, Unit};
 use crate::experiment::schedule::Schedule;
+use crate::experiment::simulated_queue::SimulatedQueue;
 use crate::flavor::Flavor;
 
 /// Runs the loads on the synchronous server, which must have the planned number of threads.
@@ -49,10 +49,7 @@ fn columns() -> Vec<Column> {
         Column::new("load, %", Unit::Count),
         Column::new("rate", Unit::PerSecond),
     ];
-    for quantile in ["p50", "p95", "p99"] {
-        columns.push(Column::new(format!("{quantile}, formula"), Unit::Seconds));
-        columns.push(Column::new(format!("{quantile}, measured"), Unit::Seconds));
-    }
+    columns.extend(latency_columns());
     columns
 }
 
@@ -71,11 +68,7 @@ async fn measure(
     let result = load::run(lab, (Flavor::Sync, Via::Front), &path, &schedule, length).await;
     lab.wait_until_quiet().await?;
 
-    let mut simulated = schedule.latencies(plan.threads, plan.wait);
-    simulated.sort_unstable();
-    let index = (simulated.len() as f64 * 0.99).ceil() as usize;
-    let p99 = simulated.get(index.saturating_sub(1)).copied();
-    let p99 = p99.unwrap_or_default().as_secs_f64();
+    let p99 = SimulatedQueue::new(&schedule, plan.threads, plan.wait).latency(0.99);
     let what = format!(
         "{percent:.0} %: {rate:.1}/s for {:.1} s",
         length.as_secs_f64()
@@ -96,14 +89,14 @@ async fn measure(
     run.curves
         .push(result.curve(Flavor::Sync, format!("{percent:.0} % load")));
     let offered = plan.threads as f64 * share;
-    let mut row = vec![percent, rate];
-    for quantile in QUANTILES {
-        row.push(if share < 1.0 {
+    let formula = |quantile| {
+        if share < 1.0 {
             latency(plan.threads, offered, plan.wait, quantile)
         } else {
             overloaded(share, plan.wait, length, quantile)
-        });
-        row.push(result.latency(quantile));
-    }
+        }
+    };
+    let mut row = vec![percent, rate];
+    row.extend(latency_cells(formula, &result));
     Ok(row)
 }

@@ -12,12 +12,14 @@ use super::definition::{Experiment, GuessQuestion};
 use crate::experiment::capacity_plan::overloaded;
 use crate::experiment::error::Error;
 use crate::experiment::lab_client::{LabClient, Via};
+use crate::experiment::latency_columns::{latency_cells, latency_columns};
 use crate::experiment::load::{self, LoadResult};
 use crate::experiment::mdc_queue::{self, MdcQueue};
 use crate::experiment::plural::plural;
 use crate::experiment::report::{Column, DataTable, Prediction, Run, Setting, Unit};
 use crate::experiment::schedule::Schedule;
 use crate::experiment::scrape::Scrape;
+use crate::experiment::simulated_queue::SimulatedQueue;
 use crate::flavor::Flavor;
 
 pub(super) const EXPERIMENT: Experiment = Experiment {
@@ -154,8 +156,8 @@ impl Pool {
     /// Returns the time that the loads take, until the last response, at most.
     fn planned(&self, wait: Duration) -> Duration {
         let times = self.loads.iter().map(|load| {
-            let queue = load.simulated(length(wait), self.connections);
-            queue.end().mul_f64(SLOWDOWN) + SCRAPES
+            let pool = load.simulated(length(wait), self.connections);
+            pool.queue.end().mul_f64(SLOWDOWN) + SCRAPES
         });
         times.sum::<Duration>() + HOLD_MARGIN
     }
@@ -194,8 +196,6 @@ async fn perform(lab: &LabClient, run: &mut Run) -> Result<(), Error> {
     Ok(())
 }
 
-const QUANTILES: [(&str, f64); 3] = [("p50", 0.5), ("p95", 0.95), ("p99", 0.99)];
-
 fn columns() -> Vec<Column> {
     let mut columns = vec![
         Column::new("connections", Unit::Count),
@@ -203,10 +203,7 @@ fn columns() -> Vec<Column> {
         Column::new("rate", Unit::PerSecond),
         Column::new("load, %", Unit::Count),
     ];
-    for (name, _) in QUANTILES {
-        columns.push(Column::new(format!("{name}, formula"), Unit::Seconds));
-        columns.push(Column::new(format!("{name}, measured"), Unit::Seconds));
-    }
+    columns.extend(latency_columns());
     columns
 }
 
@@ -368,8 +365,8 @@ impl Driver {
         let wait = (waited - waited_before) / (waits - waits_before);
 
         let setting = self.setting(lab, QUERY, name.clone());
-        let queue = load.simulated(length, connections);
-        judge(run, &setting, &queue, (&result, wait), length);
+        let pool = load.simulated(length, connections);
+        judge(run, &setting, &pool, (&result, wait), length);
         run.curves.push(result.curve(SERVER, name));
         table.rows.push(row(connections, load, &result, length));
         Ok(())
@@ -378,68 +375,28 @@ impl Driver {
 
 /// A connection pool and a database, both first come, first served, with the send times of a schedule.
 struct SimulatedPool {
-    /// Send time, latency, and its part that is the wait for a connection, of each request.
-    requests: Vec<(Duration, Duration, Duration)>,
+    /// The queue for the database, in the pool and within the database.
+    queue: SimulatedQueue,
+    /// Mean wait for a connection in seconds, which is a part of the latency.
+    wait: f64,
 }
 
 impl SimulatedPool {
     /// Simulates a pool of `connections` for a database that runs `at_a_time` queries at the same time.
     fn new(schedule: &Schedule, connections: usize, at_a_time: usize) -> Self {
-        let latencies = schedule.latencies(at_a_time, QUERY);
-        let times = schedule.times();
-        // All queries take the same time, so they end in the order in which they were sent.
-        let ends: Vec<Duration> = times
-            .iter()
-            .zip(&latencies)
-            .map(|(sent, latency)| *sent + *latency)
-            .collect();
-        let wait = |index: usize, sent: Duration| match index.checked_sub(connections) {
-            Some(earlier) => ends[earlier].saturating_sub(sent),
-            None => Duration::ZERO,
-        };
-        let requests = times.iter().zip(latencies).enumerate();
-        let requests =
-            requests.map(|(index, (sent, latency))| (*sent, latency, wait(index, *sent)));
-        Self {
-            requests: requests.collect(),
-        }
+        let queue = SimulatedQueue::new(schedule, at_a_time, QUERY);
+        // All queries take the same time, so they end in the order in which they were sent, and each one gets the
+        // connection of the one `connections` before it.
+        let later = schedule.times().iter().skip(connections);
+        let waits = queue.ends().zip(later);
+        let waits = waits.map(|(end, sent)| end.saturating_sub(*sent));
+        let wait = waits.sum::<Duration>().as_secs_f64() / schedule.times().len().max(1) as f64;
+        Self { queue, wait }
     }
 
-    /// Returns the responses per second during a load of `length`.
-    fn responses(&self, length: Duration) -> f64 {
-        let in_time = self
-            .requests
-            .iter()
-            .filter(|(sent, latency, _)| *sent + *latency <= length);
-        in_time.count() as f64 / length.as_secs_f64()
-    }
-
-    /// Returns the time of the last response.
-    fn end(&self) -> Duration {
-        let ends = self
-            .requests
-            .iter()
-            .map(|(sent, latency, _)| *sent + *latency);
-        ends.max().unwrap_or_default()
-    }
-
-    fn p99(&self) -> f64 {
-        let mut latencies: Vec<Duration> = self.requests.iter().map(|request| request.1).collect();
-        latencies.sort_unstable();
-        let index = (latencies.len() as f64 * 0.99).ceil() as usize;
-        let latency = latencies.get(index.saturating_sub(1));
-        latency.copied().unwrap_or_default().as_secs_f64()
-    }
-
-    /// Returns the mean wait for a connection, and the mean time with one.
-    fn means(&self) -> (f64, f64) {
-        let count = self.requests.len().max(1) as f64;
-        let wait: Duration = self.requests.iter().map(|request| request.2).sum();
-        let latency: Duration = self.requests.iter().map(|request| request.1).sum();
-        (
-            wait.as_secs_f64() / count,
-            (latency - wait).as_secs_f64() / count,
-        )
+    /// Returns the mean time with a connection in seconds.
+    fn with_connection(&self) -> f64 {
+        self.queue.mean_latency() - self.wait
     }
 }
 
@@ -462,24 +419,12 @@ fn judge_held(run: &mut Run, setting: &Setting, held: usize, observed: usize) {
 fn judge(
     run: &mut Run,
     setting: &Setting,
-    queue: &SimulatedPool,
+    pool: &SimulatedPool,
     (result, wait): (&LoadResult, f64),
     length: Duration,
 ) {
-    let seconds = length.as_secs_f64();
-    let responses = queue.responses(length);
-    run.judge(
-        setting,
-        Prediction::between(
-            "responses",
-            Unit::PerSecond,
-            responses * 0.8 - 2.0 / seconds,
-            responses * 1.1 + 2.0 / seconds,
-            "throughput of the simulated queue during the load; tolerance -20 %, +10 % and two requests",
-        ),
-        result.in_time as f64 / seconds,
-    );
-    let p99 = queue.p99();
+    load::judge_responses(run, setting, &pool.queue, result, length);
+    let p99 = pool.queue.latency(0.99);
     run.judge(
         setting,
         Prediction::between(
@@ -492,18 +437,18 @@ fn judge(
         ),
         result.latency(0.99),
     );
-    let (waiting, with_connection) = queue.means();
     run.judge(
         setting,
         Prediction::between(
             "mean wait for a connection",
             Unit::Seconds,
-            waiting * 0.7 - 0.01,
-            waiting * 1.4 + 0.1,
+            pool.wait * 0.7 - 0.01,
+            pool.wait * 1.4 + 0.1,
             "mean wait of the simulated queue, against the pool's metrics; tolerance -30 % and 10 ms, +40 % and 0.1 s",
         ),
         wait,
     );
+    let with_connection = pool.with_connection();
     run.judge(
         setting,
         Prediction::between(
@@ -521,20 +466,18 @@ fn judge(
 /// Returns the row of the table for a load.
 fn row(connections: usize, load: Load, result: &LoadResult, length: Duration) -> Vec<f64> {
     let (at_a_time, share) = (load.at_a_time(connections), load.share(connections));
-    let queue = MdcQueue::new(at_a_time, at_a_time as f64 * share);
+    let queue = MdcQueue::new(at_a_time, load.rate * QUERY.as_secs_f64());
     let mut row = vec![
         connections as f64,
         at_a_time as f64,
         load.rate,
         (share * 100.0).round(),
     ];
-    for (_, quantile) in QUANTILES {
-        row.push(match &queue {
-            Some(queue) => QUERY.as_secs_f64() * (1.0 + queue.wait(quantile)),
-            None => overloaded(share, QUERY, length, quantile),
-        });
-        row.push(result.latency(quantile));
-    }
+    let formula = |quantile| match &queue {
+        Some(queue) => QUERY.as_secs_f64() * (1.0 + queue.wait(quantile)),
+        None => overloaded(share, QUERY, length, quantile),
+    };
+    row.extend(latency_cells(formula, result));
     row
 }
 
@@ -548,22 +491,22 @@ mod tests {
     fn a_larger_pool_moves_the_queue_into_a_database_that_is_the_limit() {
         let small = Load::new(None, 60.0).simulated(LENGTH, 5);
         let large = Load::new(Some(5), 60.0).simulated(LENGTH, LARGEST);
-        assert_eq!(small.p99(), large.p99());
-        assert_eq!(small.responses(LENGTH), large.responses(LENGTH));
+        assert_eq!(small.queue, large.queue);
         let query = QUERY.as_secs_f64();
-        let ((small_wait, small_query), (large_wait, large_query)) = (small.means(), large.means());
-        assert!((small_query - query).abs() < 1e-9 && small_wait > 2.0 * query);
+        let (small_wait, large_wait) = (small.wait, large.wait);
+        assert!((small.with_connection() - query).abs() < 1e-9 && small_wait > 2.0 * query);
         assert!(
             large_wait < small_wait - 2.0 * query,
             "{large_wait}, {small_wait}"
         );
+        let large_query = large.with_connection();
         assert!(large_query > 2.0 * query, "{large_query}");
-        assert!((small_wait + small_query - large_wait - large_query).abs() < 1e-9);
     }
 
     #[test]
     fn a_larger_pool_removes_the_queue_of_a_database_that_is_not_the_limit() {
-        let (wait, query) = Load::new(None, 60.0).simulated(LENGTH, LARGEST).means();
+        let pool = Load::new(None, 60.0).simulated(LENGTH, LARGEST);
+        let (wait, query) = (pool.wait, pool.with_connection());
         assert!(
             wait < 0.001 && (query - QUERY.as_secs_f64()).abs() < 1e-9,
             "{wait}, {query}"
@@ -576,8 +519,8 @@ mod tests {
             let wait = Duration::from_secs(seconds);
             for pool in POOLS {
                 let ends = pool.loads.iter().map(|load| {
-                    let queue = load.simulated(length(wait), pool.connections);
-                    queue.end().max(length(wait))
+                    let simulated = load.simulated(length(wait), pool.connections);
+                    simulated.queue.end().max(length(wait))
                 });
                 let ends: Duration = ends.sum();
                 assert!(
