@@ -12,7 +12,7 @@ use clap::{Args, ValueEnum, builder::PossibleValuesParser};
 
 use super::defaults::{METRICS, shifted};
 use super::guess;
-use super::output::{self, print};
+use super::output::print;
 use super::up::Servers;
 use super::value::{self, SecondsArg, host_and_port};
 use crate::experiment::report::{Report, Verdict};
@@ -214,7 +214,7 @@ impl From<FormatArg> for reporter::Format {
     fn from(format: FormatArg) -> Self {
         match format {
             FormatArg::Table => Self::Table {
-                width: output::width(),
+                width: reporter::columns(io::stdout()),
             },
             FormatArg::Json => Self::Json,
             FormatArg::Markdown => Self::Markdown,

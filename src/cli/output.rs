@@ -19,9 +19,3 @@ pub(super) fn print(write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> io:
 pub(super) fn in_color(output: &impl RawStream) -> bool {
     AutoStream::choice(output) != ColorChoice::Never
 }
-
-/// Returns the number of columns if stdout is a terminal.
-pub(super) fn width() -> Option<u16> {
-    let size = rustix::termios::tcgetwinsize(io::stdout()).ok()?;
-    (size.ws_col > 0).then_some(size.ws_col)
-}

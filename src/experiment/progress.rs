@@ -9,7 +9,8 @@ use anstream::{AutoStream, ColorChoice};
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
 use super::lab_server::LabServer;
-use super::reporter::lane;
+use super::report::StateSlice;
+use super::reporter::{columns, lane};
 use super::scrape::StateSeconds;
 
 /// The bar and the lanes.
@@ -38,8 +39,7 @@ struct Lane {
     server: LabServer,
     bar: ProgressBar,
     last: Option<StateSeconds>,
-    /// Dominant state, each until its time in seconds.
-    states: Vec<(f64, &'static str)>,
+    states: Vec<StateSlice>,
 }
 
 impl Progress {
@@ -106,10 +106,12 @@ impl Progress {
     pub(super) fn start(&self, servers: &[LabServer]) {
         let mut state = self.state.borrow_mut();
         state.started = Some(Instant::now());
+        let names = servers.iter().map(|server| server.as_str().len());
+        let name_width = names.max().unwrap_or_default();
         let lanes = servers.iter().map(|server| {
             let bar = self.multi.add(ProgressBar::new_spinner());
-            bar.set_style(style("{prefix:>7} {wide_msg}"));
-            bar.set_prefix(server.as_str());
+            bar.set_style(style("{prefix} {wide_msg}"));
+            bar.set_prefix(format!("{server:>name_width$}"));
             Lane {
                 server: *server,
                 bar,
@@ -130,9 +132,10 @@ impl Progress {
             .started
             .map_or(Duration::ZERO, |start| start.elapsed());
         let (elapsed, planned) = (elapsed.as_secs_f64(), planned.as_secs_f64());
+        let columns = columns(std::io::stderr()).map_or(DEFAULT_COLUMNS, usize::from);
         for lane in &mut state.lanes {
             lane.append(elapsed, states(lane.server));
-            let drawn = lane.draw(planned.max(elapsed));
+            let drawn = lane.draw(planned.max(elapsed), columns);
             lane.bar.set_message(drawn);
         }
     }
@@ -167,16 +170,17 @@ impl Lane {
         if states.total() <= last.total() {
             return;
         }
-        let state = states.since(&last).dominant();
-        match self.states.last_mut() {
-            Some((until, last)) if *last == state => *until = elapsed,
-            _ => self.states.push((elapsed, state)),
-        }
+        StateSlice::append(&mut self.states, elapsed, &states.since(&last));
     }
 
-    fn draw(&self, seconds: f64) -> String {
-        let state = self.states.last().map_or("", |(_, state)| state);
-        let drawn = lane(seconds, &self.states, columns().saturating_sub(BESIDE_LANE));
+    /// Draws the states up to now on an axis of `seconds`, and the present one behind them, so that the line has at most
+    /// `columns` characters with the name of the server.
+    fn draw(&self, seconds: f64, columns: usize) -> String {
+        let state = self.states.last().map_or("", |slice| slice.state);
+        let states = StateSeconds::default().named();
+        let longest = states.map(|(state, _)| state.len()).into_iter().max();
+        let beside = self.bar.prefix().len() + 1 + 1 + longest.unwrap_or_default();
+        let drawn = lane(seconds, &self.states, columns.saturating_sub(beside));
         let drawn = format!("{drawn} {state}");
         // indicatif writes to stderr itself, so the choice is made here.
         if AutoStream::choice(&std::io::stderr()) == ColorChoice::Never {
@@ -187,14 +191,8 @@ impl Lane {
     }
 }
 
-/// Characters beside a lane: the server before it, and the present state after it.
-const BESIDE_LANE: usize = 8 + 9;
-
-/// Returns the number of columns of the terminal.
-fn columns() -> usize {
-    let size = rustix::termios::tcgetwinsize(std::io::stderr());
-    size.map_or(80, |size| usize::from(size.ws_col))
-}
+/// Columns of a terminal that does not know its width.
+const DEFAULT_COLUMNS: usize = 80;
 
 /// Returns a style, or indicatif's default if the template is invalid.
 fn style(template: &str) -> ProgressStyle {
@@ -219,6 +217,26 @@ mod tests {
     }
 
     #[test]
+    fn lanes_of_servers_with_long_names_are_aligned_and_fit_the_terminal() {
+        let progress = Progress::new(vec![Duration::from_secs(20)]);
+        progress.start(&[LabServer::Sync, LabServer::Gunicorn]);
+        let mut state = progress.state.borrow_mut();
+        for lane in &mut state.lanes {
+            lane.states.push(StateSlice {
+                until_seconds: 20.0,
+                state: "runnable",
+            });
+            for columns in [30, 50, 60] {
+                let drawn = strip_str(&lane.draw(20.0, columns)).to_string();
+                let line = format!("{} {drawn}", lane.bar.prefix());
+                assert_eq!(line.chars().count(), columns, "{line}");
+            }
+        }
+        let names: Vec<_> = state.lanes.iter().map(|lane| lane.bar.prefix()).collect();
+        assert_eq!(names, ["    sync", "gunicorn"]);
+    }
+
+    #[test]
     fn lanes_show_what_the_threads_did_since_the_last_update() {
         let progress = Progress::new(vec![Duration::from_secs(20)]);
         progress.start(&[LabServer::Sync, LabServer::Fastapi]);
@@ -237,7 +255,7 @@ mod tests {
         let [sync, fastapi] = &state.lanes[..] else {
             panic!("{} lanes", state.lanes.len());
         };
-        let states: Vec<_> = sync.states.iter().map(|(_, state)| *state).collect();
+        let states: Vec<_> = sync.states.iter().map(|slice| slice.state).collect();
         assert_eq!(states, ["blocked"]);
         assert!(sync.bar.message().ends_with("blocked"));
         // Nothing is known of the other one.

@@ -47,17 +47,25 @@ impl RequestBar {
 pub struct StateSlice {
     /// End, counted from the start of the timeline.
     pub until_seconds: f64,
-    /// State in which the threads spent most of the slice.
+    /// State in which the threads spent most of the time.
     pub state: &'static str,
 }
 
 impl StateSlice {
-    /// Returns the slice that ends at `until_seconds`. `spent` is what the threads did during it.
-    #[must_use]
-    pub fn new(until_seconds: f64, spent: &StateSeconds) -> Self {
-        Self {
-            until_seconds,
-            state: spent.dominant(),
+    /// Appends the slice that ends at `until_seconds`. `spent` is what the threads did during it. If that is the same as
+    /// in the last slice, extends the last one.
+    pub(in crate::experiment) fn append(
+        slices: &mut Vec<Self>,
+        until_seconds: f64,
+        spent: &StateSeconds,
+    ) {
+        let state = spent.dominant();
+        match slices.last_mut() {
+            Some(last) if last.state == state => last.until_seconds = until_seconds,
+            _ => slices.push(Self {
+                until_seconds,
+                state,
+            }),
         }
     }
 }

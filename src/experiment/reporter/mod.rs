@@ -1,5 +1,6 @@
 //! Writes a report as a table, JSON, Markdown or HTML.
 
+mod columns;
 pub mod html;
 mod json;
 mod markdown;
@@ -11,6 +12,7 @@ mod wrap;
 
 use std::io::{self, Write};
 
+pub use self::columns::columns;
 pub(super) use self::timeline::lane;
 use super::report::Report;
 

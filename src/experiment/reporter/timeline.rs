@@ -6,7 +6,7 @@ use anstyle::{RgbColor, Style};
 
 use super::number::number;
 use super::palette::{self, styled};
-use crate::experiment::report::{RequestBar, Timeline, Unit};
+use crate::experiment::report::{RequestBar, StateSlice, Timeline, Unit};
 
 /// Characters of a timeline, at most and at least.
 const WIDTHS: std::ops::RangeInclusive<usize> = 10..=60;
@@ -46,7 +46,7 @@ fn write_to(to: &mut String, timeline: &Timeline, columns: usize) -> std::fmt::R
         let latency = number(bar.latency_seconds, Unit::Seconds);
         writeln!(to, "  {:>8} {} {latency}", bar.path, paint(&drawn))?;
     }
-    let threads = sample(timeline.seconds, width, |at| thread(timeline, at));
+    let threads = sample(timeline.seconds, width, |at| thread(&timeline.threads, at));
     writeln!(to, "  {:>8} {}", "threads", paint(&threads))?;
     let untimed = timeline.requests.iter().any(|bar| !bar.is_timed());
     let legend = [
@@ -78,17 +78,9 @@ fn width(columns: usize) -> usize {
 }
 
 /// Draws the states of a server's threads over `seconds` in one line, of at most `columns` characters if they are not
-/// fewer than 10. Each state lasts until its time.
-pub(in crate::experiment) fn lane(
-    seconds: f64,
-    states: &[(f64, &'static str)],
-    columns: usize,
-) -> String {
-    let drawn = sample(seconds, width(columns), |at| {
-        let next = states.iter().find(|(until, _)| at <= *until);
-        next.map_or(NOTHING, |(_, name)| state(name))
-    });
-    paint(&drawn)
+/// fewer than 10.
+pub(in crate::experiment) fn lane(seconds: f64, slices: &[StateSlice], columns: usize) -> String {
+    paint(&sample(seconds, width(columns), |at| thread(slices, at)))
 }
 
 /// Samples `ink` at the middle of each character.
@@ -110,11 +102,8 @@ fn request(bar: &RequestBar, at: f64) -> Ink {
     }
 }
 
-fn thread(timeline: &Timeline, at: f64) -> Ink {
-    let slice = timeline
-        .threads
-        .iter()
-        .find(|slice| at <= slice.until_seconds);
+fn thread(slices: &[StateSlice], at: f64) -> Ink {
+    let slice = slices.iter().find(|slice| at <= slice.until_seconds);
     slice.map_or(NOTHING, |slice| state(slice.state))
 }
 
@@ -142,7 +131,6 @@ mod tests {
     use anstream::adapter::strip_str;
 
     use super::*;
-    use crate::experiment::report::StateSlice;
 
     #[test]
     fn draws_queueing_and_holding_of_a_thread() {
@@ -249,7 +237,10 @@ mod tests {
 
     #[test]
     fn lane_shows_each_state_until_its_time() {
-        let states = [(15.0, "idle"), (45.0, "blocked")];
+        let states = [(15.0, "idle"), (45.0, "blocked")].map(|(until_seconds, state)| StateSlice {
+            until_seconds,
+            state,
+        });
         let drawn = lane(60.0, &states, 200);
         let expected = format!("{}{}{}", "·".repeat(15), "█".repeat(30), " ".repeat(15));
         assert_eq!(strip_str(&drawn).to_string(), expected);

@@ -44,10 +44,10 @@ pub(super) const EXPERIMENT: Experiment = Experiment {
     perform: |lab, run| Box::pin(perform(lab, run)),
 };
 
-/// Slices of a timeline: one per character of its drawing.
-const SLICES: u32 = 60;
+/// Scrapes of a timeline: one per character of its drawing.
+const SCRAPES: u32 = 60;
 /// Minimum interval between two scrapes.
-const SHORTEST_SLICE: Duration = Duration::from_millis(50);
+const SHORTEST_INTERVAL: Duration = Duration::from_millis(50);
 
 async fn perform(lab: &LabClient, run: &mut Run) -> Result<(), Error> {
     let wait = lab.wait;
@@ -183,13 +183,11 @@ async fn record_states(
     loop {
         let states = lab.scrape().await?.states(server);
         if last != StateSeconds::default() {
-            slices.push(StateSlice::new(
-                start.elapsed().as_secs_f64(),
-                &states.since(&last),
-            ));
+            let until = start.elapsed().as_secs_f64();
+            StateSlice::append(slices, until, &states.since(&last));
         }
         last = states;
-        sleep((wait / SLICES).max(SHORTEST_SLICE)).await;
+        sleep((wait / SCRAPES).max(SHORTEST_INTERVAL)).await;
     }
 }
 

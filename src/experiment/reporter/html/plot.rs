@@ -94,12 +94,10 @@ pub(super) fn timeline(timeline: &Timeline) -> io::Result<String> {
         }
         let row = timeline.requests.len() as f64;
         let mut from = 0.0;
-        // One block for slices of the same state: browsers show the seam between two.
-        for slices in timeline.threads.chunk_by(|a, b| a.state == b.state) {
-            let Some(last) = slices.last() else { continue };
-            let corners = (at(from, row + 0.15), at(last.until_seconds, row + 0.85));
-            block(area, corners.0, corners.1, palette::state(last.state))?;
-            from = last.until_seconds;
+        for slice in &timeline.threads {
+            let corners = (at(from, row + 0.15), at(slice.until_seconds, row + 0.85));
+            block(area, corners.0, corners.1, palette::state(slice.state))?;
+            from = slice.until_seconds;
         }
         label_left(area, at(0.0, row + 0.5), "threads", TIMELINE_LABELS)
     })
