@@ -46,6 +46,26 @@ fn the_image_is_built_for_the_processor_of_the_compiler() {
 }
 
 #[test]
+fn compose_watch_builds_again_for_each_path_that_the_image_is_built_from() {
+    let file: Value = serde_saphyr::from_str(COMPOSE_FILE).unwrap();
+    let watched = file["x-develop"]["watch"].as_array().unwrap().iter();
+    let watched = watched.filter(|watch| watch["action"] == "rebuild");
+    let watched: BTreeSet<&str> = watched
+        .map(|watch| watch["path"].as_str().unwrap())
+        .collect();
+    let copies = DOCKERFILE
+        .lines()
+        .filter_map(|line| line.strip_prefix("COPY "))
+        .filter(|copy| !copy.starts_with("--from"));
+    // The last word is the destination.
+    let sources = copies.flat_map(|copy| {
+        let words: Vec<&str> = copy.split(' ').collect();
+        words[..words.len() - 1].to_vec()
+    });
+    assert_eq!(watched, sources.collect::<BTreeSet<_>>());
+}
+
+#[test]
 fn grafana_fits_its_memory() {
     let grafana = &services()["grafana"];
     let environment = |name: &str| grafana["environment"][name].as_str().unwrap().to_owned();
