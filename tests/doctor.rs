@@ -1,5 +1,5 @@
-//! `scripts/doctor` finds each fault that it is for. The programs that it calls are fakes, which describe a healthy stack
-//! but for the fault of the test. `tests/compose` runs it on the real stack.
+//! `scripts/doctor` finds each fault that it is for. The programs that it calls are fakes, which describe a stack that
+//! is healthy except for the fault of the test. `tests/compose` runs it on the real stack.
 
 #![cfg(unix)]
 #![allow(clippy::unwrap_used)]

@@ -1,4 +1,4 @@
-//! `threadlab serve`: one server. Its flags but for `--listen` are those of `up`, too.
+//! `threadlab serve`: one server. `up` has the same flags, except for `--listen`.
 
 use std::num::NonZeroUsize;
 use std::process::ExitCode;

@@ -102,7 +102,7 @@ impl FromStr for DatabaseSource {
         if config.get_hosts().is_empty() && config.get_hostaddrs().is_empty() {
             return Err(DatabaseConfigError::NoHost);
         }
-        // With percent-encoded letters.
+        // Also a mode with percent-encoded letters, which the comparison above does not find.
         if config.get_ssl_mode() == SslMode::Require {
             return Err(DatabaseConfigError::Tls("require"));
         }

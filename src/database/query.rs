@@ -20,13 +20,13 @@ pub struct DatabaseQuery {
     pub slots: Option<NonZeroU32>,
 }
 
-/// The slots of a server's database. They stand for the CPUs, disks or locks for which queries wait within a database.
+/// The slots of a server's database. They represent the CPUs, disks or locks for which queries wait within a database.
 /// Clones share them.
 ///
-/// A slot is a lock that a query holds while it runs: in PostgreSQL an advisory lock, for SQLite, which is part of this
-/// process, one of these. Queries take the slots in turn, and each lock is first come, first served. As all queries of
-/// an experiment take the same time, this has the same effect as one queue for all slots: query `i` starts when query
-/// `i - slots` ends.
+/// A slot is a lock that a query holds while it runs. In PostgreSQL it is an advisory lock. SQLite runs in this process,
+/// and uses a mutex of this type. Queries take the slots in turn, and each lock is first come, first served. As all
+/// queries of an experiment take the same time, this has the same effect as one queue for all slots: query `i` starts
+/// when query `i - slots` ends.
 #[derive(Debug, Clone)]
 pub(super) struct SlotLocks {
     next: Arc<AtomicU32>,

@@ -55,8 +55,7 @@ impl SynchronousDriver {
         })
     }
 
-    /// Runs a query. Occupies the calling thread meanwhile. Returns the time
-    /// that it waited for a connection.
+    /// Runs a query. Occupies the calling thread meanwhile. Returns the time that it waited for a connection.
     ///
     /// # Errors
     ///
@@ -96,10 +95,12 @@ impl SynchronousDriver {
         let slot = self.slots.next(query);
         let done = match &mut **connection {
             DieselConnection::Sqlite(sqlite) => {
-                let taken = slot.map(|slot| self.slots.take(slot, limit));
-                if let Some(None) = taken {
-                    return Err(DatabaseError::TooSlow { after: limit });
-                }
+                // `None` without a slot, and an error if it did not become free.
+                let taken = slot.map(|slot| {
+                    let taken = self.slots.take(slot, limit);
+                    taken.ok_or(DatabaseError::TooSlow { after: limit })
+                });
+                let _taken = taken.transpose()?;
                 sleep_in_sqlite(sqlite, query.time)
             }
             DieselConnection::Postgres(postgres) => {
@@ -128,9 +129,8 @@ fn sleep_in_sqlite(connection: &mut SqliteConnection, time: Duration) -> QueryRe
         .map(drop)
 }
 
-/// Sleeps in PostgreSQL, with a slot if there is one. PostgreSQL itself ends the query after
-/// `limit`: libpq waits for the response without a
-/// deadline of its own.
+/// Sleeps in PostgreSQL, with a slot if there is one. PostgreSQL itself ends the query after `limit`: libpq waits for
+/// the response without a deadline of its own.
 fn sleep_in_postgres(
     connection: &mut PgConnection,
     time: Duration,

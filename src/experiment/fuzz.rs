@@ -6,7 +6,8 @@ use super::LabServer;
 use super::scrape::Scrape;
 use crate::flavor::Flavor;
 
-/// A page in Prometheus' text format: every line that is read is read the same again, and all totals can be computed.
+/// Parses a page in Prometheus' text format. Asserts that the samples which were read are read the same again, and
+/// computes all totals.
 pub fn metrics_text(bytes: &[u8]) {
     let text = String::from_utf8_lossy(bytes);
     let mut scrape = Scrape::default();

@@ -72,9 +72,8 @@ pub fn ten_thousand_waits_fit_into_the_memory_of_nginx(stack: &Stack) {
     };
     let waiting: Vec<TcpStream> = (0..WAITS).map(wait).collect();
     let connections = || {
-        let url = "http://127.0.0.1:8081/nginx_status";
-        let wget = ["exec", nginx, "wget", "-Y", "off", "-q", "-O", "-", url];
-        let status = run("docker", &wget);
+        let status = stack.fetch_from("nginx", "http://127.0.0.1:8081/nginx_status");
+        let status = status.unwrap();
         let first = status.lines().next().unwrap();
         first
             .trim_start_matches("Active connections: ")

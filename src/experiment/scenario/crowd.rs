@@ -5,8 +5,8 @@ use futures_util::{Stream, StreamExt};
 
 use crate::experiment::attempt::Attempt;
 
-/// Polls the requests of `crowd` while `work` runs. Their outcome is not looked at: one that ends early is missing from
-/// those in flight, which is judged.
+/// Polls the requests of `crowd` while `work` runs. Their results are ignored: callers judge the number of requests in
+/// flight, from which one that ends early is missing.
 pub(super) async fn beside<T>(
     crowd: &mut (impl Stream<Item = Attempt> + Unpin),
     work: impl Future<Output = T> + Unpin,
