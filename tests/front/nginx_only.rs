@@ -110,6 +110,43 @@ fn log_of(lab: &Lab, count: usize) -> Vec<Value> {
 
 #[test]
 #[ignore = "needs nginx 1.30: run make test"]
+fn the_page_gets_the_names_of_the_programs_that_run() {
+    let watchers = vec![
+        ("flask", Backend::echo()),
+        ("fastapi", Backend::dead()),
+        (
+            "gunicorn",
+            Backend::responding("HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\n\r\n"),
+        ),
+        ("gthread", silent().0),
+    ];
+    let lab = Lab::start(
+        Front::Nginx,
+        Behind {
+            watchers,
+            ..Behind::echo()
+        },
+    );
+    let started = Instant::now();
+    let response = lab.response_to("GET /live/servers.js");
+    assert!(started.elapsed() < Duration::from_secs(4), "{started:?}");
+    assert_eq!(response.status(), 200);
+    assert_eq!(
+        response.text(),
+        "export const NAMES = [\"sync\",\"async\",\"flask\"];\n"
+    );
+    for (field, value) in [
+        ("content-type", "text/javascript; charset=utf-8"),
+        ("cache-control", "no-cache"),
+        ("x-content-type-options", "nosniff"),
+    ] {
+        assert_eq!(response.header(field), Some(value), "{field}");
+    }
+    lab.response_to("POST /live/servers.js").assert_problem(405);
+}
+
+#[test]
+#[ignore = "needs nginx 1.30: run make test"]
 fn metrics_are_on_a_separate_port() {
     let lab = Lab::echo(Front::Nginx);
     let response = response_to(lab.nginx().status, "GET /nginx_status");

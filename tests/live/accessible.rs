@@ -55,7 +55,7 @@ async fn set_colours(browser: &Browser, scheme: &str) {
 }
 
 /// Asserts that axe finds no violation in these colours at this width, and that the page is no wider.
-async fn assert_accessible(browser: &Browser, scheme: &str, width: u32) {
+pub(crate) async fn assert_accessible(browser: &Browser, scheme: &str, width: u32) {
     browser.resize(width, 900, 2).await;
     set_colours(browser, scheme).await;
     let found = violations(browser).await;

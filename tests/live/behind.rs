@@ -57,7 +57,7 @@ pub(crate) struct Original {
 impl Original {
     pub(crate) fn start(name: &'static str) -> Self {
         let program = StandIn::start(name);
-        let target = format!("{name}={}", program.pid());
+        let target = format!("{name}=port:{}", program.address.port());
         let arguments = ["watch", "--name", &target, "--metrics", "127.0.0.1:0"];
         let watch = Process::start(&arguments, 1);
         Self {
@@ -76,7 +76,7 @@ impl Front {
         Self::start([sync, asynchronous].map(upstream_of).into(), assets())
     }
 
-    /// As nginx in Compose with the profile "originals".
+    /// As nginx in Compose with these services of the profile "originals".
     pub(crate) fn with_originals(
         sync: &Server,
         asynchronous: &Server,
@@ -92,11 +92,12 @@ impl Front {
                 "/threads/stream",
             ),
         }));
+        let names: Vec<_> = upstreams.iter().map(|upstream| upstream.name).collect();
         let mut assets = assets();
-        assets.retain(|asset| asset.path != "/live/servers.js");
         for asset in &mut assets {
-            if asset.path == "/live/originals.js" {
-                asset.path = "/live/servers.js".to_owned();
+            // As nginx/servers.js does.
+            if asset.path == "/live/servers.js" {
+                asset.bytes = format!("export const NAMES = {names:?};\n").into();
             }
         }
         Self::start(upstreams, assets)

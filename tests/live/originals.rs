@@ -6,8 +6,26 @@ use serde_json::json;
 
 use threadlab::flavor::Flavor;
 
+use crate::accessible::assert_accessible;
 use crate::behind::{Front, Original, Server};
 use crate::browser::Browser;
+
+/// Follows the link to a server, and waits until the page shows it.
+async fn choose(browser: &Browser, name: &str) {
+    // The other server of the link is the one that is shown.
+    let links = format!("#choice a:is([href*='?sync={name}&'], [href$='&async={name}'])");
+    browser
+        .run(&format!(
+            "[...document.querySelectorAll(\"{links}\")].at(-1).click()"
+        ))
+        .await;
+    browser
+        .until(&format!(
+            "return [...document.querySelectorAll('.threads .name')].some(({{ textContent }}) => textContent.startsWith('{name}-'))"
+        ))
+        .await;
+    browser.connected().await;
+}
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs Chromium: run make test"]
@@ -16,19 +34,20 @@ async fn flask_and_fastapi_have_lanes_their_code_and_a_verdict() {
     let originals = [Original::start("flask"), Original::start("fastapi")];
     let front = Front::with_originals(&sync, &asynchronous, &originals);
     let browser = Browser::open(&front.address()).await;
+    choose(&browser, "flask").await;
     assert_eq!(
-        browser.text("#other-servers").await,
-        "Show Flask and FastAPI"
+        browser.text("#compared").await,
+        "One of these is the article's own program."
     );
-    browser.click("#other-servers").await;
-    browser
-        .until("return document.querySelector('.server')?.ariaLabel === 'Flask'")
+    let files = browser
+        .run("return [...document.querySelectorAll('.code .file')].map(({ textContent }) => textContent)")
         .await;
-    browser.connected().await;
-    assert_eq!(
-        browser.text("#other-servers").await,
-        "Show the lab's servers"
-    );
+    let one_of_each = [
+        "originals/flask/app.py, GET /",
+        "src/app/endpoints.rs, GET /",
+    ];
+    assert_eq!(files, json!(one_of_each));
+    choose(&browser, "fastapi").await;
     let facts = browser
         .run(
             "const texts = (selector) => [...document.querySelectorAll(selector)].map(({ textContent }) => textContent);
@@ -98,5 +117,102 @@ async fn flask_and_fastapi_have_lanes_their_code_and_a_verdict() {
         )
         .await;
     assert_eq!(shares, json!([[true, false], [false, true]]));
+    browser.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs Chromium: run make test"]
+async fn gunicorn_is_offered_with_both_workers_and_servers_that_do_not_run_are_not_requested() {
+    let (sync, asynchronous) = (Server::start(Flavor::Sync), Server::start(Flavor::Async));
+    let originals = [Original::start("gunicorn"), Original::start("gthread")];
+    let front = Front::with_originals(&sync, &asynchronous, &originals);
+    let browser = Browser::open(&front.address()).await;
+    let choice = "const texts = (root, selector) => [...root.querySelectorAll(selector)].map(({ textContent }) => textContent);
+        return [...document.querySelectorAll('#choice p')].map((line) => [line.firstChild.textContent, texts(line, 'a'), texts(line, '[aria-current]')])";
+    let servers = ["lab", "gunicorn", "gthread"];
+    let offered = browser.run(choice).await;
+    assert_eq!(offered, json!([["Synchronous:", servers, ["lab"]]]));
+
+    choose(&browser, "gunicorn").await;
+    let offered = browser.run(choice).await;
+    assert_eq!(offered, json!([["Synchronous:", servers, ["gunicorn"]]]));
+    browser.set_wait(2).await;
+    browser.click("#run").await;
+    let verdict = browser.verdict().await;
+    // The watcher also sees the process that started the worker.
+    assert!(
+        verdict.contains("on gunicorn: its only thread was held by GET\u{a0}/, although"),
+        "{verdict}"
+    );
+    assert_eq!(
+        browser.text(".server:first-child h2 small").await,
+        "2 threads, 1 for requests"
+    );
+    // Once the time that is shown is over, which ends 2 s after the run, the page draws from a copy.
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    let bars = "return [document.querySelector('[name=shown]:checked').value,
+        ...[...document.querySelectorAll('.server')].map((server) => server.querySelectorAll('.bars li').length)]";
+    assert_eq!(browser.run(bars).await, json!(["run", 2, 2]));
+
+    choose(&browser, "gthread").await;
+    browser.set_wait(2).await;
+    browser.click("#run").await;
+    let verdict = browser.verdict().await;
+    assert!(
+        verdict.contains("on gunicorn with gthread: it had another of its 4 threads for it"),
+        "{verdict}"
+    );
+    assert!(!verdict.contains("times sooner"), "{verdict}");
+
+    // The thread that computes is at work, not blocked.
+    browser.click("#waits .chip:last-child input").await;
+    browser.click("#run").await;
+    browser
+        .until(
+            "const lit = document.querySelector('.server:first-child .code').dataset.state;
+             return lit === 'running' || lit === 'runnable'",
+        )
+        .await;
+    browser
+        .until("return document.getElementById('verdict').textContent.includes('GET\u{a0}/cpu')")
+        .await;
+
+    let requested = browser
+        .run(
+            "return performance.getEntriesByType('resource').map(({ name }) => new URL(name).pathname)
+                .filter((path) => path.includes('flask') || path.includes('fastapi'))",
+        )
+        .await;
+    assert_eq!(requested, json!([]));
+    for scheme in ["light", "dark"] {
+        for width in [1280, 360] {
+            assert_accessible(&browser, scheme, width).await;
+            browser.picture(&format!("gthread-{scheme}-{width}")).await;
+        }
+    }
+    browser.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs Chromium: run make test"]
+async fn with_all_servers_the_button_and_both_lanes_are_on_the_first_screen_of_a_phone() {
+    let (sync, asynchronous) = (Server::start(Flavor::Sync), Server::start(Flavor::Async));
+    let originals = ["flask", "fastapi", "gunicorn", "gthread"].map(Original::start);
+    let front = Front::with_originals(&sync, &asynchronous, &originals);
+    let browser = Browser::open(&front.address()).await;
+    for name in ["flask", "fastapi"] {
+        choose(&browser, name).await;
+    }
+    browser.resize(360, 740, 1).await;
+    let bottoms = browser
+        .run(
+            "return [...document.querySelectorAll('#choice, #run, .threads')]
+                .map((part) => part.getBoundingClientRect().bottom)",
+        )
+        .await;
+    let bottoms: Vec<f64> = serde_json::from_value(bottoms).unwrap();
+    assert_eq!(bottoms.len(), 4);
+    browser.picture("all-servers-360").await;
+    assert!(bottoms.iter().all(|bottom| *bottom <= 740.0), "{bottoms:?}");
     browser.close().await;
 }

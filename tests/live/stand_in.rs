@@ -11,7 +11,7 @@ pub(crate) struct StandIn {
 }
 
 impl StandIn {
-    /// Starts the stand-in for "flask" or "fastapi".
+    /// Starts the stand-in for "flask", "fastapi", "gunicorn" or "gthread".
     pub(crate) fn start(name: &str) -> Self {
         let mut child = Command::new("python3")
             .args(["-c", include_str!("stand_in.py"), name])
@@ -26,10 +26,6 @@ impl StandIn {
             child,
             address: ([127, 0, 0, 1], port).into(),
         }
-    }
-
-    pub(crate) fn pid(&self) -> u32 {
-        self.child.id()
     }
 }
 

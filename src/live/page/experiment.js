@@ -27,15 +27,19 @@ export async function run([sync, async], wait, seconds, responded) {
   return { wait, seconds, sync: outcomes[0], async: outcomes[1] };
 }
 
+/** Milliseconds by which two responses that come at once may differ. */
+const NO_DIFFERENCE = 100;
+
 /** Compares the times of GET /dummy, e.g. "750 times sooner"; empty without a clear difference. */
 export function timesSooner({ sync, async }) {
   if (sync.short.status !== 200 || async.short.status !== 200) return "";
+  if (sync.short.took - async.short.took < NO_DIFFERENCE) return "";
   const factor = Math.round(sync.short.took / async.short.took);
   return factor >= 2 ? `${factor} times sooner` : "";
 }
 
 /**
- * Describes the result in sentences. `servers` are their histories, for the number of threads and replicas, and `names`
+ * Describes the result in sentences. `servers` has the numbers of threads and replicas of each kind of server, and `names`
  * what they are called, the synchronous one first.
  */
 export function verdict(outcome, servers, [sync, async]) {
@@ -55,7 +59,7 @@ export function reason(kind, { wait, seconds, ...outcomes }, { threads, replicas
   const hadToWait = short.took > (1000 * seconds - PAUSE) / 2;
   const others = long.took > 1000 * seconds + PAUSE;
   if (kind === "sync" && replicas > 1) return ofReplicas(hadToWait, wait, replicas);
-  return hadToWait ? late(kind, wait, threads.length, others) : atOnce(kind, wait, threads.length);
+  return hadToWait ? late(kind, wait, threads, others) : atOnce(kind, wait, threads);
 }
 
 /** `others`: whether the first request itself had to wait for a thread. */

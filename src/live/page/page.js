@@ -1,6 +1,7 @@
 // The live page: shows two servers, sends requests to them and runs the experiment.
 
 import { MAX_WAITING, onChange, waiting } from "./request.js";
+import { CHOSEN, showLinks } from "./choice.js";
 import { copied, requestRow } from "./controls.js";
 import { cloneOf, setText } from "./dom.js";
 import { PAUSE, reason, run, timesSooner, verdict } from "./experiment.js";
@@ -16,20 +17,6 @@ import { count, duration } from "./format.js";
 
 /** Milliseconds between two updates of numbers that would flicker otherwise. */
 const UPDATE_INTERVAL = 500;
-
-const LAB = [
-  { name: "sync", title: "Synchronous", kind: "sync", called: "the synchronous server", python: "flask" },
-  { name: "async", title: "Asynchronous", kind: "async", called: "the asynchronous server", python: "fastapi" },
-];
-
-/** The article's own programs, if they run. */
-const ORIGINALS = [
-  { name: "flask", title: "Flask", kind: "sync", called: "Flask", python: "flask", watched: true },
-  { name: "fastapi", title: "FastAPI", kind: "async", called: "FastAPI", python: "fastapi", watched: true },
-];
-
-const haveOriginals = ORIGINALS.every(({ name }) => NAMES.includes(name));
-const SERVERS = haveOriginals && location.search === "?originals" ? ORIGINALS : LAB;
 
 const byId = (id) => document.getElementById(id);
 const wait = byId("wait");
@@ -60,7 +47,7 @@ function settle(name) {
   for (const part of document.querySelectorAll("#toolbar, #servers, #controls, footer")) part.hidden = false;
 }
 
-const views = SERVERS.map((server) => {
+const views = CHOSEN.map((server) => {
   const view = new ServerView(server, shown);
   byId("servers").append(view.element);
   byId("controls").append(view.controls);
@@ -91,7 +78,7 @@ const rows = views.flatMap((view) => {
 
 /** Returns the command of the next experiment. The article's programs run in Compose only. */
 function next(inCompose) {
-  if (SERVERS === ORIGINALS) return "docker compose run --rm --no-deps experiment matrix --servers sync,async,flask,fastapi";
+  if (NAMES.length > 2) return `docker compose run --rm --no-deps experiment matrix --servers ${NAMES}`;
   return inCompose ? "docker compose run --rm --no-deps experiment matrix" : "cargo run --release -- experiment matrix";
 }
 
@@ -100,12 +87,12 @@ function showChoice() {
   wait.ariaInvalid = String(seconds() === null);
   if (seconds() !== null) allowGuesses(seconds() + 2);
   setText(byId("wait-meaning"), kind.meaning);
-  const isPython = SERVERS === ORIGINALS || document.querySelector("[name=language]:checked").value === "python";
-  views.forEach((view, i) => view.showCode(kind, isPython ? SERVERS[i].python : "rust"));
+  const isPython = document.querySelector("[name=language]:checked").value === "python";
+  views.forEach((view, i) => view.showCode(kind, isPython || CHOSEN[i].watched ? CHOSEN[i].python : "rust"));
   rows.forEach(({ update }) => update());
 }
 
-const offered = WAITS.filter((one) => SERVERS.every(({ python, watched }) => !watched || one[python]));
+const offered = WAITS.filter((one) => CHOSEN.every(({ python, watched }) => !watched || one[python]));
 offered.forEach((one, i) => {
   const chip = cloneOf("chip");
   const input = chip.firstElementChild;
@@ -122,12 +109,11 @@ byId("language").addEventListener("change", showChoice);
 byId("shown").addEventListener("change", ({ target }) => shown.choose(target.value === "run"));
 showChoice();
 
-if (SERVERS === ORIGINALS) setText(byId("compared"), "These are the article's own programs.");
-byId("language").hidden = SERVERS === ORIGINALS;
-const other = byId("other-servers");
-other.hidden = !haveOriginals;
-other.href = SERVERS === ORIGINALS ? "/" : "/?originals";
-other.textContent = SERVERS === ORIGINALS ? "Show the lab's servers" : "Show Flask and FastAPI";
+const watched = CHOSEN.filter((server) => server.watched).length;
+if (watched > 0) setText(byId("compared"), watched === 2 ? "These are the article's own programs." : "One of these is the article's own program.");
+byId("language").hidden = watched === 2;
+// On a phone, the names of the servers take its place.
+if (showLinks(byId("choice"))) byId("compared").className = "wide";
 
 /** Shows which time is shown. */
 function showShown(at) {
@@ -197,18 +183,18 @@ document.querySelector("form").addEventListener("submit", async (event) => {
 
 /** Shows the result of a run beside the lanes, and all of it for screen readers and to be copied. */
 function showOutcome(outcome, guessed) {
-  const histories = Object.fromEntries(views.map(({ kind: of, history }) => [of, history]));
+  const servers = Object.fromEntries(views.map((view) => [view.kind, { threads: view.handlers(), replicas: view.history.replicas }]));
   const times = timesSooner(outcome);
   for (const view of views) {
     const { took, status } = outcome[view.kind].short;
-    const why = reason(view.kind, outcome, histories[view.kind]);
+    const why = reason(view.kind, outcome, servers[view.kind]);
     const clause = view.kind === "async" && times ? `${times}: ${why}` : why;
     view.showResult(status === 200 ? duration(took) : "–", `${clause[0].toUpperCase()}${clause.slice(1)}.`);
   }
   const { short } = outcome.sync;
   const scored = guessed !== null && short.status === 200 ? score(guessed, short.took) : "";
-  const names = SERVERS.map(({ called }) => called);
-  const text = [verdict(outcome, histories, names), times && `That is ${times}.`, scored].filter(Boolean).join(" ");
+  const names = CHOSEN.map(({ called }) => called);
+  const text = [verdict(outcome, servers, names), times && `That is ${times}.`, scored].filter(Boolean).join(" ");
   setText(byId("verdict"), text);
   const copy = cloneOf("copy-result");
   copy.addEventListener("click", async () => {
@@ -249,7 +235,7 @@ function addLink(text, url, remark = "") {
   item.append(link, remark);
   links.append(item);
 }
-for (const { name } of LAB) addLink(`API of the ${name} server`, `/${name}/docs`);
+for (const name of ["sync", "async"]) addLink(`API of the ${name} server`, `/${name}/docs`);
 
 setInterval(() => {
   if (document.hidden) return;

@@ -17,12 +17,16 @@ const MAX_SHARES = 2;
 /** Milliseconds that a request may be on its way to the server, or its start on the way to the page. */
 const ON_THE_WAY = 200;
 
+/** States of a thread that has a request; the first one that any thread is in is probably that of this request. */
+const AT_WORK = ["running", "runnable", "blocked"];
+
 /** Shares below this are not shown. */
 const SMALL = 0.005;
 
 /** The part of one server: its result, its requests, its threads with their lanes and shares, and its handler. */
 export class ServerView {
   #watched;
+  #handlers;
   #lanes = [];
   #bars;
   #places;
@@ -33,13 +37,11 @@ export class ServerView {
   /** Route of the handler whose code is shown. */
   #route = "/";
 
-  /**
-   * `kind` is "sync" or "async": whether one thread can have several requests. A `watched` server is seen from outside,
-   * without its requests. `shown` is the time that is shown.
-   */
-  constructor({ name, title, kind, watched = false }, shown) {
+  /** The server is one of choice.js. `shown` is the time that is shown. */
+  constructor({ name, title, kind, watched = false, handlers }, shown) {
     this.name = name;
     this.#watched = watched;
+    this.#handlers = handlers;
     this.kind = kind;
     this.title = title;
     this.history = new History();
@@ -127,6 +129,11 @@ export class ServerView {
     return [...this.history.requests.values()].filter(({ tag }) => !isOwn(tag)).length;
   }
 
+  /** Returns the number of threads that handle requests. */
+  handlers() {
+    return this.#handlers ?? this.history.threads.length;
+  }
+
   #find(selector) {
     return this.element.querySelector(selector);
   }
@@ -168,7 +175,8 @@ export class ServerView {
     this.#lanes = this.history.threads.map((thread) => laneRow(this.name, thread));
     this.#find(".threads").replaceChildren(...this.#lanes.map(({ row }) => row));
     this.#setRows(this.#lanes.length);
-    this.#find("h2").replaceChildren(this.title, " ", small(count(this.#lanes.length, "thread")));
+    const others = this.#handlers < this.#lanes.length ? `, ${this.#handlers} for requests` : "";
+    this.#find("h2").replaceChildren(this.title, " ", small(count(this.#lanes.length, "thread") + others));
   }
 
   /** Servers with many threads get more rows for requests, and lower lanes. */
@@ -185,7 +193,9 @@ export class ServerView {
     const logged = this.#watched ? this.#sent(at - now) : [...this.history.requests.values()];
     const known = new Set(logged.map(({ tag }) => tag));
     const queued = this.#queued(known, at);
-    const requests = [...(this.#run.copy?.requests ?? logged).map(withKey), ...queued].sort((one, other) => one.arrived - other.arrived);
+    // The page keeps its own requests, so those of a watched server are not in the copy.
+    const past = this.#watched ? logged : this.#run.copy?.requests ?? logged;
+    const requests = [...past.map(withKey), ...queued].sort((one, other) => one.arrived - other.arrived);
     const noRoom = this.#bars.show(requests, range, this.rows);
     const inFlight = logged.filter(({ ended }) => ended === undefined).map(withKey);
     const unknown = logged.length < this.history.maxRequests ? 0 : Math.max(0, this.history.active - inFlight.length);
@@ -197,9 +207,13 @@ export class ServerView {
     this.#code.light(waitsHere && (waitsHere.awaits ? "awaiting" : this.#stateOf(waitsHere)));
   }
 
-  /** Returns the state of the thread that has a request. */
+  /** Returns the state of the thread that has a request. Which one it is of a watched server is not known. */
   #stateOf({ thread: index }) {
-    return this.history.threads.find(({ name }) => name === String(index))?.state ?? "blocked";
+    const { threads } = this.history;
+    const state = this.#watched
+      ? AT_WORK.find((atWork) => threads.some((thread) => thread.state === atWork))
+      : threads.find(({ name }) => name === String(index))?.state;
+    return state ?? "blocked";
   }
 
   /**
@@ -211,7 +225,7 @@ export class ServerView {
     const inFlight = [...waiting].filter(ofServer);
     const notQueued = Math.max(0, inFlight.length - this.history.queuedSince.length);
     const taken = inFlight.slice(0, notQueued);
-    const awaits = this.history.threads.some(({ state }) => state === "awaiting");
+    const awaits = this.kind === "async" && this.history.threads.some(({ state }) => state === "awaiting");
     for (const request of taken) {
       request.started ??= performance.now();
       request.awaits ||= awaits;

@@ -1,3 +1,3 @@
-// Names of the servers behind this front. While the article's programs run, nginx sends originals.js instead.
+// Names of the servers behind this front. nginx/servers.js also names those of the article's programs that run.
 
 export const NAMES = ["sync", "async"];

@@ -23,6 +23,8 @@ pub struct Behind {
     pub asynchronous: Backend,
     pub sync_threads: Backend,
     pub async_threads: Backend,
+    /// Metrics ports of the processes that watch the article's programs, by their names in nginx.
+    pub watchers: Vec<(&'static str, Backend)>,
     pub connect_timeout: Duration,
     pub upstream_timeout: Duration,
     pub client_timeout: Duration,
@@ -36,6 +38,7 @@ impl Behind {
             asynchronous: Backend::echo(),
             sync_threads: Backend::echo(),
             async_threads: Backend::echo(),
+            watchers: Vec::new(),
             connect_timeout: Duration::from_secs(5),
             upstream_timeout: Duration::from_secs(600),
             client_timeout: Duration::from_secs(60),

@@ -202,6 +202,14 @@ fn write_configuration(directory: &Path, address: SocketAddr, status: SocketAddr
             ),
         ],
     );
+    for (name, watcher) in &behind.watchers {
+        let address = format!("'{}'", watcher.address);
+        replace(
+            directory,
+            "servers.js",
+            &[(&format!("'{name}:9100'"), &address)],
+        );
+    }
     replace(
         directory,
         "timeouts.conf",
