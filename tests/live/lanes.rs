@@ -210,3 +210,45 @@ async fn sixty_four_threads_a_server_are_drawn_within_a_frame() {
     browser.picture("many").await;
     browser.close().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs Chromium: run make test"]
+async fn time_that_is_not_decided_yet_is_not_drawn_as_the_states_beside_it() {
+    let lab = Lab::start(&[]);
+    let browser = Browser::open(&lab.front).await;
+    // 10 ms of the second stretch are known, and the rest of it only with the third one.
+    let drawn = browser
+        .run_async(
+            "const done = arguments[0];
+             const draw = async () => {
+                const { History } = await import('/live/history.js');
+                const { Lane } = await import('/live/lane.js');
+                const history = new History();
+                const seconds = (running, awaiting) => ({ running, runnable: 0, blocked: 0, awaiting, idle: 0 });
+                [[1, 0, 0], [2, 0, 1], [3, 0.01, 1], [4, 0.02, 2.98]].forEach(([at, ...spent]) => history.apply({
+                    now: 1000 * at, began: 0, active_requests: 1, requests: [],
+                    threads: [{ thread: '0', state: 'awaiting', seconds: seconds(...spent) }],
+                }, 0));
+                const { stretches } = history.threads[0];
+                const canvas = document.createElement('canvas');
+                canvas.style = 'position: fixed; inset: 0; width: 300px; height: 100px';
+                document.body.append(canvas);
+                const lane = new Lane(canvas);
+                await new Promise((resolve) => setTimeout(resolve, 300));
+                lane.draw(stretches, { from: 1000, to: 4000, edge: 4000, slides: false });
+                const { width, height } = canvas;
+                const line = canvas.getContext('2d').getImageData(0, 0.4 * height, width, 1).data;
+                canvas.remove();
+                const opaque = [1 / 6, 1 / 2, 5 / 6].map((share) => line[4 * Math.round(share * width) + 3] > 0);
+                return { pures: stretches.map(({ pure }) => pure), opaque };
+             };
+             draw().then(done, (error) => done(String(error)));",
+        )
+        .await;
+    // Awaiting is the fourth state.
+    assert_eq!(
+        drawn,
+        json!({ "pures": [3, -1, 3], "opaque": [true, false, true] })
+    );
+    browser.close().await;
+}

@@ -17,6 +17,19 @@ const MAX_REQUESTS = 500;
 /** Share from which a stretch of time counts as spent in one state only. */
 const PURE = 0.98;
 
+/** Share of a stretch of which the states are known, below which the rest of it counts as not known. */
+const KNOWN = 0.5;
+
+/**
+ * Returns the seconds of which the states of a stretch are parts. They are less than its length where the server has not
+ * decided yet in which state a thread was: what was decided until then would look as if it had taken all of that time.
+ */
+export function secondsOf({ from, to, grown }) {
+  const known = grown.reduce((sum, part) => sum + part, 0);
+  const length = (to - from) / 1000;
+  return known < KNOWN * length ? length : known;
+}
+
 /** The last minute of one thread. */
 class ThreadHistory {
   /** Seconds in each state since the thread started; `null` before the first event. */
@@ -39,7 +52,7 @@ class ThreadHistory {
     const grown = totals.map((total, i) => total - (this.totals?.[i] ?? 0));
     this.totals = totals;
     if (to <= from) return;
-    const all = grown.reduce((sum, part) => sum + part, 0);
+    const all = secondsOf({ from, to, grown });
     const pure = grown.findIndex((part) => part >= PURE * all && part > 0);
     const last = this.stretches.at(-1);
     if (last && pure >= 0 && last.pure === pure && last.to === from) {

@@ -4,6 +4,7 @@
 // the minute before. Positions are counted in pixels since a fixed time, those of patterns too, so
 // that patterns move with the lane.
 
+import { secondsOf } from "./history.js";
 import { STATES, colourOf, fillsAt, inkOn } from "./states.js";
 
 /** Share of a sliding lane after which a long stretch gets its label again: the first one leaves the lane. */
@@ -94,12 +95,12 @@ export class Lane {
     return known;
   }
 
-  #stretch({ grown, pure }, left, right, from, height) {
+  #stretch(stretch, left, right, from, height) {
     const start = Math.max(left, from);
-    if (pure < 0) {
-      stack(this.#pen, this.#fills, grown, start, right, height);
+    if (stretch.pure < 0) {
+      stack(this.#pen, this.#fills, stretch, start, right, height);
     } else {
-      this.#pen.fillStyle = this.#fills[pure];
+      this.#pen.fillStyle = this.#fills[stretch.pure];
       this.#pen.fillRect(start, 0, right - start, height);
     }
   }
@@ -113,11 +114,14 @@ export class Lane {
   }
 }
 
-/** Draws the states of a mixed stretch from the bottom up, each with a height in proportion to its share. */
-function stack(pen, fills, grown, left, right, height) {
-  const all = grown.reduce((sum, part) => sum + part, 0);
+/**
+ * Draws the states of a mixed stretch from the bottom up, each with a height in proportion to its share. Nothing is drawn
+ * for what is not known.
+ */
+function stack(pen, fills, stretch, left, right, height) {
+  const all = secondsOf(stretch);
   let bottom = height;
-  grown.forEach((part, i) => {
+  stretch.grown.forEach((part, i) => {
     if (part <= 0) return;
     const top = bottom - (part / all) * height;
     pen.fillStyle = fills[i];
