@@ -7,7 +7,8 @@ mod common {
 }
 
 use std::collections::BTreeMap;
-use std::net::TcpListener;
+use std::io::{ErrorKind, Read, Write};
+use std::net::{TcpListener, TcpStream};
 use std::process::{Command, Output};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -245,6 +246,36 @@ fn too_few_file_descriptors_are_a_plain_error() {
             "{limit}: {message}"
         );
     }
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn connections_that_were_idle_for_longest_give_up_their_descriptors() {
+    let server = Server::with_few_files(60, "sync", "--keep-alive");
+    let mut clients: Vec<_> = (0..150)
+        .map(|_| {
+            let mut client = TcpStream::connect(&server.http).unwrap();
+            client
+                .set_read_timeout(Some(Duration::from_secs(10)))
+                .unwrap();
+            let request = b"GET /dummy HTTP/1.1\r\nhost: test\r\n\r\n";
+            client.write_all(request).unwrap();
+            let mut response = [0; 4096];
+            let length = client.read(&mut response).unwrap();
+            assert!(response[..length].starts_with(b"HTTP/1.1 200 "));
+            client
+        })
+        .collect();
+    // Some are left for the metrics port.
+    Scrape::of(&server.metrics);
+    let is_open = |client: &mut TcpStream| {
+        client.set_nonblocking(true).unwrap();
+        let read = client.read(&mut [0]);
+        read.is_err_and(|error| error.kind() == ErrorKind::WouldBlock)
+    };
+    let open: Vec<_> = clients.iter_mut().map(is_open).collect();
+    assert!(!open[..100].contains(&true), "{open:?}");
+    assert!(open[100..].contains(&true), "{open:?}");
 }
 
 #[test]

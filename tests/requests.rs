@@ -121,6 +121,36 @@ fn requests_whose_clients_left_in_the_queue_are_not_worked_on() {
     }
 }
 
+/// The requests are the second ones of their connections, which the synchronous server keeps.
+#[test]
+fn requests_on_kept_connections_are_queued_and_not_worked_on_after_their_clients_left() {
+    let server = Server::start("sync", &["--keep-alive"]);
+    let mut kept = Leave::ALL.map(|leave| {
+        let mut client = send(&server.http, "GET /dummy HTTP/1.1|Host: x");
+        let length = client.read(&mut [0; 4096]).unwrap();
+        assert!(length > 0, "{leave:?}");
+        (leave, client)
+    });
+    let active = r#"http_server_active_requests{server="sync"}"#;
+    wait_for(&server.metrics, active, 0.0);
+    let holding = send(&server.http, "GET /blocking?seconds=1.5 HTTP/1.1|Host: x");
+    wait_for(&server.metrics, active, 1.0);
+    for (_, client) in &mut kept {
+        let head = b"GET /cpu?seconds=20 HTTP/1.1\r\nHost: x\r\n\r\n";
+        client.write_all(head).unwrap();
+    }
+    let queued = r#"http_server_queued_requests{server="sync",where="socket"}"#;
+    let scrape = wait_for(&server.metrics, queued, 3.0);
+    assert_eq!(scrape.value(active), 1.0);
+    let left = kept.map(|(leave, client)| leave.leave(client));
+    assert_eq!(get(&server.http, "/dummy").status, 200);
+    let scrape = Scrape::of(&server.metrics);
+    // The reset took its request with it, or not.
+    assert!(count(&scrape, "sync", "/cpu", 499) >= 2.0);
+    assert_eq!(count(&scrape, "sync", "/cpu", 200), 0.0);
+    drop((holding, left));
+}
+
 /// Neither server can notice it meanwhile.
 #[test]
 fn clients_that_leave_while_a_handler_holds_its_thread_count_as_499() {

@@ -103,8 +103,8 @@ fn count(thread: Pid, attached: &mpsc::Sender<nix::Result<()>>) -> nix::Result<C
 }
 
 /// Returns the calls that the only thread of a server makes for some requests, `None` if this process may not trace.
-fn calls(kind: &str, keep_alive: bool) -> Option<Calls> {
-    let server = Server::start(kind, &[]);
+fn calls(kind: &str, arguments: &[&str], keep_alive: bool) -> Option<Calls> {
+    let server = Server::start(kind, arguments);
     // The first requests fill caches.
     send(&server.http, 20, keep_alive);
     let thread = thread_named(&server, &format!("{kind}-0"));
@@ -148,10 +148,10 @@ fn send(address: &str, requests: u64, keep_alive: bool) {
 
 /// Asserts the most calls of a request on average, without those that read counters. The best of three attempts counts:
 /// a client that loses its CPU between connecting and sending costs the server one more wait.
-fn assert_at_most(most: f64, kind: &str, keep_alive: bool) {
+fn assert_at_most(most: f64, kind: &str, arguments: &[&str], keep_alive: bool) {
     let mut failures = Vec::new();
     for _ in 0..3 {
-        let Some(mut calls) = calls(kind, keep_alive) else {
+        let Some(mut calls) = calls(kind, arguments, keep_alive) else {
             return;
         };
         // In unoptimized builds, the standard library checks each descriptor that it closes.
@@ -171,17 +171,23 @@ fn assert_at_most(most: f64, kind: &str, keep_alive: bool) {
 #[test]
 fn a_request_on_a_kept_connection_makes_three_system_calls() {
     // epoll_wait, recvfrom, sendto.
-    assert_at_most(3.2, "async", true);
+    assert_at_most(3.2, "async", &[], true);
 }
 
 #[test]
 fn a_request_with_its_own_connection_makes_ten_system_calls_on_an_event_loop() {
     // epoll_wait, accept4 twice, epoll_ctl twice, recvfrom twice, getsockopt, sendto, close.
-    assert_at_most(10.5, "async", false);
+    assert_at_most(10.5, "async", &[], false);
 }
 
 #[test]
 fn a_request_makes_seven_system_calls_on_a_synchronous_server() {
     // accept4, setsockopt, recvfrom twice, getsockopt, writev, close.
-    assert_at_most(7.3, "sync", false);
+    assert_at_most(7.3, "sync", &[], false);
+}
+
+#[test]
+fn a_request_on_a_kept_connection_makes_five_system_calls_on_a_synchronous_server() {
+    // epoll_wait, recvfrom, getsockopt, writev, epoll_ctl.
+    assert_at_most(5.2, "sync", &["--keep-alive"], true);
 }

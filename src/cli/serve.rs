@@ -7,7 +7,7 @@ use clap::Args;
 
 use super::database_args::DatabaseArgs;
 use super::metrics_args::MetricsArgs;
-use super::value::{SecondsArg, grace, listen_address, threads, timeout};
+use super::value::{SecondsArg, grace, listen_address, switch, threads, timeout};
 use crate::app::BodyLimit;
 use crate::flavor::Flavor;
 use crate::gateway::{ClientLimits, GatewayConfig};
@@ -76,6 +76,10 @@ pub(super) struct ServerArgs {
         value_parser = clap::value_parser!(u16).range(1..)
     )]
     backlog: u16,
+    /// Keep connections to the synchronous server open between two requests, for --idle-timeout, without a thread for
+    /// each; Linux only. By default each carries one request
+    #[arg(long, env = "THREADLAB_KEEP_ALIVE", value_parser = switch)]
+    keep_alive: bool,
     /// Maximum number of requests in flight on the asynchronous server; further requests get a 503
     #[arg(
         long,
@@ -121,7 +125,7 @@ pub(super) struct ServerArgs {
         value_parser = timeout
     )]
     write_timeout: SecondsArg,
-    /// Time for which the asynchronous server keeps an idle connection open
+    /// Time for which the asynchronous server, and with --keep-alive the synchronous one, keeps an idle connection open
     #[arg(
         long,
         env = "THREADLAB_IDLE_TIMEOUT",
@@ -162,6 +166,7 @@ impl ServerArgs {
             threads: self.threads,
             pool_threads: self.pool,
             backlog: self.backlog,
+            keep_alive: self.keep_alive,
             max_in_flight: self.max_in_flight,
             limits: ClientLimits {
                 max_head_bytes: self.max_head_bytes as usize,

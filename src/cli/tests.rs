@@ -49,6 +49,14 @@ fn values_out_of_range_are_rejected() {
 }
 
 #[test]
+fn variables_of_switches_are_true_or_false() {
+    for (text, on) in [("true", true), ("1", true), ("OFF", false), ("", false)] {
+        assert_eq!(value::switch(text), Ok(on), "{text:?}");
+    }
+    assert!(value::switch("2").is_err());
+}
+
+#[test]
 fn ports_shifts_default_addresses_only() {
     let shifted = |text: &str| defaults::shifted(text.to_owned(), 1000);
     assert_eq!(shifted("127.0.0.1:8080"), "127.0.0.1:9080");

@@ -72,6 +72,16 @@ pub(super) fn connections(text: &str) -> Result<NonZeroU32, String> {
     connections.ok_or_else(|| format!("expected a whole number from 1 to {MAX_CONNECTIONS}"))
 }
 
+/// Parses the environment variable of a flag without a value. An empty one is off, as Compose sets it from one that is
+/// not set.
+pub(super) fn switch(text: &str) -> Result<bool, String> {
+    match text.to_ascii_lowercase().as_str() {
+        "true" | "yes" | "on" | "1" => Ok(true),
+        "false" | "no" | "off" | "0" | "" => Ok(false),
+        _ => Err("expected true or false".into()),
+    }
+}
+
 /// Parses a timeout.
 pub(super) fn timeout(text: &str) -> Result<SecondsArg, String> {
     let seconds = text

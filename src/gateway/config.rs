@@ -24,8 +24,13 @@ pub struct GatewayConfig {
     /// Linux limits it to `net.core.somaxconn` and lets one more connection wait. Default: 1024.
     pub backlog: u16,
     /// Connections that the asynchronous gateway serves at once, over all threads; others wait in the
-    /// accept queue. The synchronous gateway serves one for each thread. Default: 14,000.
+    /// accept queue. The synchronous gateway serves one for each thread; with `keep_alive` it keeps so many
+    /// idle ones besides, and closes the one that has been idle for longest for a further one. Default: 14,000.
     pub connections: NonZeroUsize,
+    /// Keeps connections to the synchronous gateway open between two requests, as those to the asynchronous one
+    /// always are, without a thread for each: its threads wait for all idle connections and for new ones at once.
+    /// Linux only. Default: false, a connection for each request, as in the article.
+    pub keep_alive: bool,
     /// Limits for clients.
     pub limits: ClientLimits,
 }
@@ -38,6 +43,7 @@ impl Default for GatewayConfig {
             pool_threads: POOL_THREADS,
             backlog: 1024,
             connections: CONNECTIONS,
+            keep_alive: false,
             limits: ClientLimits::default(),
         }
     }
@@ -68,7 +74,7 @@ pub struct ClientLimits {
     /// Time for which a client may leave a response unread before its connection is closed.
     /// Default: 30 s.
     pub write_timeout: Duration,
-    /// Time for which the asynchronous gateway keeps a connection open between two requests.
+    /// Time for which a connection is kept open between two requests, if it is kept.
     /// Default: 75 s, longer than nginx's 60 s, so that nginx closes first and never sends a request
     /// on a connection that the gateway is closing.
     pub idle_timeout: Duration,

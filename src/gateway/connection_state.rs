@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU16, Ordering::Relaxed};
 
 use http::StatusCode;
+use tokio_util::sync::CancellationToken;
 
 use crate::wire;
 use thread_states::InFlightGuard;
@@ -27,6 +28,20 @@ pub(super) struct ConnectionState {
     request_body: AtomicU8,
     /// Status of the gateway's own error response, or 0.
     error_status: AtomicU16,
+    turns: Option<Turns>,
+}
+
+/// Turns of a connection that no thread holds between two requests: in each, a thread serves one request.
+#[derive(Debug)]
+struct Turns {
+    /// True if the connection ends with its first response.
+    only_one: bool,
+    /// It makes the present turn the last one.
+    shutdown: CancellationToken,
+    /// True from the end of a response until the next turn.
+    over: AtomicBool,
+    /// True if hyper needs bytes that are not there.
+    starved: AtomicBool,
 }
 
 /// There is no request, or its head is being read.
@@ -48,6 +63,65 @@ const DROPPED: u8 = 2;
 const FAILED: u8 = 3;
 
 impl ConnectionState {
+    /// State of a connection that a thread serves in turns, until the shutdown; or in `only_one`, for which no thread
+    /// waits either.
+    pub(super) fn in_turns(shutdown: CancellationToken, only_one: bool) -> Self {
+        Self {
+            turns: Some(Turns {
+                only_one,
+                shutdown,
+                over: AtomicBool::new(false),
+                starved: AtomicBool::new(false),
+            }),
+            ..Self::default()
+        }
+    }
+
+    /// Records that a thread serves the next request.
+    pub(super) fn begin_turn(&self) {
+        if let Some(turns) = &self.turns {
+            turns.over.store(false, Relaxed);
+            turns.starved.store(false, Relaxed);
+        }
+    }
+
+    /// Returns whether a thread serves the connection in turns.
+    pub(super) fn has_turns(&self) -> bool {
+        self.turns.is_some()
+    }
+
+    /// Records that a response was sent, and that the thread serves other connections before the next request.
+    pub(super) fn end_turn(&self) {
+        if let Some(turns) = &self.turns {
+            turns.over.store(true, Relaxed);
+        }
+    }
+
+    /// Returns whether a response was sent in this turn.
+    pub(super) fn is_turn_over(&self) -> bool {
+        let turns = self.turns.as_ref();
+        turns.is_some_and(|turns| turns.over.load(Relaxed))
+    }
+
+    /// Records that hyper needs bytes for which the thread does not wait.
+    pub(super) fn starve(&self) {
+        if let Some(turns) = &self.turns {
+            turns.starved.store(true, Relaxed);
+        }
+    }
+
+    /// Returns whether hyper needs bytes for which the thread does not wait.
+    pub(super) fn is_starved(&self) -> bool {
+        let turns = self.turns.as_ref();
+        turns.is_some_and(|turns| turns.starved.load(Relaxed))
+    }
+
+    /// Returns whether the connection ends with this response.
+    pub(super) fn is_last_turn(&self) -> bool {
+        let turns = self.turns.as_ref();
+        turns.is_some_and(|turns| turns.only_one || turns.shutdown.is_cancelled())
+    }
+
     /// Records that the app is called with a request.
     pub(super) fn request_started(&self, has_body: bool) {
         self.phase.store(SERVING, Relaxed);

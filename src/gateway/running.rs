@@ -1,6 +1,7 @@
 //! Threads of a gateway, and the handle to them.
 
 use std::convert::Infallible;
+use std::fmt;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::num::NonZeroUsize;
@@ -23,8 +24,15 @@ pub struct RunningGateway {
     address: SocketAddr,
     listeners: Arc<[TcpListener]>,
     shutdown: CancellationToken,
+    idle: Option<Arc<dyn IdleConnections>>,
     /// Disconnected when the last thread has ended: each holds a sender, and none sends.
     ended: Arc<Mutex<Receiver<Infallible>>>,
+}
+
+/// Connections that no thread of a gateway holds.
+pub(super) trait IdleConnections: fmt::Debug + Send + Sync {
+    /// Closes them.
+    fn close_all(&self);
 }
 
 impl RunningGateway {
@@ -55,6 +63,15 @@ impl RunningGateway {
         for listener in self.listeners.iter() {
             listener::close(listener);
         }
+        if let Some(idle) = &self.idle {
+            idle.close_all();
+        }
+    }
+
+    /// Closes these connections, too, at the shutdown.
+    pub(super) fn with_idle_connections(mut self, idle: Arc<dyn IdleConnections>) -> Self {
+        self.idle = Some(idle);
+        self
     }
 
     /// Waits until every thread of the gateway has ended, at most for `timeout`, and returns whether
@@ -81,6 +98,7 @@ impl RunningGateway {
             address: bound.local_addr(),
             listeners: bound.listeners.into(),
             shutdown: CancellationToken::new(),
+            idle: None,
             ended: Arc::new(Mutex::new(ended)),
         };
         if let Some(registry) = registry {

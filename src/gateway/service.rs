@@ -113,14 +113,21 @@ impl<A: App> Future for ResponseFuture<A> {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
+        if let Some(guard) = this.guard
+            && guard.state.is_turn_over()
+        {
+            // hyper had read this request already when it sent the previous response. It is polled again in its own
+            // turn.
+            return Poll::Pending;
+        }
         let Ok(mut response) = ready!(this.response.poll(cx));
         let Some(guard) = this.guard.take() else {
             // Only reached when the future is polled again after it was ready, which hyper never does.
             return Poll::Pending;
         };
-        // The rest of the body would be read as the head of the next request, so the connection closes, and a client
-        // that does not know would lose its next request (RFC 9112, section 9.6).
-        if guard.state.is_body_given_up() {
+        // The rest of the body would be read as the head of the next request, so the connection closes. A client that does
+        // not know of a close would lose its next request (RFC 9112, section 9.6).
+        if guard.state.is_body_given_up() || guard.state.is_last_turn() {
             let close = HeaderValue::from_static("close");
             response.headers_mut().insert(CONNECTION, close);
         }

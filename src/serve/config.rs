@@ -18,6 +18,8 @@ pub struct ServerConfig {
     pub pool_threads: NonZeroUsize,
     /// Connections that the kernel queues for a listening socket until a thread accepts them.
     pub backlog: u16,
+    /// Keeps connections to the synchronous server open between two requests. Default: false.
+    pub keep_alive: bool,
     /// Maximum number of requests in flight on an asynchronous server; further requests get a 503.
     /// Default: 12,000, which with 2,000 further connections need 400 MiB.
     pub max_in_flight: u64,
@@ -43,6 +45,7 @@ impl Default for ServerConfig {
             threads: gateway.threads,
             pool_threads: gateway.pool_threads,
             backlog: gateway.backlog,
+            keep_alive: gateway.keep_alive,
             max_in_flight: 12_000,
             limits: gateway.limits,
             body_limit: app::BodyLimit::default(),
@@ -56,7 +59,8 @@ impl Default for ServerConfig {
 
 impl ServerConfig {
     /// Connections that an asynchronous server serves at once: more than requests, to respond with a 503
-    /// to further requests, and for connections that are idle or have not sent a whole head.
+    /// to further requests, and for connections that are idle or have not sent a whole head. A synchronous
+    /// server keeps as many idle ones, if it keeps any.
     pub(super) fn connections(&self) -> NonZeroUsize {
         const BESIDE_REQUESTS: NonZeroUsize = NonZeroUsize::new(2_000).unwrap();
 

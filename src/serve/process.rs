@@ -165,7 +165,7 @@ impl Process {
         let upstream = |(flavor, server)| proxy::Upstream {
             name: Flavor::as_str(flavor),
             server: reachable(server),
-            keep_alive: flavor == Flavor::Async,
+            keep_alive: flavor == Flavor::Async || servers_config.keep_alive,
             threads: proxy::ServerPath::new(
                 reachable(metrics),
                 match flavor {
@@ -239,6 +239,7 @@ pub(super) fn bind_server(
             pool_threads: config.pool_threads,
             backlog: config.backlog,
             connections: config.connections(),
+            keep_alive: config.keep_alive,
             limits: config.limits,
         };
         bind(&config).map_err(|error| error.source)

@@ -22,11 +22,12 @@ pub struct Process {
 impl Process {
     /// Starts the program and waits until it has printed this many addresses.
     pub fn start(arguments: &[&str], addresses: usize) -> Self {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_threadlab"))
-            .args(arguments)
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
+        let mut command = Command::new(env!("CARGO_BIN_EXE_threadlab"));
+        Self::of(command.args(arguments), addresses)
+    }
+
+    fn of(command: &mut Command, addresses: usize) -> Self {
+        let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
         let mut stdout = BufReader::new(child.stdout.take().unwrap());
         let mut found = Vec::new();
         while found.len() < addresses {
@@ -142,7 +143,18 @@ impl Server {
             "127.0.0.1:0",
         ];
         all.extend(arguments);
-        let process = Process::start(&all, 2);
+        Self::of(Process::start(&all, 2))
+    }
+
+    /// Starts it with a limit on open files.
+    pub fn with_few_files(limit: u32, kind: &str, arguments: &str) -> Self {
+        let ports = "--listen 127.0.0.1:0 --metrics 127.0.0.1:0";
+        let program = env!("CARGO_BIN_EXE_threadlab");
+        let line = format!("ulimit -n {limit}; exec {program} serve {kind} {ports} {arguments}");
+        Self::of(Process::of(Command::new("sh").args(["-c", &line]), 2))
+    }
+
+    fn of(process: Process) -> Self {
         let [http, metrics] = <[String; 2]>::try_from(process.addresses.clone()).unwrap();
         Self {
             process,

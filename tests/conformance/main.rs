@@ -28,12 +28,11 @@ use fronts::message::Message;
 use serde_json::Value;
 use server::Server;
 
-/// Returns the outcome of a case, in the form of [`expected`].
-fn outcome(case: &Case, target: Target, server: &Server, [path, post]: [&str; 2]) -> String {
+/// Returns the outcome of a case on this connection, in the form of [`expected`].
+fn outcome(case: &Case, target: Target, mut client: Client, [path, post]: [&str; 2]) -> String {
     let request = case.request.replace('|', "\r\n");
     let request = request.replace("{host}", "Host: localhost");
     let request = request.replace("{path}", path).replace("{post}", post);
-    let mut client = Client::connect(server.address);
     client.send(&request);
     if case.ends {
         let stream = client.stream.get_ref();
@@ -118,12 +117,18 @@ fn fault_of_end(
 }
 
 fn conform(target: Target) {
-    let server = Server::start(target);
+    conform_on(target, &Server::start(target), |_| {});
+}
+
+/// Sends each request on a connection that was prepared.
+fn conform_on(target: Target, server: &Server, prepare: impl Fn(&mut Client)) {
     let mut wrong = String::new();
     for case in CASES.iter().filter(|case| case.targets.contains(&target)) {
         let expected = expected(case.outcome_of(target), target);
         for paths in server.paths {
-            let outcome = outcome(case, target, &server, *paths);
+            let mut client = Client::connect(server.address);
+            prepare(&mut client);
+            let outcome = outcome(case, target, client, *paths);
             if outcome != expected {
                 let Case { rule, name, .. } = case;
                 let _ = writeln!(wrong, "{rule}: {name}: {outcome}; not {expected}");
@@ -136,6 +141,15 @@ fn conform(target: Target) {
 #[test]
 fn the_synchronous_gateway_conforms() {
     conform(Target::Synchronous);
+}
+
+/// Each request is the second one of its connection.
+#[test]
+fn the_synchronous_gateway_conforms_on_kept_connections() {
+    conform_on(Target::Synchronous, &Server::keeping(), |client| {
+        client.send("GET /a HTTP/1.1\r\nHost: localhost\r\n\r\n");
+        assert_eq!(client.response().header("connection"), None);
+    });
 }
 
 #[test]

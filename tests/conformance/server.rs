@@ -40,6 +40,11 @@ impl Server {
         }
     }
 
+    /// The synchronous gateway, which keeps connections between two requests.
+    pub fn keeping() -> Self {
+        Self::gateway(Backend::keeping())
+    }
+
     fn gateway(gateway: Backend) -> Self {
         Self {
             address: gateway.address,

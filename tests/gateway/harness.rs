@@ -28,13 +28,23 @@ pub(crate) const SOON: Duration = Duration::from_secs(10);
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Gateway {
     Synchronous,
+    /// The synchronous one with `keep_alive`.
+    Keeping,
     Asynchronous,
 }
 
 impl Gateway {
+    /// Those that keep connections between two requests.
+    pub(crate) const THAT_KEEP: [Self; 2] = [Self::Keeping, Self::Asynchronous];
+
+    /// Returns whether a connection carries more than one request.
+    pub(crate) fn keeps_connections(self) -> bool {
+        Self::THAT_KEEP.contains(&self)
+    }
+
     pub(crate) fn bind(self, config: &GatewayConfig) -> Result<BoundGateway, BindError> {
         match self {
-            Self::Synchronous => synchronous::bind(config),
+            Self::Synchronous | Self::Keeping => synchronous::bind(config),
             Self::Asynchronous => asynchronous::bind(config),
         }
     }
@@ -47,7 +57,7 @@ impl Gateway {
         name: &str,
     ) -> RunningGateway {
         let running = match self {
-            Self::Synchronous => synchronous::spawn(bound, app, registry, name),
+            Self::Synchronous | Self::Keeping => synchronous::spawn(bound, app, registry, name),
             Self::Asynchronous => asynchronous::spawn(bound, app, registry, name),
         };
         running.unwrap()
@@ -55,10 +65,13 @@ impl Gateway {
 }
 
 /// Defines a test for each gateway from functions that take a [`Gateway`].
-macro_rules! against_both {
+macro_rules! against_all {
     ($($behaviour:ident),+ $(,)?) => {
         mod synchronous {
             $(#[test] fn $behaviour() { super::$behaviour($crate::harness::Gateway::Synchronous) })+
+        }
+        mod keeping {
+            $(#[test] fn $behaviour() { super::$behaviour($crate::harness::Gateway::Keeping) })+
         }
         mod asynchronous {
             $(#[test] fn $behaviour() { super::$behaviour($crate::harness::Gateway::Asynchronous) })+
@@ -85,6 +98,7 @@ impl Server {
 
         let name = format!("gw{}", COUNT.fetch_add(1, Ordering::SeqCst));
         let mut config = GatewayConfig::new(([127, 0, 0, 1], 0).into());
+        config.keep_alive = gateway == Gateway::Keeping;
         change(&mut config);
         let registry = Registry::new(&*name, []);
         let seen = Arc::<Seen>::default();

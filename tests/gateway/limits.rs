@@ -7,7 +7,7 @@ use threadlab::gateway::GatewayConfig;
 
 use crate::harness::{Client, Gateway, Response, SOON, Server, eventually, threads};
 
-against_both!(
+against_all!(
     a_slow_head_gets_408,
     a_silent_client_is_disconnected,
     a_slow_body_gets_408,
@@ -229,35 +229,39 @@ fn a_shared_port_of_another_server_is_an_error(gateway: Gateway) {
 
 #[test]
 fn an_idle_connection_closes_after_the_idle_timeout() {
-    let server = Server::with(Gateway::Asynchronous, |config| {
-        config.limits.idle_timeout = Duration::from_millis(500);
-        config.limits.read_timeout = Duration::from_millis(150);
-    });
-    let mut client = server.connect();
-    for _ in 0..3 {
+    for gateway in Gateway::THAT_KEEP {
+        let server = Server::with(gateway, |config| {
+            config.limits.idle_timeout = Duration::from_millis(500);
+            config.limits.read_timeout = Duration::from_millis(150);
+        });
+        let mut client = server.connect();
+        for _ in 0..3 {
+            client.get("/");
+            assert_eq!(client.receive().status, 200);
+            std::thread::sleep(Duration::from_millis(250));
+        }
+        let start = Instant::now();
         client.get("/");
         assert_eq!(client.receive().status, 200);
-        std::thread::sleep(Duration::from_millis(250));
+        client.assert_closed();
+        let idle = start.elapsed();
+        assert!(idle >= Duration::from_millis(500), "after {idle:?}");
+        assert!(idle < SOON / 2, "after {idle:?}");
     }
-    let start = Instant::now();
-    client.get("/");
-    assert_eq!(client.receive().status, 200);
-    client.assert_closed();
-    let idle = start.elapsed();
-    assert!(idle >= Duration::from_millis(500), "after {idle:?}");
-    assert!(idle < SOON / 2, "after {idle:?}");
 }
 
 /// Its deadline starts with the first byte, not with the end of the previous response.
 #[test]
 fn a_slow_head_on_a_reused_connection_gets_408() {
-    let server = short_timeout(Gateway::Asynchronous);
-    let mut client = server.connect();
-    client.get("/");
-    assert_eq!(client.receive().status, 200);
-    std::thread::sleep(READ_TIMEOUT * 2);
-    let start = Instant::now();
-    client.trickle("GET / HTTP/1.1\r\n", Duration::from_millis(40));
-    timed(start, || client.receive()).assert_problem(408);
-    client.assert_closed();
+    for gateway in Gateway::THAT_KEEP {
+        let server = short_timeout(gateway);
+        let mut client = server.connect();
+        client.get("/");
+        assert_eq!(client.receive().status, 200);
+        std::thread::sleep(READ_TIMEOUT * 2);
+        let start = Instant::now();
+        client.trickle("GET / HTTP/1.1\r\n", Duration::from_millis(40));
+        timed(start, || client.receive()).assert_problem(408);
+        client.assert_closed();
+    }
 }

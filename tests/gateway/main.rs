@@ -6,6 +6,7 @@
 #[macro_use]
 mod harness;
 mod article;
+mod keep_alive;
 mod limits;
 mod protocol;
 mod resilience;

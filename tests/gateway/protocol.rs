@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use crate::harness::{Gateway, SOON, Server, eventually};
 
-against_both!(
+against_all!(
     get,
     a_head_response_has_no_body,
     http_1_0_connections_close,
@@ -27,7 +27,7 @@ against_both!(
 fn get(gateway: Gateway) {
     let response = Server::start(gateway).get("/");
     assert_eq!((response.status, response.text()), (200, "hello"));
-    let close = (gateway == Gateway::Synchronous).then_some("close");
+    let close = (!gateway.keeps_connections()).then_some("close");
     assert_eq!(response.header("connection"), close);
 }
 
@@ -137,8 +137,8 @@ fn a_half_closed_connection_gets_a_response_or_closes(gateway: Gateway) {
     client.get("/sleep?ms=300");
     client.socket.shutdown(Shutdown::Write).unwrap();
     match gateway {
-        Gateway::Synchronous => assert_eq!(client.receive().text(), "slept 300 ms"),
         Gateway::Asynchronous => client.assert_closed(),
+        _ => assert_eq!(client.receive().text(), "slept 300 ms"),
     }
 }
 
@@ -155,12 +155,11 @@ fn pipelined_requests_get_responses_in_order(gateway: Gateway) {
         .concat(),
     );
     assert_eq!(client.receive().text(), "slept 100 ms");
-    match gateway {
-        Gateway::Synchronous => client.assert_closed(),
-        Gateway::Asynchronous => {
-            assert_eq!(client.receive().text(), "hello");
-            assert_eq!(client.receive().text(), "slept 1 ms");
-        }
+    if gateway.keeps_connections() {
+        assert_eq!(client.receive().text(), "hello");
+        assert_eq!(client.receive().text(), "slept 1 ms");
+    } else {
+        client.assert_closed();
     }
 }
 
@@ -173,9 +172,10 @@ fn an_early_second_request_does_not_reset_the_connection(gateway: Gateway) {
     client.get("/");
     std::thread::sleep(Duration::from_millis(400));
     assert_eq!(client.receive().text(), "slept 300 ms");
-    match gateway {
-        Gateway::Synchronous => client.assert_closed(),
-        Gateway::Asynchronous => assert_eq!(client.receive().text(), "hello"),
+    if gateway.keeps_connections() {
+        assert_eq!(client.receive().text(), "hello");
+    } else {
+        client.assert_closed();
     }
 }
 
@@ -204,70 +204,73 @@ fn http_1_0_keep_alive_works_if_the_connection_is_kept(gateway: Gateway) {
     let request = "GET / HTTP/1.0\r\nconnection: keep-alive\r\n\r\n";
     client.send(request);
     let response = client.receive();
-    match gateway {
-        Gateway::Synchronous => {
-            assert_ne!(response.header("connection"), Some("keep-alive"));
-            client.assert_closed();
-        }
-        Gateway::Asynchronous => {
-            assert_eq!(response.header("connection"), Some("keep-alive"));
-            client.send(request);
-            assert_eq!(client.receive().text(), "hello");
-        }
+    if gateway.keeps_connections() {
+        assert_eq!(response.header("connection"), Some("keep-alive"));
+        client.send(request);
+        assert_eq!(client.receive().text(), "hello");
+    } else {
+        assert_ne!(response.header("connection"), Some("keep-alive"));
+        client.assert_closed();
     }
 }
 
 #[test]
 fn a_malformed_request_does_not_affect_the_previous_response() {
-    let server = Server::start(Gateway::Asynchronous);
-    for (first, response) in [
-        ("GET /sleep?ms=50 HTTP/1.1\r\nhost: test\r\n\r\n", 200),
-        (
-            "POST /mirror HTTP/1.1\r\nhost: test\r\ncontent-length: 2\r\n\r\nhi",
-            200,
-        ),
-        ("HEAD / HTTP/1.1\r\nhost: test\r\n\r\n", 200),
-    ] {
-        let mut client = server.connect();
-        client.send(format!("{first}nonsense\r\n\r\n"));
-        let head = client.receive_head();
-        assert_eq!(head.status, response, "{first}");
-        let length = head.header("content-length").unwrap().parse().unwrap();
-        if !first.starts_with("HEAD") {
-            client.take(length);
+    for gateway in Gateway::THAT_KEEP {
+        let server = Server::start(gateway);
+        for (first, response) in [
+            ("GET /sleep?ms=50 HTTP/1.1\r\nhost: test\r\n\r\n", 200),
+            (
+                "POST /mirror HTTP/1.1\r\nhost: test\r\ncontent-length: 2\r\n\r\nhi",
+                200,
+            ),
+            ("HEAD / HTTP/1.1\r\nhost: test\r\n\r\n", 200),
+        ] {
+            let mut client = server.connect();
+            client.send(format!("{first}nonsense\r\n\r\n"));
+            let head = client.receive_head();
+            assert_eq!(head.status, response, "{first}");
+            let length = head.header("content-length").unwrap().parse().unwrap();
+            if !first.starts_with("HEAD") {
+                client.take(length);
+            }
+            client.receive().assert_problem(400);
+            client.assert_closed();
         }
-        client.receive().assert_problem(400);
-        client.assert_closed();
     }
 }
 
 #[test]
 fn a_connection_serves_several_requests() {
-    let server = Server::start(Gateway::Asynchronous);
-    let mut client = server.connect();
-    for _ in 0..3 {
-        client.get("/");
-        assert_eq!(client.receive().text(), "hello");
-        client.send("POST /echo HTTP/1.1\r\nhost: test\r\ncontent-length: 2\r\n\r\nhi");
-        assert_eq!(client.receive().text(), "hi");
+    for gateway in Gateway::THAT_KEEP {
+        let server = Server::start(gateway);
+        let mut client = server.connect();
+        for _ in 0..3 {
+            client.get("/");
+            assert_eq!(client.receive().text(), "hello");
+            client.send("POST /echo HTTP/1.1\r\nhost: test\r\ncontent-length: 2\r\n\r\nhi");
+            assert_eq!(client.receive().text(), "hi");
+        }
+        client.send("nonsense\r\n\r\n");
+        client.receive().assert_problem(400);
+        client.assert_closed();
     }
-    client.send("nonsense\r\n\r\n");
-    client.receive().assert_problem(400);
-    client.assert_closed();
 }
 
 /// A client that sends its next request on a connection that closes would lose it (RFC 9112, section 9.6).
 #[test]
 fn a_close_after_an_unread_body_is_announced() {
-    let server = Server::start(Gateway::Asynchronous);
-    for (length, body) in [(2, "hi"), (2, ""), (400_000, "hi")] {
-        let mut client = server.connect();
-        client.send(format!(
-            "POST /ignore HTTP/1.1\r\nhost: test\r\ncontent-length: {length}\r\n\r\n{body}"
-        ));
-        let response = client.receive();
-        assert_eq!(response.status, 413);
-        assert_eq!(response.header("connection"), Some("close"));
-        client.assert_closed();
+    for gateway in Gateway::THAT_KEEP {
+        let server = Server::start(gateway);
+        for (length, body) in [(2, "hi"), (2, ""), (400_000, "hi")] {
+            let mut client = server.connect();
+            client.send(format!(
+                "POST /ignore HTTP/1.1\r\nhost: test\r\ncontent-length: {length}\r\n\r\n{body}"
+            ));
+            let response = client.receive();
+            assert_eq!(response.status, 413);
+            assert_eq!(response.header("connection"), Some("close"));
+            client.assert_closed();
+        }
     }
 }

@@ -7,7 +7,7 @@ use threadlab::gateway::RunningGateway;
 
 use crate::harness::{Client, Gateway, SOON, Server, eventually, threads};
 
-against_both!(
+against_all!(
     idle_threads_end_at_once,
     requests_in_flight_finish,
     bodies_in_flight_finish,
@@ -108,15 +108,17 @@ fn the_port_is_free_again(gateway: Gateway) {
 
 #[test]
 fn idle_connections_are_closed_at_once() {
-    let server = Server::with(Gateway::Asynchronous, |config| config.threads = threads(2));
-    let mut idle: Vec<Client> = (0..8).map(|_| server.connect()).collect();
-    for client in idle.iter_mut().skip(4) {
-        client.get("/");
-        assert_eq!(client.receive().status, 200);
-    }
-    ends_promptly(&server.running);
-    for client in &mut idle {
-        client.assert_closed();
+    for gateway in Gateway::THAT_KEEP {
+        let server = Server::with(gateway, |config| config.threads = threads(2));
+        let mut idle: Vec<Client> = (0..8).map(|_| server.connect()).collect();
+        for client in idle.iter_mut().skip(4) {
+            client.get("/");
+            assert_eq!(client.receive().status, 200);
+        }
+        ends_promptly(&server.running);
+        for client in &mut idle {
+            client.assert_closed();
+        }
     }
 }
 

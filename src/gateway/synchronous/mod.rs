@@ -1,26 +1,35 @@
 //! Synchronous gateway: each thread serves one connection at a time, and waits when its request
 //! waits.
+//!
+//! By default a connection carries one request. With [`GatewayConfig::keep_alive`] it carries any number, and between two
+//! of them no thread holds it.
 
+mod connection;
+#[cfg(target_os = "linux")]
+mod idle;
+#[cfg(not(target_os = "linux"))]
+#[path = "unsupported.rs"]
+mod idle;
 mod stream;
 
 use std::io;
-use std::net::TcpStream;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::thread;
+use std::time::Duration;
 
-use hyper::server::conn::http1;
 use tokio::runtime::{Builder, Runtime};
 
-use super::client_connection::ClientConnection;
-use super::connection_state::ConnectionState;
 use super::listener::{self, BoundGateway};
-use super::running::{RunningGateway, Worker};
-use super::service::Connected;
-use super::{App, GatewayConfig, rejection};
+use super::running::{IdleConnections, RunningGateway, Worker};
+use super::{App, GatewayConfig};
 use crate::wire::{self, BindError};
-use stream::BlockingStream;
+use connection::SyncConnection;
+use idle::{Arrival, IdleSet};
 use thread_states::{InFlight, Registry, park, unpark};
+
+/// Idle connections of a gateway with this app.
+type SharedIdle<A> = IdleSet<Box<SyncConnection<A>>>;
 
 /// Binds the one socket from which all threads accept.
 ///
@@ -38,17 +47,29 @@ pub fn bind(config: &GatewayConfig) -> Result<BoundGateway, BindError> {
 ///
 /// # Errors
 ///
-/// If the system has no more threads or file descriptors; no thread is left running then.
+/// If the system has no more threads or file descriptors, or if it cannot keep connections (only Linux can); no thread is
+/// left running then.
 pub fn spawn<A: App>(
     bound: BoundGateway,
     app: A,
     registry: impl Into<Option<Registry>>,
     name: &str,
 ) -> io::Result<RunningGateway> {
-    RunningGateway::start(bound, registry.into().as_ref(), name, |worker| {
+    let GatewayConfig {
+        keep_alive,
+        connections,
+        ..
+    } = bound.config;
+    let idle = keep_alive.then(|| IdleSet::new(&bound.listeners[0], connections));
+    let idle = idle.transpose()?.map(Arc::new);
+    let running = RunningGateway::start(bound, registry.into().as_ref(), name, |worker| {
         let runtime = runtime(&worker)?;
-        let app = app.clone();
-        Ok(move || serve(&worker, runtime, &app))
+        let (app, idle) = (app.clone(), idle.clone());
+        Ok(move || serve(&worker, runtime, &app, idle.as_deref()))
+    })?;
+    Ok(match idle {
+        Some(idle) => running.with_idle_connections(idle),
+        None => running,
     })
 }
 
@@ -62,83 +83,78 @@ fn runtime(worker: &Worker) -> io::Result<Runtime> {
         .build()
 }
 
-/// Runs a thread until the shutdown: serves one connection to its end, then the next.
-fn serve<A: App>(worker: &Worker, runtime: Runtime, app: &A) {
+/// Runs a thread until the shutdown: serves one connection, to its end or until it is idle, then the next.
+fn serve<A: App>(worker: &Worker, runtime: Runtime, app: &A, idle: Option<&SharedIdle<A>>) {
     let mut http = worker.limits.http();
     // Otherwise hyper would read while the app works, to notice a client that leaves, and that read
     // would block the app.
-    http.half_close(true).keep_alive(false);
-    while let Some(stream) = accept(worker) {
-        let is_last = wire::is_last(&stream);
+    http.half_close(true).keep_alive(idle.is_some());
+    while let Some(arrival) = next(worker, idle) {
+        let is_last = matches!(&arrival, Arrival::New(stream) if wire::is_last(stream));
+        let connection = match arrival {
+            Arrival::New(stream) => {
+                SyncConnection::new(&http, stream, app.clone(), worker, idle.is_some(), is_last)
+            }
+            Arrival::Idle(connection) => connection,
+        };
         let in_flight = worker.in_flight.as_ref().map(InFlight::enter);
-        let connection = serve_connection(&http, stream, app.clone(), worker);
-        if catch_unwind(AssertUnwindSafe(|| runtime.block_on(connection))).is_err() {
+        let serving = || runtime.block_on(connection.serve(worker, idle));
+        if catch_unwind(AssertUnwindSafe(serving)).is_err() {
             tracing::error!("a panic ended a connection");
         }
         drop(in_flight);
         if is_last {
-            wait_for_descriptors(worker);
+            wait_for_descriptors(worker, idle);
         }
+    }
+    if let Some(idle) = idle {
+        idle.close_all();
     }
     // Calls that still run on blocking threads belong to requests that have ended.
     runtime.shutdown_background();
 }
 
-/// Waits until file descriptors are no longer scarce, or for a shutdown.
-fn wait_for_descriptors(worker: &Worker) {
+/// Waits until file descriptors are no longer scarce, or for a shutdown. Idle connections give theirs up first.
+fn wait_for_descriptors<A: App>(worker: &Worker, idle: Option<&SharedIdle<A>>) {
     while !worker.shutdown.is_cancelled()
         && let Some(delay) = wire::scarcity(&worker.listener)
     {
+        make_room(idle, delay);
+    }
+}
+
+/// Lets the connection that has been idle for longest give up its descriptor, or sleeps if there is none.
+fn make_room<A: App>(idle: Option<&SharedIdle<A>>, delay: Duration) {
+    if !idle.is_some_and(IdleSet::close_oldest) {
         thread::sleep(delay);
     }
 }
 
 /// Returns the next connection, or `None` after a shutdown. A thread is idle only here.
-fn accept(worker: &Worker) -> Option<TcpStream> {
+fn next<A: App>(
+    worker: &Worker,
+    idle: Option<&SharedIdle<A>>,
+) -> Option<Arrival<Box<SyncConnection<A>>>> {
     while !worker.shutdown.is_cancelled() {
         park();
-        let accepted = worker.listener.accept();
+        let arrival = match idle {
+            Some(idle) => idle.wait(),
+            None => worker
+                .listener
+                .accept()
+                .map(|(stream, _)| Some(Arrival::New(stream))),
+        };
         unpark();
-        match accepted {
-            Ok((stream, _)) => return Some(stream),
+        match arrival {
+            Ok(Some(arrival)) => return Some(arrival),
+            Ok(None) => {}
             // The shutdown ended listening, and so the call.
             Err(_) if worker.shutdown.is_cancelled() => {}
-            Err(error) => thread::sleep(wire::backoff(&error)),
+            Err(error) => match wire::backoff(&error) {
+                Duration::ZERO => {}
+                delay => make_room(idle, delay),
+            },
         }
     }
     None
-}
-
-/// Serves a connection from its first byte to its close: one request.
-async fn serve_connection<A: App>(
-    http: &http1::Builder,
-    stream: TcpStream,
-    app: A,
-    worker: &Worker,
-) {
-    let (state, stream) = (Arc::new(ConnectionState::default()), Arc::new(stream));
-    let service = Connected {
-        app,
-        state: Arc::clone(&state),
-        client: ClientConnection::of_socket(&stream),
-        in_flight: None,
-        body_timeout: None,
-    };
-    let stream = BlockingStream::new(
-        stream,
-        Arc::clone(&state),
-        worker.limits,
-        worker.shutdown.clone(),
-    );
-    let mut connection = http.serve_connection(stream, service);
-    let result = (&mut connection).await;
-    if let Err(error) = &result {
-        tracing::debug!(%error, "connection ended early");
-    }
-    let parts = connection.into_parts();
-    // After a shutdown that interrupted a head, nothing that was sent can be lost.
-    let is_cut = worker.shutdown.is_cancelled() && state.is_waiting() && result.is_err();
-    let unread = !is_cut && (state.is_body_unread() || !parts.read_buf.is_empty());
-    let reply = rejection::reply(&state, &result, &parts.read_buf, &worker.limits);
-    parts.io.close(reply, unread).await;
 }

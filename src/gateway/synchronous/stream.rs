@@ -4,7 +4,8 @@
 //! so it must not be read while the app works: the read would keep the app from running. hyper reads
 //! at three moments, and the connection's state tells them apart:
 //!
-//! * before a request: the head is due, so the read waits for it
+//! * before a request: the head is due, so the read waits for it. If connections are kept, it waits only for the rest of
+//!   a head; until a head begins, no thread holds the connection
 //! * while the app wants the body: the read waits, but only after the app had a turn
 //! * otherwise: the read returns 0 bytes, which hyper takes for a client that has closed its sending
 //!   side. With `half_close(true)` it then still writes the response.
@@ -38,7 +39,7 @@ const SHUTDOWN_CHECK: Duration = Duration::from_millis(100);
 enum Due {
     Head,
     Body,
-    /// The connection's one request has its response.
+    /// The connection's last request has its response.
     Nothing,
 }
 
@@ -89,6 +90,30 @@ impl BlockingStream {
             Ok(socket) => wire::close(socket, reply).await,
             Err(error) => tracing::warn!(%error, "a connection was closed without its response"),
         }
+    }
+
+    /// Reads the first bytes of a head if they have arrived, and otherwise ends the turn. Waits for the rest.
+    fn poll_read_head(&mut self, buf: &mut ReadBufCursor<'_>) -> Poll<io::Result<()>> {
+        // What arrived during the turn waits for the next one, so that a client cannot keep the thread.
+        if self.state.is_turn_over() {
+            self.state.starve();
+            return Poll::Pending;
+        }
+        if self.state.has_turns() && !self.state.has_head() {
+            match self.receive(buf, RecvFlags::DONTWAIT) {
+                Ok(0) => {}
+                Ok(_) => {
+                    self.state.head_received();
+                }
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                    self.state.starve();
+                    return Poll::Pending;
+                }
+                Err(error) => return Poll::Ready(Err(error)),
+            }
+            return Poll::Ready(Ok(()));
+        }
+        Poll::Ready(self.read_head(buf))
     }
 
     /// Waits for bytes of the head.
@@ -177,7 +202,7 @@ impl Read for BlockingStream {
         if self.state.wants_body() {
             self.poll_read_body(cx, &mut buf)
         } else if self.due == Due::Head && self.state.is_waiting() {
-            Poll::Ready(self.read_head(&mut buf))
+            self.poll_read_head(&mut buf)
         } else {
             Poll::Ready(Ok(()))
         }
@@ -220,7 +245,12 @@ impl Write for BlockingStream {
 
     fn poll_flush(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
         if self.state.flushed() {
-            self.due = Due::Nothing;
+            if self.state.has_turns() && !self.state.is_body_unread() {
+                self.state.end_turn();
+                (self.due, self.time_left) = (Due::Head, self.read_timeout);
+            } else {
+                self.due = Due::Nothing;
+            }
         }
         Poll::Ready(Ok(()))
     }

@@ -122,7 +122,18 @@ impl Backend {
 
     /// The synchronous gateway.
     pub fn synchronous() -> Self {
-        let bound = synchronous::bind(&gateway_config()).unwrap();
+        Self::synchronous_with(&gateway_config())
+    }
+
+    /// The synchronous gateway, which keeps connections between two requests.
+    pub fn keeping() -> Self {
+        let mut config = gateway_config();
+        config.keep_alive = true;
+        Self::synchronous_with(&config)
+    }
+
+    fn synchronous_with(config: &GatewayConfig) -> Self {
+        let bound = synchronous::bind(config).unwrap();
         Self::gateway(synchronous::spawn(bound, app(), None, "sync").unwrap())
     }
 

@@ -1,0 +1,483 @@
+//! Connections that no thread holds, and the wait for the next of them.
+//!
+//! All threads of a gateway wait in one epoll instance (epoll(7)), for the listening socket and for every idle
+//! connection. The kernel keeps what is ready in the order in which it became ready, and hands each of it to one thread
+//! (`EPOLLONESHOT`), so no request waits for a certain thread while another one is idle.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::io::{self, ErrorKind};
+use std::net::{TcpListener, TcpStream};
+use std::num::NonZeroUsize;
+use std::os::fd::{AsFd, OwnedFd};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use super::super::running::IdleConnections;
+use rustix::event::epoll::{self, CreateFlags, Event, EventData, EventFlags};
+use rustix::io::Errno;
+use rustix::net::{RecvFlags, recv};
+use rustix::time::{
+    Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, Timespec, timerfd_create,
+    timerfd_settime,
+};
+
+/// Names of the two descriptors that are not connections. Those have numbers in the order in which they became idle.
+const LISTENER: u64 = u64::MAX;
+const TIMER: u64 = u64::MAX - 1;
+
+/// Event for which an idle connection waits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Until {
+    /// It has bytes, or its client has closed it.
+    Readable,
+    /// Everything that was ready before it has had its turn.
+    NextTurn,
+}
+
+/// Something for the thread that waited.
+#[derive(Debug)]
+pub(super) enum Arrival<C> {
+    /// A new connection.
+    New(TcpStream),
+    /// A connection that is ready, or whose deadline has passed.
+    Idle(C),
+}
+
+/// The idle connections of a gateway, which its threads share.
+pub(super) struct IdleSet<C> {
+    epoll: OwnedFd,
+    listener: TcpListener,
+    timer: OwnedFd,
+    most: usize,
+    members: Mutex<Members<C>>,
+}
+
+struct Members<C> {
+    /// By their numbers, with their deadlines. The first one has been idle for longest.
+    connections: BTreeMap<u64, (Instant, C)>,
+    deadlines: BTreeSet<(Instant, u64)>,
+    next_number: u64,
+    /// Deadline for which the timer is set.
+    alarm: Option<Instant>,
+    closed: bool,
+}
+
+impl<C: AsFd> IdleSet<C> {
+    /// Creates a set for at most so many connections of a listening socket, which becomes non-blocking.
+    ///
+    /// # Errors
+    ///
+    /// If the system has no more file descriptors.
+    pub(super) fn new(listener: &TcpListener, most: NonZeroUsize) -> io::Result<Self> {
+        let listener = listener.try_clone()?;
+        listener.set_nonblocking(true)?;
+        let epoll = epoll::create(CreateFlags::CLOEXEC)?;
+        let flags = TimerfdFlags::CLOEXEC | TimerfdFlags::NONBLOCK;
+        let timer = timerfd_create(TimerfdClockId::Monotonic, flags)?;
+        let once = EventFlags::IN | EventFlags::ONESHOT;
+        epoll::add(&epoll, &listener, EventData::new_u64(LISTENER), once)?;
+        // With an edge for each expiry, one thread wakes up, and nobody has to read from the timer.
+        let edge = EventFlags::IN | EventFlags::ET;
+        epoll::add(&epoll, &timer, EventData::new_u64(TIMER), edge)?;
+        Ok(Self {
+            epoll,
+            listener,
+            timer,
+            most: most.get(),
+            members: Mutex::new(Members {
+                connections: BTreeMap::new(),
+                deadlines: BTreeSet::new(),
+                next_number: 0,
+                alarm: None,
+                closed: false,
+            }),
+        })
+    }
+
+    /// Waits for something to do. Returns `None` if another thread has done it already, or if a signal came.
+    ///
+    /// # Errors
+    ///
+    /// If a connection could not be accepted, or if the gateway no longer listens. That wakes all threads, one after the
+    /// other.
+    pub(super) fn wait(&self) -> io::Result<Option<Arrival<C>>> {
+        let mut events = [Event {
+            flags: EventFlags::empty(),
+            data: EventData::new_u64(0),
+        }];
+        match epoll::wait(&self.epoll, &mut events, None) {
+            Ok(1..) => {}
+            Ok(0) | Err(Errno::INTR) => return Ok(None),
+            Err(error) => return Err(error.into()),
+        }
+        Ok(match events[0].data.u64() {
+            LISTENER => self.accept()?.map(Arrival::New),
+            TIMER => self.take_expired().map(Arrival::Idle),
+            // It is no longer a member if its deadline has passed, or if it had to make room.
+            number => self.members().remove(number).map(Arrival::Idle),
+        })
+    }
+
+    /// Accepts a connection, after which the next one wakes another thread.
+    fn accept(&self) -> io::Result<Option<TcpStream>> {
+        let accepted = self.listener.accept();
+        let once = EventFlags::IN | EventFlags::ONESHOT;
+        epoll::modify(
+            &self.epoll,
+            &self.listener,
+            EventData::new_u64(LISTENER),
+            once,
+        )?;
+        match accepted {
+            Ok((stream, _)) => Ok(Some(stream)),
+            // Its client has left.
+            Err(error) if error.kind() == ErrorKind::WouldBlock => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Adds a connection until it is ready, or until the deadline. Returns it if that has passed, after a shutdown, if the
+    /// kernel has no memory, or if every place is taken and the connection that has been idle for longest has a request.
+    pub(super) fn insert(&self, connection: C, deadline: Instant, until: Until) -> Result<(), C> {
+        if deadline <= Instant::now() {
+            return Err(connection);
+        }
+        let mut members = self.members();
+        let mut evicted = None;
+        if members.connections.len() >= self.most {
+            evicted = members.take_oldest();
+        }
+        if members.closed || members.connections.len() >= self.most {
+            return Err(connection);
+        }
+        let number = members.next_number;
+        // Under the lock: the event may come at once.
+        if let Err(error) = self.register(&connection, number, until) {
+            tracing::warn!(error = %io::Error::from(error), "cannot keep a connection");
+            return Err(connection);
+        }
+        members.next_number += 1;
+        members.connections.insert(number, (deadline, connection));
+        members.deadlines.insert((deadline, number));
+        if members.alarm.is_none_or(|alarm| deadline < alarm) {
+            self.set_alarm(&mut members);
+        }
+        // Its end may take time.
+        drop(members);
+        drop(evicted);
+        Ok(())
+    }
+
+    /// Closes the connection that has been idle for longest, unless it has a request. Returns whether it did.
+    pub(super) fn close_oldest(&self) -> bool {
+        let oldest = self.members().take_oldest();
+        oldest.is_some()
+    }
+
+    fn members(&self) -> MutexGuard<'_, Members<C>> {
+        self.members.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn register(&self, connection: &C, number: u64, until: Until) -> rustix::io::Result<()> {
+        let flags = match until {
+            Until::Readable => EventFlags::IN,
+            // A socket can nearly always be written to, so it comes after what is ready now.
+            Until::NextTurn => EventFlags::IN | EventFlags::OUT,
+        };
+        let flags = flags | EventFlags::RDHUP | EventFlags::ONESHOT;
+        let name = EventData::new_u64(number);
+        match epoll::modify(&self.epoll, connection, name, flags) {
+            // The first time.
+            Err(Errno::NOENT) => epoll::add(&self.epoll, connection, name, flags),
+            modified => modified,
+        }
+    }
+
+    /// Removes a connection whose deadline has passed. The timer comes again for the others.
+    fn take_expired(&self) -> Option<C> {
+        let mut members = self.members();
+        let (deadline, number) = members.deadlines.first().copied()?;
+        let expired = match deadline <= Instant::now() {
+            true => members.remove(number),
+            false => None,
+        };
+        self.set_alarm(&mut members);
+        expired
+    }
+
+    /// Sets the timer to the first deadline.
+    fn set_alarm(&self, members: &mut Members<C>) {
+        members.alarm = members.deadlines.first().map(|(deadline, _)| *deadline);
+        let Some(alarm) = members.alarm else {
+            return;
+        };
+        let none = Timespec::default();
+        // Zero would disarm it.
+        let left = alarm.saturating_duration_since(Instant::now());
+        let left = Timespec::try_from(left.max(Duration::from_nanos(1))).unwrap_or(none);
+        let once = Itimerspec {
+            it_interval: none,
+            it_value: left,
+        };
+        if let Err(error) = timerfd_settime(&self.timer, TimerfdTimerFlags::empty(), &once) {
+            tracing::error!(error = %io::Error::from(error), "idle connections are not closed in time");
+        }
+    }
+}
+
+impl<C: AsFd> Members<C> {
+    fn remove(&mut self, number: u64) -> Option<C> {
+        let (deadline, connection) = self.connections.remove(&number)?;
+        self.deadlines.remove(&(deadline, number));
+        Some(connection)
+    }
+
+    /// Removes the connection that has been idle for longest, unless it has a request: that would be lost.
+    fn take_oldest(&mut self) -> Option<C> {
+        let (&number, (_, oldest)) = self.connections.first_key_value()?;
+        match has_bytes(oldest) {
+            true => None,
+            false => self.remove(number),
+        }
+    }
+}
+
+impl<C: AsFd + Send> IdleConnections for IdleSet<C> {
+    fn close_all(&self) {
+        let mut members = self.members();
+        members.closed = true;
+        let all = std::mem::take(&mut members.connections);
+        members.deadlines.clear();
+        drop(members);
+        drop(all);
+    }
+}
+
+impl<C> fmt::Debug for IdleSet<C> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("IdleSet").finish_non_exhaustive()
+    }
+}
+
+fn has_bytes(connection: impl AsFd) -> bool {
+    let peeked = recv(connection, &mut [0], RecvFlags::PEEK | RecvFlags::DONTWAIT);
+    matches!(peeked, Ok((1.., _)))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Read, Write};
+    use std::sync::mpsc::{Receiver, channel};
+    use std::thread;
+
+    use super::*;
+
+    const LONG: Duration = Duration::from_secs(60);
+    const SHORT: Duration = Duration::from_millis(100);
+
+    /// A set of at most so many connections, and the listening socket.
+    fn set(most: usize) -> (IdleSet<TcpStream>, TcpListener) {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let most = NonZeroUsize::new(most).unwrap();
+        (IdleSet::new(&listener, most).unwrap(), listener)
+    }
+
+    /// Connects a client, and returns both ends.
+    fn connect(set: &IdleSet<TcpStream>, listener: &TcpListener) -> (TcpStream, TcpStream) {
+        let client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        client.set_read_timeout(Some(LONG)).unwrap();
+        match next(set) {
+            Arrival::New(accepted) => (client, accepted),
+            Arrival::Idle(connection) => panic!("{connection:?} in place of a new one"),
+        }
+    }
+
+    /// Adds a connection with a new client, and returns the client.
+    fn add(set: &IdleSet<TcpStream>, listener: &TcpListener, idle: Duration) -> TcpStream {
+        let (client, accepted) = connect(set, listener);
+        set.insert(accepted, Instant::now() + idle, Until::Readable)
+            .unwrap();
+        client
+    }
+
+    fn next(set: &IdleSet<TcpStream>) -> Arrival<TcpStream> {
+        loop {
+            if let Some(arrival) = set.wait().unwrap() {
+                return arrival;
+            }
+        }
+    }
+
+    fn next_idle(set: &IdleSet<TcpStream>) -> TcpStream {
+        match next(set) {
+            Arrival::Idle(connection) => connection,
+            Arrival::New(connection) => panic!("{connection:?} is new"),
+        }
+    }
+
+    fn is_closed(client: &mut TcpStream) -> bool {
+        matches!(client.read(&mut [0]), Ok(0))
+    }
+
+    /// Reads `N` bytes.
+    fn bytes<const N: usize>(mut connection: &TcpStream) -> [u8; N] {
+        let mut bytes = [0; N];
+        connection.read_exact(&mut bytes).unwrap();
+        bytes
+    }
+
+    #[test]
+    fn connections_come_in_the_order_in_which_they_became_ready() {
+        let (set, listener) = set(3);
+        let mut clients: Vec<_> = (0..3).map(|_| add(&set, &listener, LONG)).collect();
+        for (index, name) in [(2, b'c'), (0, b'a'), (1, b'b')] {
+            clients[index].write_all(&[name]).unwrap();
+        }
+        let order = [(); 3].map(|()| bytes::<1>(&next_idle(&set)));
+        assert_eq!(order, [*b"c", *b"a", *b"b"]);
+    }
+
+    #[test]
+    fn a_connection_comes_again_after_it_was_added_again() {
+        let (set, listener) = set(1);
+        let mut client = add(&set, &listener, LONG);
+        for _ in 0..3 {
+            client.write_all(b"request").unwrap();
+            let connection = next_idle(&set);
+            assert_eq!(&bytes(&connection), b"request");
+            let deadline = Instant::now() + LONG;
+            set.insert(connection, deadline, Until::Readable).unwrap();
+        }
+        drop(client);
+        assert!(is_closed(&mut next_idle(&set)));
+    }
+
+    #[test]
+    fn a_connection_with_a_next_turn_comes_without_bytes_after_the_others() {
+        let (set, listener) = set(2);
+        let mut waits = add(&set, &listener, LONG);
+        let (_client, has_turn) = connect(&set, &listener);
+        waits.write_all(b"a").unwrap();
+        let name = has_turn.peer_addr().unwrap();
+        let deadline = Instant::now() + LONG;
+        set.insert(has_turn, deadline, Until::NextTurn).unwrap();
+        assert_eq!(&bytes(&next_idle(&set)), b"a");
+        assert_eq!(next_idle(&set).peer_addr().unwrap(), name);
+    }
+
+    #[test]
+    fn connections_come_at_their_deadlines_in_order() {
+        let (set, listener) = set(3);
+        let start = Instant::now();
+        let clients = [3, 1, 2].map(|times| add(&set, &listener, SHORT * times));
+        let mut expected = [1, 2, 0].map(|index| clients[index].local_addr().unwrap());
+        for (times, expected) in (1..).zip(&mut expected) {
+            let connection = next_idle(&set);
+            assert_eq!(connection.peer_addr().unwrap(), *expected);
+            assert!(start.elapsed() >= SHORT * times);
+        }
+        // The timer works again.
+        let _client = add(&set, &listener, SHORT);
+        next_idle(&set);
+        assert!(start.elapsed() < LONG / 2);
+    }
+
+    #[test]
+    fn a_connection_whose_deadline_has_passed_is_not_added() {
+        let (set, listener) = set(1);
+        let (_client, accepted) = connect(&set, &listener);
+        let refused = set.insert(accepted, Instant::now(), Until::Readable);
+        assert!(refused.is_err());
+    }
+
+    #[test]
+    fn the_oldest_connection_makes_room_unless_it_has_a_request() {
+        let (set, listener) = set(2);
+        // The deadline does not matter.
+        let mut clients = [3, 2, 1].map(|times| add(&set, &listener, LONG * times));
+        assert!(is_closed(&mut clients[0]));
+        clients[1].write_all(b"request").unwrap();
+        let (_client, accepted) = connect_beside_requests(&set, &listener);
+        let refused = set.insert(accepted, Instant::now() + LONG, Until::Readable);
+        assert!(refused.is_err(), "a request would be lost");
+        assert!(!set.close_oldest());
+        let number = *set.members().connections.keys().next().unwrap();
+        let connection = set.members().remove(number).unwrap();
+        assert_eq!(&bytes(&connection), b"request");
+        assert!(set.close_oldest());
+        assert!(is_closed(&mut clients[2]));
+        assert!(!set.close_oldest());
+    }
+
+    /// Accepts without a wait, which would return the connection with a request.
+    fn connect_beside_requests(
+        set: &IdleSet<TcpStream>,
+        listener: &TcpListener,
+    ) -> (TcpStream, TcpStream) {
+        let client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        (client, set.accept().unwrap().unwrap())
+    }
+
+    #[test]
+    fn closed_connections_leave_the_set_for_good() {
+        let (set, listener) = set(8);
+        let mut clients: Vec<_> = (0..3).map(|_| add(&set, &listener, LONG)).collect();
+        set.close_all();
+        for client in &mut clients {
+            assert!(is_closed(client));
+        }
+        let (_client, accepted) = connect(&set, &listener);
+        let refused = set.insert(accepted, Instant::now() + LONG, Until::Readable);
+        assert!(refused.is_err());
+    }
+
+    /// Returns how often each of some threads got something from the set. They end when the gateway no longer listens.
+    fn waiting_threads(
+        set: &IdleSet<TcpStream>,
+        count: usize,
+        work: impl Fn() + Sync,
+    ) -> Vec<usize> {
+        let work = || {
+            let mut arrivals = 0;
+            while let Ok(arrival) = set.wait() {
+                if arrival.is_some() {
+                    arrivals += 1;
+                    work();
+                }
+            }
+            arrivals
+        };
+        thread::scope(|scope| {
+            let threads: Vec<_> = (0..count).map(|_| scope.spawn(work)).collect();
+            threads
+                .into_iter()
+                .map(|thread| thread.join().unwrap())
+                .collect()
+        })
+    }
+
+    #[test]
+    fn each_connection_wakes_one_thread_and_the_end_of_listening_wakes_all() {
+        const CLIENTS: usize = 40;
+        let (set, listener) = set(CLIENTS);
+        let set = &set;
+        let address = listener.local_addr().unwrap();
+        let (sender, done): (_, Receiver<()>) = channel();
+        thread::scope(|scope| {
+            let threads = scope.spawn(move || {
+                waiting_threads(set, 8, || {
+                    let _ = sender.send(());
+                })
+            });
+            let clients: Vec<_> = (0..CLIENTS)
+                .map(|_| TcpStream::connect(address).unwrap())
+                .collect();
+            (0..CLIENTS).for_each(|_| done.recv_timeout(LONG).unwrap());
+            crate::gateway::listener::close(&listener);
+            let arrivals = threads.join().unwrap();
+            assert_eq!(arrivals.iter().sum::<usize>(), CLIENTS, "{arrivals:?}");
+            drop(clients);
+        });
+    }
+}

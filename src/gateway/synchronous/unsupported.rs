@@ -1,0 +1,69 @@
+//! Idle connections on other systems than Linux: there are none.
+
+use std::convert::Infallible;
+use std::fmt;
+use std::io;
+use std::marker::PhantomData;
+use std::net::{TcpListener, TcpStream};
+use std::num::NonZeroUsize;
+use std::os::fd::AsFd;
+use std::time::Instant;
+
+use super::super::running::IdleConnections;
+
+/// Event for which an idle connection would wait.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Until {
+    /// It has bytes, or its client has closed it.
+    Readable,
+    /// Everything that was ready before it has had its turn.
+    NextTurn,
+}
+
+/// Something for the thread that waited.
+#[derive(Debug)]
+pub(super) enum Arrival<C> {
+    /// A new connection.
+    New(TcpStream),
+    /// A connection that is ready; never here.
+    #[expect(dead_code, reason = "there are no idle connections")]
+    Idle(C),
+}
+
+/// The set that cannot be created.
+pub(super) struct IdleSet<C> {
+    never: Infallible,
+    _connections: PhantomData<fn() -> C>,
+}
+
+impl<C: AsFd> IdleSet<C> {
+    /// Returns an error: it needs epoll(7).
+    pub(super) fn new(_: &TcpListener, _: NonZeroUsize) -> io::Result<Self> {
+        let reason = "only Linux can keep connections without a thread for each";
+        Err(io::Error::new(io::ErrorKind::Unsupported, reason))
+    }
+
+    pub(super) fn wait(&self) -> io::Result<Option<Arrival<C>>> {
+        match self.never {}
+    }
+
+    pub(super) fn insert(&self, _: C, _: Instant, _: Until) -> Result<(), C> {
+        match self.never {}
+    }
+
+    pub(super) fn close_oldest(&self) -> bool {
+        match self.never {}
+    }
+}
+
+impl<C> IdleConnections for IdleSet<C> {
+    fn close_all(&self) {
+        match self.never {}
+    }
+}
+
+impl<C> fmt::Debug for IdleSet<C> {
+    fn fmt(&self, _: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.never {}
+    }
+}
