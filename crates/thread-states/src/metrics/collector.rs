@@ -73,6 +73,19 @@ impl Family {
             Self::PoolWaits => BLOCKING_POOL_WAIT,
         }
     }
+
+    /// The last labels of a thread's series, if every thread has the same and their values are times: those of
+    /// [`Sample::thread_times`]. `None` in place of a label if a thread has only one series.
+    pub(super) fn columns(self) -> Option<Vec<Option<(&'static str, &'static str)>>> {
+        match self {
+            Self::States | Self::Since => {
+                Some(State::ALL.map(|state| Some((STATE, state.as_str()))).into())
+            }
+            Self::Blocked => Some(On::ALL.map(|on| Some((ON, on.as_str()))).into()),
+            Self::Walls => Some(vec![None]),
+            _ => None,
+        }
+    }
 }
 
 /// Value of a series.
@@ -115,12 +128,18 @@ impl<'a> Sample<'a> {
         }
     }
 
+    /// Number of threads.
+    pub(super) fn threads(&self) -> usize {
+        self.threads.len()
+    }
+
     /// Calls `each` with every series of a metric.
     pub(super) fn series(&self, family: Family, each: Each<'_>) {
         match family {
-            Family::States | Family::Walls | Family::Blocked | Family::Since | Family::Infos => {
+            Family::States | Family::Walls | Family::Blocked | Family::Since => {
                 self.thread_series(family, each);
             }
+            Family::Infos => self.infos(each),
             Family::Active => {
                 let active = self.registry.requests_in_flight() as f64;
                 each(&[self.server()], Value::Number(active));
@@ -169,52 +188,54 @@ impl<'a> Sample<'a> {
         }
     }
 
-    fn server(&self) -> (&'static str, &str) {
+    /// The label that all series have.
+    pub(super) fn server(&self) -> (&'static str, &str) {
         (SERVER, self.registry.server())
     }
 
-    fn thread_series(&self, family: Family, each: Each<'_>) {
-        let server = self.server();
-        let pid = std::process::id().to_string();
+    /// Calls `each` with the index of every thread and its times, in the order of [`Family::columns`].
+    pub(super) fn thread_times(&self, family: Family, mut each: impl FnMut(&str, &[Nanos])) {
         for (thread, index) in self.reading.threads.iter().zip(&self.threads) {
-            let label = (THREAD, index.as_str());
             match family {
-                Family::States => {
-                    for state in State::ALL {
-                        let labels = [server, label, (STATE, state.as_str())];
-                        each(&labels, Value::Number(thread.times.seconds(state)));
-                    }
-                }
-                Family::Blocked => {
-                    for (on, blocked) in On::ALL.into_iter().zip(thread.blocked_on) {
-                        let labels = [server, label, (ON, on.as_str())];
-                        each(&labels, Value::Number(blocked.as_secs_f64()));
-                    }
-                }
-                Family::Since => {
-                    for state in State::ALL {
-                        let labels = [server, label, (STATE, state.as_str())];
-                        each(&labels, Value::Number(self.age(thread, state)));
-                    }
-                }
-                Family::Infos => {
-                    let Some(thread) = thread.os_thread else {
-                        continue;
-                    };
-                    let tid = thread.tid.to_string();
-                    let ids = [("pid", &*pid), ("tid", &*tid), ("comm", thread.name())];
-                    let labels = [server, label, ids[0], ids[1], ids[2]];
-                    each(&labels, Value::Number(1.0));
-                }
-                _ => each(&[server, label], Value::Number(thread.wall.as_secs_f64())),
+                Family::States => each(index, &State::ALL.map(|state| thread.times[state])),
+                Family::Blocked => each(index, &thread.blocked_on),
+                Family::Since => each(index, &State::ALL.map(|state| self.age(thread, state))),
+                Family::Walls => each(index, &[thread.wall]),
+                _ => {}
             }
         }
     }
 
-    /// Seconds since a thread entered a state; 0 if it is in another one.
-    fn age(&self, thread: &ThreadReading, state: State) -> f64 {
+    fn thread_series(&self, family: Family, each: Each<'_>) {
+        let server = self.server();
+        let columns = family.columns().unwrap_or_default();
+        self.thread_times(family, |index, times| {
+            for (column, time) in columns.iter().zip(times) {
+                let labels = [server, (THREAD, index)].into_iter().chain(*column);
+                let value = Value::Number(time.as_secs_f64());
+                each(&labels.collect::<Vec<_>>(), value);
+            }
+        });
+    }
+
+    fn infos(&self, each: Each<'_>) {
+        let pid = std::process::id().to_string();
+        for (thread, index) in self.reading.threads.iter().zip(&self.threads) {
+            let Some(thread) = thread.os_thread else {
+                continue;
+            };
+            let mut tid = itoa::Buffer::new();
+            let tid = tid.format(thread.tid);
+            let ids = [("pid", &*pid), ("tid", tid), ("comm", thread.name())];
+            let labels = [self.server(), (THREAD, index), ids[0], ids[1], ids[2]];
+            each(&labels, Value::Number(1.0));
+        }
+    }
+
+    /// Time since a thread entered a state; zero if it is in another one.
+    fn age(&self, thread: &ThreadReading, state: State) -> Nanos {
         let since = thread.state_since.filter(|_| thread.state == Some(state));
-        since.map_or(0.0, |since| self.now.duration_since(since).as_secs_f64())
+        since.map_or(Nanos::ZERO, |since| self.now.duration_since(since))
     }
 
     fn route_series(&self, family: Family, each: Each<'_>) {

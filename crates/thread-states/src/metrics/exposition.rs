@@ -1,15 +1,15 @@
 //! Metrics in Prometheus' text format.
 
 use std::error::Error;
-use std::fmt::{self, Debug, Write};
+use std::fmt::{self, Debug};
 use std::sync::Arc;
 
-use super::collector::{Family, Labels, Sample, Value};
-use super::histogram::HistogramCounts;
-use super::list::Metric;
+use super::collector::{Family, Sample, Value};
+use super::list::{Metric, THREAD};
 #[cfg(target_os = "linux")]
 use super::process;
 use super::server_metrics::Metrics;
+use super::text::{ThreadLines, write_header, write_histogram, write_line};
 
 /// Content of one `/metrics`: the metrics of any number of servers, of the process, and of the
 /// application's own registry, whichever library that is of.
@@ -135,7 +135,7 @@ impl Exposition {
         if !self.without_process {
             for (metric, value) in process_values() {
                 write_header(&mut text, &metric);
-                write_line(&mut text, metric.name, "", &[], value);
+                write_line(&mut text, metric.name, &[], value);
             }
         }
         #[cfg(feature = "prometheus")]
@@ -198,11 +198,16 @@ fn process_values() -> Vec<(Metric, f64)> {
 
 /// Returns the metrics of these servers as text.
 fn encode(servers: &[Metrics]) -> String {
-    let mut text = String::new();
+    /// Bytes of the lines of one thread, and of those of a server, roughly.
+    const OF_THREAD: usize = 2 * 1024;
+    const OF_SERVER: usize = 32 * 1024;
+
     let samples: Vec<_> = servers
         .iter()
         .map(|server| (server, server.sample()))
         .collect();
+    let threads: usize = samples.iter().map(|(_, sample)| sample.threads()).sum();
+    let mut text = String::with_capacity(threads * OF_THREAD + servers.len() * OF_SERVER);
     for family in Family::ALL {
         let shown = samples.iter().filter(|(server, _)| server.has(family));
         write_family(&mut text, family, shown.map(|(_, sample)| sample));
@@ -217,80 +222,30 @@ fn write_family<'a>(
 ) {
     let metric = family.metric();
     let mut has_header = false;
+    let mut header = |text: &mut String| {
+        if !has_header {
+            write_header(text, &metric);
+            has_header = true;
+        }
+    };
     for sample in samples {
+        if let Some(columns) = family.columns() {
+            let lines = ThreadLines::new(metric.name, &[sample.server()], THREAD, &columns);
+            sample.thread_times(family, |thread, times| {
+                header(text);
+                lines.write(text, thread, times);
+            });
+            continue;
+        }
         sample.series(family, &mut |labels, value| {
-            if !has_header {
-                write_header(text, &metric);
-                has_header = true;
-            }
+            header(text);
             match value {
-                Value::Number(value) => write_line(text, metric.name, "", labels, value),
+                Value::Number(value) => write_line(text, metric.name, labels, value),
                 Value::Histogram { bounds, counts } => {
                     write_histogram(text, metric.name, labels, bounds, counts);
                 }
             }
         });
-    }
-}
-
-fn write_header(text: &mut String, metric: &Metric) {
-    let (name, kind) = (metric.name, metric.kind.as_str());
-    let help = metric.help.replace('\\', "\\\\").replace('\n', "\\n");
-    // Writing to a string cannot fail.
-    let _ = writeln!(text, "# HELP {name} {help}\n# TYPE {name} {kind}");
-}
-
-fn write_histogram(
-    text: &mut String,
-    name: &str,
-    labels: Labels<'_>,
-    bounds: &[f64],
-    counts: &HistogramCounts,
-) {
-    for (bound, count) in bounds.iter().zip(&counts.cumulative) {
-        let bound = bound.to_string();
-        let labels = with_bound(labels, &bound);
-        write_line(text, name, "_bucket", &labels, *count as f64);
-    }
-    let all = with_bound(labels, "+Inf");
-    write_line(text, name, "_bucket", &all, counts.count as f64);
-    write_line(text, name, "_sum", labels, counts.sum);
-    write_line(text, name, "_count", labels, counts.count as f64);
-}
-
-fn with_bound<'a>(labels: Labels<'a>, bound: &'a str) -> Vec<(&'static str, &'a str)> {
-    [labels, &[("le", bound)]].concat()
-}
-
-fn write_line(text: &mut String, name: &str, suffix: &str, labels: Labels<'_>, value: f64) {
-    text.push_str(name);
-    text.push_str(suffix);
-    let mut before = '{';
-    for (label, value) in labels {
-        text.push(before);
-        text.push_str(label);
-        text.push_str("=\"");
-        write_label(text, value);
-        text.push('"');
-        before = ',';
-    }
-    if !labels.is_empty() {
-        text.push('}');
-    }
-    let _ = writeln!(text, " {value}");
-}
-
-fn write_label(text: &mut String, value: &str) {
-    if !value.contains(['\\', '"', '\n']) {
-        return text.push_str(value);
-    }
-    for character in value.chars() {
-        match character {
-            '\\' => text.push_str("\\\\"),
-            '"' => text.push_str("\\\""),
-            '\n' => text.push_str("\\n"),
-            other => text.push(other),
-        }
     }
 }
 

@@ -5,7 +5,7 @@
 //! * `requests`, `layer`: request histograms, and the tower layer that fills them
 //! * `histogram`: counts by bucket
 //! * `server_metrics`: the metrics of one server
-//! * `exposition`: any number of servers as text
+//! * `exposition`: any number of servers as text, in the format of `text`
 //! * `adapters`: the metrics in other metrics libraries
 //! * `process`: the `process_*` metrics
 //! * `exporter`: `/metrics` and health checks, on a port and a thread of their own
@@ -22,6 +22,7 @@ pub mod list;
 mod process;
 mod requests;
 mod server_metrics;
+mod text;
 
 pub use exposition::{DuplicateServer, EncodeError, Exposition};
 pub use histogram::InvalidBounds;

@@ -1,7 +1,7 @@
 //! A client's socket below hyper. It ends a connection whose client does not read, records since when
 //! the connection waits for its client, and gives hyper's own error responses a body.
 
-use std::io;
+use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
@@ -99,16 +99,26 @@ impl AsyncRead for ClientStream {
 
 impl AsyncWrite for ClientStream {
     fn poll_write(
-        mut self: Pin<&mut Self>,
+        self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        if let Some(status) = own_error(bytes) {
+        self.poll_write_vectored(cx, &[IoSlice::new(bytes)])
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        // An error response of hyper's own is one slice.
+        let first = slices.first().map_or(&[][..], |slice| slice);
+        if let Some(status) = own_error(first) {
             self.error_status = Some(status);
-            return Poll::Ready(Ok(bytes.len()));
+            return Poll::Ready(Ok(first.len()));
         }
         self.written = true;
-        let written = Pin::new(&mut self.socket).poll_write(cx, bytes);
+        let written = Pin::new(&mut self.socket).poll_write_vectored(cx, slices);
         if written.is_pending() {
             let write_timeout = self.write_timeout;
             let start = || (Instant::now(), Box::pin(sleep(write_timeout)));
@@ -121,6 +131,11 @@ impl AsyncWrite for ClientStream {
             }
         }
         written
+    }
+
+    /// hyper would otherwise copy the page, which may have megabytes, behind the head.
+    fn is_write_vectored(&self) -> bool {
+        true
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
