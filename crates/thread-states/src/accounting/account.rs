@@ -7,6 +7,7 @@ use super::clock::Shared;
 use super::observer::{Observer, Reader, ThreadTimes};
 use super::published::Published;
 use super::reading::ThreadReading;
+use super::route_sums::RouteSums;
 use super::route_times::RouteTimes;
 use super::state::{State, Times};
 use super::units::{Nanos, Timestamp};
@@ -33,15 +34,6 @@ struct Ended {
     wall: Nanos,
 }
 
-/// Times of a server's routes, summed up while its threads are read.
-#[derive(Debug)]
-pub(super) struct RouteSums<'a> {
-    /// Of threads that have ended, kept for the next reading.
-    pub(super) ended: &'a mut [RouteTimes],
-    /// Of threads that live.
-    pub(super) living: &'a mut [RouteTimes],
-}
-
 impl Account {
     pub(super) fn add_thread(&mut self, shared: Arc<Shared>, worker: Option<WorkerId>) {
         self.observers.push(Observer::new(shared, worker));
@@ -53,45 +45,54 @@ impl Account {
     }
 
     /// Ends the time of the thread that is this worker. Returns whether there was one.
-    pub(super) fn replace(&mut self, worker: WorkerId, reader: &mut Reader) -> bool {
+    pub(super) fn replace(
+        &mut self,
+        worker: WorkerId,
+        reader: &mut Reader,
+        sums: &mut RouteSums,
+    ) -> bool {
         let mut observers = self.observers.iter_mut();
         let Some(observer) = observers.find(|observer| observer.is(worker)) else {
             return false;
         };
-        let (times, wall) = observer.replace(reader);
+        let (times, wall) = observer.replace(reader, sums);
         self.ended.times += times;
         self.ended.wall += wall;
         true
     }
 
     /// Forgets threads that have ended, but for their sums.
-    pub(super) fn settle_ended(&mut self, reader: &mut Reader, ended_routes: &mut [RouteTimes]) {
+    pub(super) fn settle_ended(&mut self, reader: &mut Reader, sums: &mut RouteSums) {
         self.observers.retain_mut(|observer| {
             let ended = observer.has_ended();
             if ended {
-                self.ended.add(observer.read(reader), ended_routes);
+                self.ended.add(observer.read(reader, sums), sums);
             }
             !ended
         });
     }
 
-    /// Reads every thread once: those that have ended for the last time. Adds up their routes.
+    /// Reads every thread once: those that have ended for the last time. Calls `open` with the times of routes that the
+    /// others have not accounted yet.
     pub(super) fn read(
         &mut self,
         index: usize,
         reader: &mut Reader,
-        routes: &mut RouteSums<'_>,
+        sums: &mut RouteSums,
+        mut open: impl FnMut(usize, RouteTimes),
     ) -> ThreadReading {
         let (mut times, mut wall) = (Times::default(), Nanos::ZERO);
         let (mut state, mut os_thread, mut wait) = (None, None, None);
         self.observers.retain_mut(|observer| {
             let own = observer.thread();
-            let thread = observer.read(reader);
+            let thread = observer.read(reader, sums);
             if thread.ended {
-                self.ended.add(thread, routes.ended);
+                self.ended.add(thread, sums);
                 return false;
             }
-            add(routes.living, &thread.routes);
+            for (route, times) in thread.open.into_iter().flatten() {
+                open(route, times);
+            }
             times += thread.times;
             wall += thread.wall;
             state = state.or(thread.state.map(|state| (state, thread.since)));
@@ -122,15 +123,14 @@ impl Account {
 }
 
 impl Ended {
-    fn add(&mut self, thread: &ThreadTimes, ended_routes: &mut [RouteTimes]) {
-        add(ended_routes, &thread.routes);
+    /// Adds the final times of a thread, and moves those of its routes.
+    fn add(&mut self, thread: &ThreadTimes, sums: &mut RouteSums) {
+        sums.leave(&thread.routes);
+        let routes = thread.routes.iter().copied().enumerate();
+        for (route, times) in routes.chain(thread.open.into_iter().flatten()) {
+            sums.add_ended(route, times);
+        }
         self.times += thread.times;
         self.wall += thread.wall;
-    }
-}
-
-fn add(sums: &mut [RouteTimes], routes: &[RouteTimes]) {
-    for (sum, times) in sums.iter_mut().zip(routes) {
-        *sum += *times;
     }
 }

@@ -3,12 +3,14 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::account::{Account, RouteSums};
+use super::account::Account;
 use super::clock::Shared;
-use super::observer::Reader;
+use super::observer::{Reader, Turn};
 use super::published::PublishedRoute;
-use super::reading::Reading;
+use super::reading::{Reading, ThreadReading};
+use super::route_sums::RouteSums;
 use super::route_times::RouteTimes;
+use super::state::State;
 use super::units::Timestamp;
 use super::worker_id::WorkerId;
 
@@ -16,10 +18,10 @@ use super::worker_id::WorkerId;
 #[derive(Debug)]
 pub(super) struct Accounts {
     threads: BTreeMap<usize, Account>,
-    /// Times of each route on threads that have ended, and the ends of awaits on threads that are not
-    /// registered.
-    ended_routes: Vec<RouteTimes>,
+    sums: RouteSums,
     routes: Vec<PublishedRoute>,
+    /// Of the next reading.
+    turn: Turn,
 }
 
 impl Accounts {
@@ -27,8 +29,12 @@ impl Accounts {
     pub(super) fn new(routes: usize) -> Self {
         Self {
             threads: BTreeMap::new(),
-            ended_routes: vec![RouteTimes::default(); routes],
+            sums: RouteSums::new(routes),
             routes: (0..routes).map(|_| PublishedRoute::default()).collect(),
+            turn: Turn {
+                reading: 0,
+                blocked: 0,
+            },
         }
     }
 
@@ -51,47 +57,54 @@ impl Accounts {
     ) {
         let account = self.threads.entry(index).or_default();
         // There may be no scrape at all: threads that come and go must leave nothing behind even so.
-        account.settle_ended(&mut Reader::new(known_routes), &mut self.ended_routes);
+        account.settle_ended(&mut Reader::new(known_routes), &mut self.sums);
         account.add_thread(shared, worker);
     }
 
     /// Ends the time of the thread that was this worker, and returns its index.
     pub(super) fn replace(&mut self, worker: WorkerId, known_routes: usize) -> Option<usize> {
         let reader = &mut Reader::new(known_routes);
-        self.threads
-            .iter_mut()
-            .find_map(|(index, account)| account.replace(worker, reader).then_some(*index))
+        let mut threads = self.threads.iter_mut();
+        threads.find_map(|(index, account)| {
+            let replaced = account.replace(worker, reader, &mut self.sums);
+            replaced.then_some(*index)
+        })
     }
 
     /// Changes the waits of `route` on a thread that is not registered.
     pub(super) fn wait(&mut self, route: usize, change: impl FnOnce(&mut RouteTimes)) {
-        if let Some(times) = self.ended_routes.get_mut(route) {
-            change(times);
-        }
+        self.sums.wait(route, change);
     }
 
     /// Reads every thread once. No value is ever below that of an earlier call.
-    pub(super) fn read(&mut self, mut reader: Reader) -> Reading {
-        let mut living = vec![RouteTimes::default(); reader.known_routes()];
-        let mut sums = RouteSums {
-            ended: &mut self.ended_routes,
-            living: &mut living,
-        };
-        let threads = self
+    pub(super) fn read(&mut self, reader: Reader) -> Reading {
+        let mut reader = reader.with_turn(self.turn);
+        let mut open = Vec::new();
+        let threads: Vec<_> = self
             .threads
             .iter_mut()
-            .map(|(index, account)| account.read(*index, &mut reader, &mut sums))
+            .map(|(index, account)| {
+                let open = |route, times| open.push((route, times));
+                account.read(*index, &mut reader, &mut self.sums, open)
+            })
             .collect();
+        let is_blocked = |thread: &&ThreadReading| thread.state == Some(State::Blocked);
+        self.turn = Turn {
+            reading: self.turn.reading + 1,
+            blocked: threads.iter().filter(is_blocked).count(),
+        };
         let now = Timestamp::now();
-        let routes = living.into_iter().zip(&self.ended_routes);
-        let routes = routes.zip(&mut self.routes);
+        let mut routes = self.sums.total(reader.known_routes());
+        for (route, times) in open {
+            if let Some(sum) = routes.get_mut(route) {
+                *sum += times;
+            }
+        }
+        let routes = routes.iter().zip(&mut self.routes);
         Reading {
             threads,
             routes: routes
-                .map(|((mut times, ended), published)| {
-                    times += *ended;
-                    published.advance(&times, now)
-                })
+                .map(|(times, published)| published.advance(times, now))
                 .collect(),
         }
     }

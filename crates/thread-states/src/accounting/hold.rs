@@ -1,6 +1,6 @@
 //! A hold: work for one route that occupies a thread.
 
-use std::ops::AddAssign;
+use std::ops::{AddAssign, SubAssign};
 
 use super::state::{State, Times};
 use super::units::{Nanos, Timestamp};
@@ -80,6 +80,14 @@ impl AddAssign for Held {
         self.running += other.running;
         self.runnable += other.runnable;
         self.blocked += other.blocked;
+    }
+}
+
+impl SubAssign for Held {
+    fn sub_assign(&mut self, other: Self) {
+        self.running -= other.running;
+        self.runnable -= other.runnable;
+        self.blocked -= other.blocked;
     }
 }
 

@@ -21,7 +21,7 @@
 //! * `registry` is where threads register ([`Registry::register`]); the `workers` of a tokio runtime
 //!   do so themselves ([`Registry::instrument`]); `reading` is the result
 //!
-//! `in_flight` counts requests, `routes` names them, `hold` and `route_times` are their times,
+//! `in_flight` counts requests, `routes` names them, `hold`, `route_times` and `route_sums` are their times,
 //! `long_holds` counts and reports the holds that delay others (in `durations`), `request_log` has the latest requests
 //! for people who watch, and `fork` notices that this is another process.
 //!
@@ -51,6 +51,7 @@ mod published;
 mod reading;
 mod registry;
 mod request_log;
+mod route_sums;
 mod route_times;
 mod routes;
 mod slot;

@@ -7,6 +7,7 @@ use super::clock::Shared;
 use super::evidence::Moment;
 use super::hold::{Held, OpenHold};
 use super::kernel::{Activity, Counters, OsThread};
+use super::route_sums::RouteSums;
 use super::route_times::RouteTimes;
 use super::snapshot::{Settled, Snapshot};
 use super::state::{State, Times};
@@ -15,7 +16,7 @@ use super::units::{Nanos, Timestamp};
 use super::window::{Window, WindowTimes};
 use super::words::Words;
 use super::worker_id::WorkerId;
-use crate::waits::{On, own_thread_waits_on};
+use crate::waits::OwnWait;
 
 /// Reads one thread from another.
 ///
@@ -31,17 +32,29 @@ pub(super) struct Observer {
     replaced: Option<Replaced>,
     /// Counters of the last reading.
     counters: Counters,
+    /// The slot as of the last reading: most threads mark nothing from scrape to scrape.
+    seen: Option<SeenSlot>,
     last: ThreadTimes,
     state_start: StateStart,
-    /// Thing that the thread waits for, as read when it was first found in its present block.
-    waits_on: Option<On>,
+    /// The thread's wait, as read when it was first found in its present block.
+    wait: Option<OwnWait>,
 }
 
 /// Times that were settled when another thread replaced this one.
 #[derive(Debug)]
 struct Replaced {
     /// The hold that was open, up to then.
-    open: Option<(usize, Held)>,
+    open: Option<(usize, RouteTimes)>,
+}
+
+/// What was read of a slot.
+#[derive(Debug, Clone, Copy)]
+struct SeenSlot {
+    /// Number of the write.
+    sequence: u64,
+    /// Number of routes that were read.
+    routes: usize,
+    snapshot: Snapshot,
 }
 
 /// Times of one thread up to one moment.
@@ -50,8 +63,11 @@ pub(super) struct ThreadTimes {
     pub(super) times: Times,
     /// Time since the start of its clock, without what is held back.
     pub(super) wall: Nanos,
-    /// One for each route that was known.
+    /// One for each route that was known, without `open`.
     pub(super) routes: Vec<RouteTimes>,
+    /// Times of routes that the thread has not accounted yet: those of the hold that has not ended, and after another
+    /// thread has replaced this one, those of the hold then.
+    pub(super) open: [Option<(usize, RouteTimes)>; 2],
     /// The thread has ended, so these times are final.
     pub(super) ended: bool,
     /// Present state; `None` after the end, or if another thread has replaced it.
@@ -60,8 +76,30 @@ pub(super) struct ThreadTimes {
     pub(super) since: Timestamp,
     /// The thread's wait if it is blocked.
     pub(super) wait: Option<SeenWait>,
-    /// The part of `routes` that is a hold that has not ended.
-    open: Option<(usize, Held)>,
+}
+
+/// Number of sleeping threads, more or less, at which a reading looks whether they have been woken, at 3 µs each.
+const MOST_LOOKS: usize = 128;
+
+/// The sleeping threads at which one reading looks; every thread has its turn.
+///
+/// One that has been woken and has no CPU yet counts as blocked until its turn comes, or it runs: then the kernel tells
+/// its delay, and `Published` makes good for it.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Turn {
+    /// Number of the reading.
+    pub(super) reading: u64,
+    /// Number of threads that were blocked at the reading before.
+    pub(super) blocked: usize,
+}
+
+impl Turn {
+    fn is_of(self, tid: i32) -> bool {
+        let turns = self.blocked.div_ceil(MOST_LOOKS).max(1) as u64;
+        // Every second thread may be a blocked one, so neighbours are spread (Knuth's multiplicative hash).
+        let spread = tid.unsigned_abs().wrapping_mul(0x9e37_79b1) >> 16;
+        u64::from(spread) % turns == self.reading % turns
+    }
 }
 
 /// Data of a reader that is the same for all threads.
@@ -71,6 +109,7 @@ pub(super) struct Reader {
     known_routes: usize,
     /// Local ports of clients' connections.
     client_ports: Vec<u16>,
+    turn: Turn,
     /// Words of the slot that was read last, kept for its memory.
     words: Vec<u64>,
 }
@@ -80,12 +119,22 @@ impl Reader {
         Self {
             known_routes,
             client_ports: Vec::new(),
+            turn: Turn {
+                reading: 0,
+                blocked: 0,
+            },
             words: Vec::new(),
         }
     }
 
     pub(super) fn known_routes(&self) -> usize {
         self.known_routes
+    }
+
+    /// Looks only at the sleeping threads whose turn it is.
+    pub(super) fn with_turn(mut self, turn: Turn) -> Self {
+        self.turn = turn;
+        self
     }
 
     /// Takes connections with these local ports for clients'.
@@ -102,9 +151,10 @@ impl Observer {
             worker,
             replaced: None,
             counters: Counters::default(),
+            seen: None,
             last: ThreadTimes::default(),
             state_start: StateStart::default(),
-            waits_on: None,
+            wait: None,
         }
     }
 
@@ -132,60 +182,73 @@ impl Observer {
     }
 
     /// Ends the time of the thread, because another one replaces it. Returns its times up to now.
-    pub(super) fn replace(&mut self, reader: &mut Reader) -> (Times, Nanos) {
+    pub(super) fn replace(&mut self, reader: &mut Reader, sums: &mut RouteSums) -> (Times, Nanos) {
         self.shared.replace();
-        self.read_clock(reader);
+        self.read_clock(reader, sums);
         self.replaced = Some(Replaced {
-            open: self.last.open,
+            open: self.last.open[0],
         });
         let times = std::mem::take(&mut self.last.times);
         let wall = std::mem::take(&mut self.last.wall);
         self.last.state = None;
-        self.last.wait = None;
+        (self.last.wait, self.wait) = (None, None);
         (times, wall)
     }
 
     /// Returns the times of the thread up to now, or those that were last seen if it can no longer be
-    /// read.
-    pub(super) fn read(&mut self, reader: &mut Reader) -> &ThreadTimes {
+    /// read. Changes the sums over the routes of living threads by what it has found.
+    pub(super) fn read(&mut self, reader: &mut Reader, sums: &mut RouteSums) -> &ThreadTimes {
         match self.replaced {
-            None => self.read_clock(reader),
-            Some(Replaced { open }) => self.read_routes(reader, open),
+            None => self.read_clock(reader, sums),
+            Some(Replaced { open }) => self.read_routes(reader, sums, open),
         }
         &self.last
     }
 
     /// Reads the times of the routes alone: after it was replaced, the thread still ends its holds
     /// and awaits. The hold that it has not ended counts as an await, as it will when it ends.
-    fn read_routes(&mut self, reader: &mut Reader, open: Option<(usize, Held)>) {
-        if let Some((_, snapshot)) = self.read_slot(reader) {
-            self.last.set_routes(&reader.words, open);
-            self.last.ended = snapshot.settled.ended;
-            if let (Some(hold), Some(replaced)) = (snapshot.hold, self.shared.replaced()) {
-                self.last.begin_await(hold.route, hold.since.max(replaced));
-            }
+    fn read_routes(
+        &mut self,
+        reader: &mut Reader,
+        sums: &mut RouteSums,
+        open: Option<(usize, RouteTimes)>,
+    ) {
+        if let Some(slot) = self.read_slot(reader) {
+            let hold = slot.snapshot.hold.zip(self.shared.replaced());
+            let awaits = hold.map(|(hold, replaced)| {
+                let mut times = RouteTimes::default();
+                times.awaits.begin(hold.since.max(replaced));
+                (hold.route, times)
+            });
+            self.last.open = [open, awaits];
+            self.last.ended = slot.snapshot.settled.ended;
+            self.take_routes(slot, reader, sums);
         }
     }
 
     /// Reads slot and counters until they belong together.
-    fn read_clock(&mut self, reader: &mut Reader) {
+    fn read_clock(&mut self, reader: &mut Reader, sums: &mut RouteSums) {
         const ATTEMPTS: usize = 8;
         for _ in 0..ATTEMPTS {
             // A thread that stands still in the middle of a mark: the last times remain.
-            let Some((sequence, snapshot)) = self.read_slot(reader) else {
+            let Some(slot) = self.read_slot(reader) else {
                 return;
             };
-            self.compute(&snapshot, reader);
+            if self.compute(&slot.snapshot, reader).is_none() {
+                return;
+            }
+            self.take_routes(slot, reader, sums);
             // After the last attempt, at a thread that marks without a pause, the time since the
             // slot was read is too short to matter.
-            if self.shared.slot.is_unchanged(sequence) {
+            if self.shared.slot.is_unchanged(slot.sequence) {
                 return;
             }
         }
     }
 
-    /// Computes the times up to now from a snapshot.
-    fn compute(&mut self, snapshot: &Snapshot, reader: &Reader) {
+    /// Computes the times up to now from a snapshot. `None` if the thread has ended without dropping its registration:
+    /// the last times remain.
+    fn compute(&mut self, snapshot: &Snapshot, reader: &Reader) -> Option<()> {
         let Settled {
             mut times,
             window,
@@ -196,10 +259,9 @@ impl Observer {
         } else if let Ok(counters) = self.shared.source.read_other(&self.counters) {
             counters
         } else {
-            // The thread ended without dropping its registration: the last times remain.
             self.last.state = None;
-            self.last.wait = None;
-            return;
+            (self.last.wait, self.wait) = (None, None);
+            return None;
         };
         let has_run = counters.cpu != self.counters.cpu;
         self.counters = counters;
@@ -215,7 +277,12 @@ impl Observer {
                 now: &counters,
                 off_cpu,
             };
-            let sleeps = || source.other_sleeps();
+            let wait = self.wait.as_ref();
+            let sleeps = || {
+                let sees = || wait.and_then(OwnWait::sleeps);
+                let is_turn = reader.turn.is_of(source.thread().tid);
+                !is_turn || sees().unwrap_or_else(|| source.other_sleeps())
+            };
             let observation = evidence.observe(moment, sleeps, || source.look_at_other(&counters));
             activity = observation.activity;
             observation.blocked
@@ -235,8 +302,9 @@ impl Observer {
         self.last.times = times;
         self.find_start(&window, &open, counters.wall);
         self.find_wait(has_run, &reader.client_ports);
-        self.last.set_routes(&reader.words, hold);
+        self.last.open = [hold, None];
         self.last.ended = ended;
+        Some(())
     }
 
     /// Finds when the present state began. `open` are the times in the window, of which a park is a part.
@@ -255,14 +323,15 @@ impl Observer {
     /// for the same if it has not run.
     fn find_wait(&mut self, has_run: bool, client_ports: &[u16]) {
         if self.last.state != Some(State::Blocked) {
-            (self.last.wait, self.waits_on) = (None, None);
+            (self.last.wait, self.wait) = (None, None);
             return;
         }
-        if has_run || self.waits_on.is_none() {
-            self.waits_on = own_thread_waits_on(self.shared.source.thread().tid, client_ports);
-        }
+        let known = self.wait.take();
+        let known = known.filter(|wait| !has_run && wait.on().is_some());
+        let find = || OwnWait::find(self.shared.source.thread().tid, client_ports);
+        let wait = self.wait.insert(known.unwrap_or_else(find));
         self.last.wait = Some(SeenWait {
-            on: self.waits_on,
+            on: wait.on(),
             since: self.last.since,
         });
     }
@@ -276,43 +345,70 @@ impl Observer {
         }
     }
 
-    /// Reads the slot into `reader.words`, and returns the number of the write.
-    fn read_slot(&self, reader: &mut Reader) -> Option<(u64, Snapshot)> {
-        let slot = &self.shared.slot;
-        let known = Snapshot::slot_words(reader.known_routes);
-        let mut sequence = slot.read(known, &mut reader.words)?;
+    /// Reads the slot. If it has changed since the last reading, its words are in `reader.words`.
+    fn read_slot(&self, reader: &mut Reader) -> Option<SeenSlot> {
+        let (slot, routes) = (&self.shared.slot, reader.known_routes);
+        let seen = self.seen.filter(|seen| seen.routes == routes);
+        if let Some(seen) = seen.filter(|seen| slot.is_unchanged(seen.sequence)) {
+            return Some(seen);
+        }
+        let mut sequence = slot.read(Snapshot::slot_words(routes), &mut reader.words)?;
         let (mut snapshot, _) = Snapshot::of_slot(&reader.words);
         if snapshot.settled.ended {
             // It will not be read again: all of it, with routes that have only just become known.
             sequence = slot.read(slot.len(), &mut reader.words)?;
             (snapshot, _) = Snapshot::of_slot(&reader.words);
         }
-        Some((sequence, snapshot))
-    }
-}
-
-impl ThreadTimes {
-    fn begin_await(&mut self, route: usize, since: Timestamp) {
-        if let Some(times) = self.routes.get_mut(route) {
-            times.awaits.begin(since);
-        }
+        Some(SeenSlot {
+            sequence,
+            routes,
+            snapshot,
+        })
     }
 
-    fn set_routes(&mut self, words: &[u64], open: Option<(usize, Held)>) {
-        let (_, routes) = Snapshot::of_slot(words);
-        self.routes.clear();
-        self.routes.extend(routes);
-        self.open = open;
-        if let Some((route, held)) = open {
-            if let Some(times) = self.routes.get_mut(route) {
-                times.held += held;
-            }
+    /// Takes over the times of the routes from `reader.words`, if the slot has changed.
+    fn take_routes(&mut self, slot: SeenSlot, reader: &Reader, sums: &mut RouteSums) {
+        let before = self.seen.replace(slot);
+        if before.is_some_and(|seen| (seen.sequence, seen.routes) == (slot.sequence, slot.routes)) {
+            return;
         }
+        sums.leave(&self.last.routes);
+        let (_, routes) = Snapshot::of_slot(&reader.words);
+        self.last.routes.clear();
+        self.last.routes.extend(routes);
+        sums.join(&self.last.routes);
     }
 }
 
 /// The part of a hold that the thread has not accounted yet. What is held back counts as its end.
-fn open_hold(hold: OpenHold, window: &Times, until: Timestamp) -> (usize, Held) {
-    let length = until.duration_since(hold.since);
-    (hold.route, Held::within(window, length))
+fn open_hold(hold: OpenHold, window: &Times, until: Timestamp) -> (usize, RouteTimes) {
+    let times = RouteTimes {
+        held: Held::within(window, until.duration_since(hold.since)),
+        ..RouteTimes::default()
+    };
+    (hold.route, times)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_thread_has_its_turn_and_few_threads_have_it_always() {
+        // Threads of two pools that were started in turn.
+        let looks = |reading, blocked: usize| {
+            let turn = Turn { reading, blocked };
+            let tids = (0..blocked as i32).map(|index| 1_001 + 2 * index);
+            tids.filter(move |tid| turn.is_of(*tid))
+        };
+        for reading in 0..4 {
+            assert_eq!(looks(reading, MOST_LOOKS).count(), MOST_LOOKS);
+            let count = looks(reading, 4 * MOST_LOOKS).count();
+            assert!((100..160).contains(&count), "{count}");
+        }
+        let turns = 7..11;
+        let mut all: Vec<_> = turns.flat_map(|reading| looks(reading, 500)).collect();
+        all.sort_unstable();
+        assert!(all.into_iter().eq((0..500).map(|index| 1_001 + 2 * index)));
+    }
 }

@@ -1,6 +1,6 @@
 //! Time that one thread spent on one route.
 
-use std::ops::AddAssign;
+use std::ops::{AddAssign, SubAssign};
 
 use super::hold::Held;
 use super::units::Timestamp;
@@ -37,6 +37,14 @@ impl AddAssign for RouteTimes {
         self.held += other.held;
         self.awaits += other.awaits;
         self.readies += other.readies;
+    }
+}
+
+impl SubAssign for RouteTimes {
+    fn sub_assign(&mut self, other: Self) {
+        self.held -= other.held;
+        self.awaits -= other.awaits;
+        self.readies -= other.readies;
     }
 }
 
@@ -77,6 +85,13 @@ impl AddAssign for Waits {
     fn add_assign(&mut self, other: Self) {
         self.open += other.open;
         self.sum = self.sum.wrapping_add(other.sum);
+    }
+}
+
+impl SubAssign for Waits {
+    fn sub_assign(&mut self, other: Self) {
+        self.open -= other.open;
+        self.sum = self.sum.wrapping_sub(other.sum);
     }
 }
 

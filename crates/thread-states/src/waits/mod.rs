@@ -5,7 +5,8 @@
 //! * `activity`: the contents of `/proc/PID/task/TID/syscall`
 //! * `wchan`: those of `/proc/PID/task/TID/wchan`
 //! * `descriptor`: objects behind descriptors, and the sets of `epoll`, `poll` and `select`
-//! * `own`: the thing that another thread of this process waits for
+//! * `own`: the wait of another thread of this process
+//! * `unsupported`: other systems, on which nothing is known of it
 //!
 //! Everything but [`On`] is for Linux only.
 
@@ -18,6 +19,8 @@ mod descriptor;
 mod on;
 #[cfg(target_os = "linux")]
 mod own;
+#[cfg(not(target_os = "linux"))]
+mod unsupported;
 #[cfg(target_os = "linux")]
 mod wchan;
 
@@ -31,12 +34,8 @@ pub use descriptor::{
 };
 pub use on::On;
 #[cfg(target_os = "linux")]
-pub(crate) use own::own_thread_waits_on;
+pub(crate) use own::OwnWait;
+#[cfg(not(target_os = "linux"))]
+pub(crate) use unsupported::OwnWait;
 #[cfg(target_os = "linux")]
 pub use wchan::{is_disk, is_stopped};
-
-/// Returns `None`: on this system nothing is known of waits.
-#[cfg(not(target_os = "linux"))]
-pub(crate) fn own_thread_waits_on(_: i32, _: &[u16]) -> Option<On> {
-    None
-}
