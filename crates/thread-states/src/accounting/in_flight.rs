@@ -101,20 +101,25 @@ impl InFlight {
     /// assert_eq!(registry.requests_in_flight(), 0);
     /// ```
     pub fn enter(self: &Arc<Self>) -> InFlightGuard {
-        self.enter_by(Timestamp::now)
+        self.begin_by(Timestamp::now);
+        InFlightGuard(Arc::clone(self))
     }
 
-    /// Counts one more request, as [`Self::enter`] does, from a time that was just read.
-    pub(crate) fn enter_at(self: &Arc<Self>, now: Timestamp) -> InFlightGuard {
-        self.enter_by(|| now)
+    /// Counts one more request, as [`Self::enter`] does, from a time that was just read, until [`Self::end_at`].
+    pub(crate) fn begin_at(&self, now: Timestamp) {
+        self.begin_by(|| now);
     }
 
-    fn enter_by(self: &Arc<Self>, now: impl Fn() -> Timestamp) -> InFlightGuard {
+    /// Ends a request at a time that was just read.
+    pub(crate) fn end_at(&self, now: Timestamp) {
+        self.end_by(|| now);
+    }
+
+    fn begin_by(&self, now: impl Fn() -> Timestamp) {
         self.update(|word| word + 1, now);
-        InFlightGuard(Some(Arc::clone(self)))
     }
 
-    fn leave_by(&self, now: impl Fn() -> Timestamp) {
+    fn end_by(&self, now: impl Fn() -> Timestamp) {
         self.update(|word| word - u64::from(word & COUNT_MASK > 0), now);
     }
 
@@ -194,25 +199,11 @@ fn with_clock(word: u64, Ticks(clock): Ticks) -> u64 {
 /// Keeps one request in flight until it is dropped.
 #[derive(Debug)]
 #[must_use = "the request is in flight until this is dropped"]
-pub struct InFlightGuard(
-    /// `None` once it has ended.
-    Option<Arc<InFlight>>,
-);
-
-impl InFlightGuard {
-    /// Ends the request at a time that was just read.
-    pub(crate) fn leave_at(mut self, now: Timestamp) {
-        if let Some(in_flight) = self.0.take() {
-            in_flight.leave_by(|| now);
-        }
-    }
-}
+pub struct InFlightGuard(Arc<InFlight>);
 
 impl Drop for InFlightGuard {
     fn drop(&mut self) {
-        if let Some(in_flight) = &self.0 {
-            in_flight.leave_by(Timestamp::now);
-        }
+        self.0.end_by(Timestamp::now);
     }
 }
 
@@ -254,8 +245,10 @@ mod tests {
         let in_flight = InFlight::new();
         let at = |micros: u64| Timestamp::from_nanos(1_000 * micros);
         let start = in_flight.clock(at(0));
-        in_flight.enter_at(at(5)).leave_at(at(8));
-        in_flight.enter_at(at(20)).leave_at(at(21));
+        for (begin, end) in [(5, 8), (20, 21)] {
+            in_flight.begin_at(at(begin));
+            in_flight.end_at(at(end));
+        }
         assert_eq!(start.until(in_flight.clock(at(30))), Nanos::from_micros(4));
         assert_eq!(in_flight.count(), 0);
     }

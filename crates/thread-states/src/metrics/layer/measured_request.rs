@@ -13,9 +13,7 @@ use super::nesting;
 use super::queue_time;
 use super::span::{Span, SpanTimes};
 use super::thread_model::ThreadModel;
-use crate::accounting::{
-    self, InFlight, InFlightGuard, NewRequest, OpenEntry, Registry, Timestamp,
-};
+use crate::accounting::{self, InFlight, NewRequest, OpenEntry, Registry, Timestamp};
 
 /// Settings of a layer, and where its measurements go.
 #[derive(Debug, Clone)]
@@ -63,7 +61,7 @@ impl Settings {
 pub(super) struct MeasuredRequest {
     settings: Arc<Settings>,
     method: Method,
-    /// Number in the request log by which its client finds it, or 0.
+    /// Number in the request log by which its client finds it, or 0. Read only for the log.
     tag: u64,
     /// Time for which it waited for a thread, if the front sent it.
     queued: Option<Duration>,
@@ -72,8 +70,8 @@ pub(super) struct MeasuredRequest {
     span: Span,
     /// `None` before the first poll, or if the request log had no free entry.
     entry: Option<OpenEntry>,
-    /// `None` before the first poll, or if other code counts the requests in flight.
-    in_flight: Option<InFlightGuard>,
+    /// It is counted in flight: not before its first poll, and never if other code counts them.
+    in_flight: bool,
 }
 
 /// Time that a request spent up to now, for its `Server-Timing` header.
@@ -91,16 +89,16 @@ impl MeasuredRequest {
             Some(Err(queue_time::Rejected)) => settings.requests.start_rejected(),
             None => {}
         }
-        let route = settings.route(request);
+        let tag = || headers::tag(request.headers());
         Self {
             settings: Arc::clone(settings),
             method: request.method().clone(),
-            tag: headers::tag(request.headers()),
+            tag: settings.request_log.then(tag).unwrap_or_default(),
             queued: queued.and_then(Result::ok),
             started: None,
-            span: Span::new(route, settings.thread_model),
+            span: Span::new(settings.route(request), settings.thread_model),
             entry: None,
-            in_flight: None,
+            in_flight: false,
         }
     }
 
@@ -127,8 +125,10 @@ impl MeasuredRequest {
     }
 
     fn begin(&mut self, now: Timestamp) {
-        let in_flight = self.settings.in_flight.as_ref();
-        self.in_flight = in_flight.map(|in_flight| in_flight.enter_at(now));
+        if let Some(in_flight) = &self.settings.in_flight {
+            in_flight.begin_at(now);
+            self.in_flight = true;
+        }
         if self.settings.request_log {
             let request = NewRequest {
                 thread: accounting::index(),
@@ -162,26 +162,29 @@ impl MeasuredRequest {
     /// Counts the request with the status of its response.
     pub(super) fn finish(mut self, status: StatusCode, now: Timestamp) {
         self.end(now);
-        let Self {
-            settings,
-            method,
-            started,
-            span,
-            entry,
-            in_flight,
-            ..
-        } = self;
-        let took = now.duration_since(started.unwrap_or(now));
-        settings
-            .requests
-            .finished(&method, span.route, status, took);
-        if let Some(entry) = entry {
-            let SpanTimes { awaited, ready, .. } = span.so_far(now);
-            let log = settings.registry.request_log();
+        let took = now.duration_since(self.started.unwrap_or(now));
+        let requests = &self.settings.requests;
+        requests.finished(&self.method, self.span.route, status, took);
+        if let Some(entry) = self.entry.take() {
+            let SpanTimes { awaited, ready, .. } = self.span.so_far(now);
+            let log = self.settings.registry.request_log();
             log.end(now, entry, status.as_u16(), awaited + ready);
         }
-        if let Some(in_flight) = in_flight {
-            in_flight.leave_at(now);
+        self.leave(|| now);
+    }
+
+    /// Ends the request's time in flight, if it is not over.
+    fn leave(&mut self, now: impl FnOnce() -> Timestamp) {
+        if std::mem::take(&mut self.in_flight) {
+            if let Some(in_flight) = &self.settings.in_flight {
+                in_flight.end_at(now());
+            }
         }
+    }
+}
+
+impl Drop for MeasuredRequest {
+    fn drop(&mut self) {
+        self.leave(Timestamp::now);
     }
 }
