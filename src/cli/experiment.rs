@@ -17,7 +17,7 @@ use super::up::Servers;
 use super::value::{self, SecondsArg, host_and_port};
 use crate::experiment::report::{Report, Verdict};
 use crate::experiment::{
-    self, ALL, COMPARISONS, CapacityPlan, LabAddresses, LabServer, RunConfig, reporter,
+    self, ALL, COMPARISONS, CapacityPlan, LabAddresses, LabServer, Outcome, RunConfig, reporter,
 };
 use crate::serve::raise_file_limit;
 
@@ -84,13 +84,13 @@ struct PlanArgs {
     #[arg(long, env = "THREADLAB_RATE", value_name = "PER_SECOND", requires = "hold", value_parser = rate)]
     rate: Option<f64>,
     /// With --rate: seconds for which each request holds a thread
-    #[arg(id = "hold", long = "wait", env = "THREADLAB_WAIT", value_name = "SECONDS", value_parser = value::timeout)]
+    #[arg(id = "hold", long = "wait", env = "THREADLAB_WAIT", value_name = "SECONDS", requires = "rate", value_parser = value::timeout)]
     wait: Option<SecondsArg>,
     /// With --rate: threads of the synchronous server, which must run with as many
     #[arg(long, env = "THREADLAB_THREADS", value_name = "N", default_value = "1", value_parser = value::threads)]
     threads: NonZeroUsize,
     /// With --rate: largest acceptable 99th percentile of the latency, in seconds
-    #[arg(long, env = "THREADLAB_TARGET_P99", value_name = "SECONDS", value_parser = value::timeout)]
+    #[arg(long, env = "THREADLAB_TARGET_P99", value_name = "SECONDS", requires = "rate", value_parser = value::timeout)]
     target_p99: Option<SecondsArg>,
 }
 
@@ -206,7 +206,7 @@ pub(super) fn run(arguments: ExperimentArgs) -> anyhow::Result<ExitCode> {
     }
     match outcome.error {
         Some(error) => Err(error.into()),
-        None => Ok(status(&outcome.report)),
+        None => Ok(status(&outcome)),
     }
 }
 
@@ -251,6 +251,10 @@ fn open_files(directory: &Path) -> io::Result<[File; 2]> {
 
 fn save(report: &Report, directory: &Path) -> io::Result<()> {
     let [page, json] = open_files(directory)?;
+    // Without a result, that of an earlier call stays.
+    if report.runs.is_empty() && json.metadata()?.len() > 0 {
+        return Ok(());
+    }
     page.set_len(0)?;
     json.set_len(0)?;
     let mut page = BufWriter::new(page);
@@ -261,20 +265,16 @@ fn save(report: &Report, directory: &Path) -> io::Result<()> {
     json.flush()
 }
 
-fn status(report: &Report) -> ExitCode {
-    let any = |verdict| report.runs.iter().any(|run| run.verdict == verdict);
+fn status(outcome: &Outcome) -> ExitCode {
+    let runs = &outcome.report.runs;
+    let any = |verdict| runs.iter().any(|run| run.verdict == verdict);
     if any(Verdict::Contradicted) {
         ExitCode::FAILURE
-    } else if any(Verdict::Interrupted) {
+    } else if outcome.interrupted {
         ExitCode::from(130)
     } else if any(Verdict::Void) {
         ExitCode::from(3)
-    } else if !report.runs.is_empty()
-        && report
-            .runs
-            .iter()
-            .all(|run| run.verdict == Verdict::NotHere)
-    {
+    } else if runs.iter().all(|run| run.verdict == Verdict::NotHere) {
         ExitCode::from(4)
     } else {
         ExitCode::SUCCESS

@@ -22,6 +22,8 @@ use super::scrape::Scrape;
 pub struct Outcome {
     /// Results up to the end or the error.
     pub report: Report,
+    /// True if a signal ended the call early.
+    pub interrupted: bool,
     /// Error that ended the call early, if any.
     pub error: Option<Error>,
 }
@@ -47,15 +49,22 @@ pub fn run(config: &RunConfig, experiments: &[&'static Experiment]) -> Result<Ou
     let result = runtime.block_on(run_all(config, experiments, &mut report.runs));
     Ok(Outcome {
         report,
+        interrupted: matches!(result, Ok(Ended::BySignal)),
         error: result.err(),
     })
+}
+
+/// End of a call without an error.
+enum Ended {
+    AfterAllRuns,
+    BySignal,
 }
 
 async fn run_all(
     config: &RunConfig,
     experiments: &[&'static Experiment],
     runs: &mut Vec<Run>,
-) -> Result<(), Error> {
+) -> Result<Ended, Error> {
     let (mut interrupt, mut terminate) = (
         signal(SignalKind::interrupt())?,
         signal(SignalKind::terminate())?,
@@ -79,13 +88,13 @@ async fn run_all(
             }
             progress.end();
         }
-        Ok(())
+        Ok(Ended::AfterAllRuns)
     };
     // A run that a signal cuts off keeps its initial verdict, interrupted.
     let result = tokio::select! {
         result = all => result,
-        _ = interrupt.recv() => Ok(()),
-        _ = terminate.recv() => Ok(()),
+        _ = interrupt.recv() => Ok(Ended::BySignal),
+        _ = terminate.recv() => Ok(Ended::BySignal),
     };
     progress.clear();
     result

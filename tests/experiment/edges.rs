@@ -1,7 +1,9 @@
 //! Errors, other users of the lab, a late load generator, Ctrl-C, and output formats.
 
-use std::io;
+use std::fs;
+use std::io::{self, BufRead, BufReader};
 use std::net::{Shutdown, TcpListener, TcpStream};
+use std::path::Path;
 use std::process::{Command, Output};
 use std::sync::{Arc, Mutex};
 use std::thread;
@@ -161,6 +163,8 @@ fn invalid_arguments_are_rejected_with_the_allowed_values() {
             "http://HOST",
         ),
         (&["article", "--metrics", "nowhere"], "HOST:PORT"),
+        (&["capacity", "--wait", "1"], "--rate <PER_SECOND>"),
+        (&["capacity", "--target-p99", "1"], "--rate <PER_SECOND>"),
     ] {
         let output = Command::new(env!("CARGO_BIN_EXE_threadlab"))
             .arg("experiment")
@@ -462,6 +466,32 @@ fn a_run_waits_for_the_leftovers_of_an_interrupted_one() {
             assert!(stderr(&output).contains(word), "{}", stderr(&output));
         }
     });
+}
+
+#[test]
+fn an_interruption_before_the_first_result_keeps_the_report_of_an_earlier_call() {
+    let lab = Lab::start(&[]);
+    let directory =
+        Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("interrupted-{}", std::process::id()));
+    fs::create_dir_all(&directory).unwrap();
+    fs::write(directory.join("report.json"), "earlier").unwrap();
+    let first = spawn(command(&lab, &lab.front, &["article", "--seconds", "6"]));
+    wait_for_sum(&lab, IN_FLIGHT, 2.0);
+    signal("INT", first.id());
+    assert_eq!(first.wait_with_output().unwrap().status.code(), Some(130));
+    // The second one waits until the synchronous thread has finished the request of the first.
+    let mut second = command(&lab, &lab.front, &["article", "--seconds", "0.5"]);
+    second.arg("--out").arg(&directory);
+    let mut second = spawn(second);
+    let mut notice = String::new();
+    let mut errors = BufReader::new(second.stderr.take().unwrap());
+    errors.read_line(&mut notice).unwrap();
+    assert!(notice.contains("of an earlier run"), "{notice}");
+    signal("INT", second.id());
+    assert_eq!(second.wait_with_output().unwrap().status.code(), Some(130));
+    let kept = fs::read_to_string(directory.join("report.json")).unwrap();
+    fs::remove_dir_all(&directory).unwrap();
+    assert_eq!(kept, "earlier");
 }
 
 #[test]

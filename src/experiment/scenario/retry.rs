@@ -37,7 +37,8 @@ pub(super) const EXPERIMENT: Experiment = Experiment {
             text: |_| "For how many waits do they hold its thread?".into(),
         },
     ],
-    duration: |config| attempt_wait(config.wait) * 14,
+    // Three waits of the clients without timeout, and two for each server with those that retry.
+    duration: |config| attempt_wait(config.wait) * 7,
     perform: |lab, run| Box::pin(perform(lab, run)),
 };
 
