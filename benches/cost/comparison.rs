@@ -41,8 +41,9 @@ pub(crate) fn all(cpus: &Cpus) -> anyhow::Result<Vec<Comparison>> {
     for (flavor, connections) in [
         (Flavor::Async, Connections::Kept),
         (Flavor::Async, Connections::PerRequest),
-        // The synchronous gateway closes the connection after each response.
+        // By default the synchronous gateway closes the connection after each response.
         (Flavor::Sync, Connections::PerRequest),
+        (Flavor::Sync, Connections::Kept),
     ] {
         for rate in [Rate::Saturation, Rate::PerSecond(1_000)] {
             all.push(Comparison::of_gateways(flavor, connections, rate, cpus)?);
@@ -82,7 +83,7 @@ impl Comparison {
         const STATES: usize = 1;
         const REQUESTS: usize = 2;
         let mut servers = [Accounting::Off, Accounting::States, Accounting::Requests]
-            .map(|accounting| server::gateway(flavor, accounting, cpus))
+            .map(|accounting| server::gateway(flavor, connections, accounting, cpus))
             .into_iter()
             .collect::<anyhow::Result<Vec<_>>>()?;
         let saturated = rate == Rate::Saturation;
@@ -97,17 +98,19 @@ impl Comparison {
         ];
         if saturated {
             let (axum, hyper) = match (flavor, connections) {
-                (Flavor::Async, Connections::Kept) => (1.02, Some(1.1)),
-                (Flavor::Async, Connections::PerRequest) => (1.02, None),
-                (Flavor::Sync, _) => (0.7, None),
+                (Flavor::Async, Connections::Kept) => (Some(1.02), Some(1.1)),
+                (Flavor::Async, Connections::PerRequest) => (Some(1.02), None),
+                (Flavor::Sync, Connections::Kept) => (None, None),
+                (Flavor::Sync, Connections::PerRequest) => (Some(0.7), None),
             };
-            let bare = match flavor {
-                Flavor::Async => server::hyper(cpus)?,
-                Flavor::Sync => server::blocking_loop(cpus)?,
+            let bare = match (flavor, connections) {
+                // It has no event loop to wait for more than one connection.
+                (Flavor::Sync, Connections::PerRequest) => server::blocking_loop(cpus)?,
+                _ => server::hyper(cpus)?,
             };
             for (other, at_most) in [
-                (server::axum_with_the_app(cpus)?, Some(axum)),
-                (server::axum_with_one_route(cpus)?, Some(axum)),
+                (server::axum_with_the_app(cpus)?, axum),
+                (server::axum_with_one_route(cpus)?, axum),
                 (bare, hyper),
             ] {
                 claims.push(claim(REQUESTS, servers.len(), at_most));

@@ -27,6 +27,7 @@ use threadlab::{app, gateway, serve};
 use tokio::runtime::Builder;
 
 use crate::cpu::{Cpus, Thread};
+use crate::load::Connections;
 
 const MESSAGE: &str = "nothing to wait for";
 
@@ -48,9 +49,11 @@ pub(crate) enum Accounting {
     Requests,
 }
 
-/// The lab's own server, as `threadlab serve` runs it, with this amount of accounting.
+/// The lab's own server, as `threadlab serve` runs it, with this amount of accounting. The synchronous one keeps
+/// connections only if they are kept.
 pub(crate) fn gateway(
     flavor: Flavor,
+    connections: Connections,
     accounting: Accounting,
     cpus: &Cpus,
 ) -> anyhow::Result<Server> {
@@ -65,7 +68,8 @@ pub(crate) fn gateway(
     let requests =
         (accounting == Accounting::Requests).then(|| serve::request_layer(flavor, &metrics));
     let app = serve::stack(flavor, requests, None, &registry, &ServerConfig::default());
-    let config = gateway::GatewayConfig::new(([127, 0, 0, 1], 0).into());
+    let mut config = gateway::GatewayConfig::new(([127, 0, 0, 1], 0).into());
+    config.keep_alive = connections == Connections::Kept;
     let accounted = (accounting != Accounting::Off).then_some(registry);
     let thread = unique_name();
     let running = match flavor {
