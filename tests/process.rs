@@ -279,6 +279,31 @@ fn connections_that_were_idle_for_longest_give_up_their_descriptors() {
 }
 
 #[test]
+#[cfg(target_os = "linux")]
+fn the_front_keeps_connections_to_a_synchronous_server_that_keeps_them() {
+    /// Number of established connections of which this port is the server's end.
+    fn established(address: &str) -> usize {
+        let port: u16 = address.rsplit_once(':').unwrap().1.parse().unwrap();
+        let local = format!(":{port:04X}");
+        let sockets = std::fs::read_to_string("/proc/net/tcp").unwrap();
+        let columns = sockets
+            .lines()
+            .map(|line| line.split_whitespace().collect());
+        columns
+            .filter(|columns: &Vec<_>| columns[1].ends_with(&local) && columns[3] == "01")
+            .count()
+    }
+
+    for (arguments, kept) in [(&["--keep-alive"][..], 1), (&[], 0)] {
+        let lab = Lab::start(arguments);
+        for _ in 0..5 {
+            assert_eq!(get(&lab.front, "/sync/dummy").status, 200);
+        }
+        assert_eq!(established(&lab.sync), kept, "{arguments:?}");
+    }
+}
+
+#[test]
 fn a_full_stdout_or_an_early_signal_does_no_harm() {
     let full = std::fs::File::options()
         .write(true)

@@ -113,8 +113,8 @@ pub const REQUEST_DURATION: Metric = Metric {
 /// Requests in flight.
 pub const ACTIVE_REQUESTS: Metric = Metric {
     name: "http_server_active_requests",
-    help: "Requests in flight. On a server with one thread per request, a connection counts from \
-           accept to close.",
+    help: "Requests in flight. On a server with one thread per request, a connection counts \
+           while it has a thread.",
     kind: MetricKind::Gauge,
     labels: &[SERVER],
 };
