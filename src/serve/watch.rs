@@ -73,7 +73,7 @@ impl Readings for WatchedFromOutside {
     }
 
     fn began(&self) -> Timestamp {
-        self.0.read().began
+        self.0.began()
     }
 
     fn threads(&self) -> Vec<ThreadNow> {

@@ -130,6 +130,18 @@ impl Ledger {
         )
     }
 
+    /// CPU time between the last tick and these counters.
+    pub(super) fn cpu_until(&self, now: &SchedStat) -> Nanos {
+        now.cpu.saturating_sub(self.last.cpu)
+    }
+
+    /// Takes the time until `until`, in which a thread that waits has not moved; nothing if a tick was later.
+    pub(super) fn wait_until(&mut self, until: Timestamp) {
+        if self.wait.is_some() && until > self.at {
+            self.tick(until, self.last, Seen::Unmoved);
+        }
+    }
+
     /// Takes a tick.
     pub(super) fn tick(&mut self, now: Timestamp, stat: SchedStat, seen: Seen) {
         let arrived = stat.arrivals != self.last.arrivals;

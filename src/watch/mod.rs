@@ -5,6 +5,7 @@
 //! * `tree`: the processes of a `target`; `proc_files` has the parsers of `/proc`
 //! * `thread`: at each tick, a thread's counters (`schedstat`) and, if it has moved, the system call in which it
 //!   waits (`thread_states::waits`); its `process` knows what the arguments mean, and makes a `site` of them
+//! * `motion`: the threads that have to be read at a tick, by the `cpu_clock` of their process
 //! * `ledger`: counters and sites as running time, run-queue delay and slices of time at sites
 //! * `diag`: at each look, the TCP connections of the network namespace; `sockets`: when requests were in flight on them
 //! * `glimpses`: connections that come and go between two looks
@@ -20,12 +21,14 @@
 
 mod budget;
 mod collector;
+mod cpu_clock;
 mod diag;
 #[doc(hidden)]
 pub mod fuzz;
 mod glimpses;
 mod homes;
 mod ledger;
+mod motion;
 mod own_queue;
 mod permissions;
 mod proc_files;

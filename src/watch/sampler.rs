@@ -85,14 +85,22 @@ impl WatchHandle {
         &self.name
     }
 
+    /// When the server began to be watched.
+    #[must_use]
+    pub fn began(&self) -> Timestamp {
+        self.lock().began
+    }
+
     /// The server up to now.
     #[must_use]
     pub fn read(&self) -> WatchReading {
-        let missing = self
-            .watch
-            .upgrade()
-            .is_some_and(|shared| shared.sockets_missing.load(Ordering::Relaxed));
-        self.lock().read(missing.then_some(Missing::Sockets))
+        self.lock().read(self.missing_sockets())
+    }
+
+    fn missing_sockets(&self) -> Option<Missing> {
+        let shared = self.watch.upgrade()?;
+        let missing = shared.sockets_missing.load(Ordering::Relaxed);
+        missing.then_some(Missing::Sockets)
     }
 
     fn lock(&self) -> MutexGuard<'_, ObservedServer> {
@@ -366,7 +374,7 @@ impl Sampler {
     /// Says once what cannot be read.
     fn report(&mut self, servers: &[WatchHandle]) {
         for server in servers {
-            for missing in server.read().missing {
+            for missing in server.lock().missing(server.missing_sockets()) {
                 if self.reported.insert((server.name().to_owned(), missing)) {
                     tracing::warn!(server = server.name(), "{missing}");
                 }

@@ -5,10 +5,12 @@ mod scan;
 mod settling;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::io;
 
 use thread_states::{Nanos, State, Timestamp};
 
 use super::diag::{SocketKind, TcpSocket};
+use super::motion::Motion;
 use super::permissions::{Missing, Permissions};
 use super::proc_files::{Inode, Pid, Tid};
 use super::process::{KnownSockets, ObservedProcess};
@@ -51,12 +53,17 @@ impl Listeners {
 pub(super) struct ObservedServer {
     /// Its name, and the processes that belong to it.
     pub named: NamedTarget,
-    began: Timestamp,
+    /// When it began to be watched.
+    pub began: Timestamp,
     all_threads: bool,
     roots: BTreeSet<Pid>,
     root_sockets: HashSet<Inode>,
     processes: BTreeMap<Pid, ObservedProcess>,
     threads: BTreeMap<(Pid, Tid), ObservedThread>,
+    /// Of each process, which threads have to be read.
+    motions: BTreeMap<Pid, Motion>,
+    /// A thread has run since the last scan.
+    has_run: bool,
     /// Threads that have ended and whose last slices are not settled.
     ended: Vec<ObservedThread>,
     connections: Connections,
@@ -90,6 +97,8 @@ impl ObservedServer {
             root_sockets: HashSet::new(),
             processes: BTreeMap::new(),
             threads: BTreeMap::new(),
+            motions: BTreeMap::new(),
+            has_run: true,
             ended: Vec::new(),
             connections: Connections::default(),
             clients: HashSet::new(),
@@ -114,31 +123,49 @@ impl ObservedServer {
         self.processes.keys().copied()
     }
 
-    /// Reads the counters of every thread. Returns true if any has run.
+    /// Reads the counters of the threads that may have moved. Returns true if any has.
     pub(super) fn tick(&mut self, listeners: &Listeners) -> bool {
         let sockets = KnownSockets {
             listeners: &listeners.inodes,
             clients: &self.clients,
         };
-        let (mut any_ran, mut ended) = (false, Vec::new());
-        for (key, thread) in &mut self.threads {
-            let Some(process) = self.processes.get_mut(&key.0) else {
+        let (mut has_run, mut ended) = (false, Vec::new());
+        for (pid, motion) in &mut self.motions {
+            let Some(process) = self.processes.get_mut(pid) else {
                 continue;
             };
-            match thread.tick(process, sockets) {
-                Ok(ran) => any_ran |= ran,
-                Err(_) => ended.push(*key),
-            }
+            let still_until = motion.still_until;
+            has_run |= motion.tick(|tid| {
+                let thread = self.threads.get_mut(&(*pid, tid));
+                let thread = thread.ok_or(io::ErrorKind::NotFound)?;
+                let read = thread.tick(process, sockets, still_until);
+                read.inspect_err(|_| ended.push((*pid, tid)))
+            });
         }
-        any_ran |= !ended.is_empty();
         for key in ended {
             self.end_thread(key);
         }
-        self.note_closed();
+        if has_run {
+            self.has_run = true;
+            self.note_closed();
+            self.update();
+        }
+        has_run
+    }
+
+    /// Brings times and states up to the last tick.
+    fn update(&mut self) {
+        for (pid, motion) in &self.motions {
+            let Some(process) = self.processes.get(pid) else {
+                continue;
+            };
+            for (_, thread) in self.threads.range_mut((*pid, 0)..=(*pid, Tid::MAX)) {
+                thread.update(&process.homes, motion.still_until);
+            }
+        }
         self.settle_blocked();
         self.set_states();
         self.give_slots();
-        any_ran
     }
 
     /// Notes which connections with a request in flight were closed just now.
@@ -205,8 +232,16 @@ impl ObservedServer {
         slot.thread = None;
     }
 
+    /// Data that cannot be read, of its processes and of the sockets.
+    pub(super) fn missing(&self, missing_sockets: Option<Missing>) -> Vec<Missing> {
+        let mut missing = self.permissions.missing();
+        missing.extend(missing_sockets);
+        missing
+    }
+
     /// The server up to now.
-    pub(super) fn read(&self, missing_sockets: Option<Missing>) -> WatchReading {
+    pub(super) fn read(&mut self, missing_sockets: Option<Missing>) -> WatchReading {
+        self.update();
         let mut threads: BTreeMap<usize, WatchThreadReading> = self
             .slots
             .iter()
@@ -250,8 +285,6 @@ impl ObservedServer {
             .iter()
             .filter(|request| request.open)
             .count();
-        let mut missing = self.permissions.missing();
-        missing.extend(missing_sockets);
         WatchReading {
             at: Timestamp::now(),
             began: self.began,
@@ -261,7 +294,7 @@ impl ObservedServer {
             queued_unread: self.requests.unread,
             oldest_queued: self.requests.oldest_queued,
             accept_queue: self.accept_queue,
-            missing,
+            missing: self.missing(missing_sockets),
             has_processes: !self.processes.is_empty(),
             ties: self.connections.ties(),
             lost_threads: self.lost_threads,

@@ -8,8 +8,9 @@ use std::sync::Arc;
 use thread_states::waits::{On, ThreadActivity};
 use thread_states::{Nanos, State, Timestamp};
 
-use super::homes::{Place, Quiet, can_be_home};
+use super::homes::{Homes, Place, Quiet, can_be_home};
 use super::ledger::{Ledger, Seen};
+use super::motion::Read;
 use super::proc_files::{Fd, Pid, SchedStat, Tid};
 use super::process::{Ends, KnownSockets, ObservedProcess};
 use super::settle::Settled;
@@ -31,6 +32,8 @@ pub(super) struct ObservedThread {
     wchan: Option<File>,
     /// Its time that is not settled yet.
     pub ledger: Ledger,
+    /// When it was last seen to have moved.
+    moved_at: Timestamp,
     /// Relation of its present wait to its homes.
     pub place: Place,
     /// The version of the homes for which that holds.
@@ -86,6 +89,7 @@ impl ObservedThread {
             syscall,
             wchan,
             ledger: Ledger::new(started.unwrap_or(now), base),
+            moved_at: now,
             place: Place::Unknown,
             placed: 0,
             stay: None,
@@ -98,7 +102,8 @@ impl ObservedThread {
         })
     }
 
-    /// Reads its counters, and where it waits if it has moved. Returns true if it has.
+    /// Reads its counters, and where it waits if it has moved. It had not moved until `still_until`, unless it was read
+    /// later.
     ///
     /// # Errors
     ///
@@ -107,41 +112,68 @@ impl ObservedThread {
         &mut self,
         process: &mut ObservedProcess,
         sockets: KnownSockets<'_>,
-    ) -> io::Result<bool> {
+        still_until: Timestamp,
+    ) -> io::Result<Read> {
+        /// A thread with a timer of its own, or that serves requests now and then, is read at each tick.
+        const ACTIVE: Nanos = Nanos::from_millis(1_000);
+        self.ledger.wait_until(still_until);
         let stat = read_schedstat(&self.schedstat)?;
         let now = Timestamp::now();
-        let moved = !self.ledger.is_unmoved(&stat);
-        let seen = if moved {
-            process.last_ran = now;
-            match self.read_wait(process, now, sockets)? {
+        let cpu = self.ledger.cpu_until(&stat);
+        let has_moved = !self.ledger.is_unmoved(&stat);
+        if has_moved {
+            (self.moved_at, process.last_ran) = (now, now);
+            let seen = match self.read_wait(process, now, sockets)? {
                 Some(wait) => Seen::Waits(wait),
                 None => Seen::Runs,
-            }
+            };
+            self.ledger.tick(now, stat, seen);
+            self.note_wait(&process.homes);
         } else {
-            Seen::Unmoved
+            self.ledger.tick(now, stat, Seen::Unmoved);
+        }
+        Ok(Read {
+            cpu,
+            has_moved,
+            is_active: now.duration_since(self.moved_at) < ACTIVE,
+        })
+    }
+
+    /// Notes the wait into which it was seen to go.
+    fn note_wait(&mut self, homes: &Homes) {
+        let Some((wait, since)) = self.ledger.wait() else {
+            return;
         };
-        self.ledger.tick(now, stat, seen);
-        if let Some((wait, since)) = self.ledger.wait() {
-            let stays = |stay: &Stay| stay.wait.site == wait.site;
-            if moved && can_be_home(wait) && !self.stay.as_ref().is_some_and(stays) {
-                self.stay = Some(Stay {
-                    wait: Arc::clone(wait),
-                    since,
-                });
-            }
-            let version = process.homes.version();
-            if moved || self.placed != version {
-                self.place = process.homes.place(self.tid, wait);
-                self.placed = version;
-            }
-            if let (Place::Loop, Site::Epoll(fd)) = (self.place, &wait.site) {
-                self.loop_fd = Some(*fd);
-            }
+        let stays = |stay: &Stay| stay.wait.site == wait.site;
+        if can_be_home(wait) && !self.stay.as_ref().is_some_and(stays) {
+            self.stay = Some(Stay {
+                wait: Arc::clone(wait),
+                since,
+            });
+        }
+        self.find_place(homes);
+    }
+
+    fn find_place(&mut self, homes: &Homes) {
+        let Some((wait, _)) = self.ledger.wait() else {
+            return;
+        };
+        self.place = homes.place(self.tid, wait);
+        self.placed = homes.version();
+        if let (Place::Loop, Site::Epoll(fd)) = (self.place, &wait.site) {
+            self.loop_fd = Some(*fd);
+        }
+    }
+
+    /// Brings its times up to the moment at which it was last read or, if that is later, until which it has not moved.
+    pub(super) fn update(&mut self, homes: &Homes, still_until: Timestamp) {
+        self.ledger.wait_until(still_until);
+        if self.placed != homes.version() {
+            self.find_place(homes);
         }
         let (running, runnable) = self.ledger.take_counted();
         self.settled.add_state(State::Running, running);
         self.settled.add_state(State::Runnable, runnable);
-        Ok(moved)
     }
 
     fn read_wait(

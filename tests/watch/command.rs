@@ -11,13 +11,13 @@ use super::lab::{Scrape, get};
 use super::servers::{Kind, TestServer};
 
 /// The command, ended when dropped.
-struct WatchProcess {
+pub struct WatchProcess {
     child: Child,
-    metrics: String,
+    pub metrics: String,
 }
 
 impl WatchProcess {
-    fn start(program: &str, arguments: &[&str], uid: Option<u32>) -> Self {
+    pub fn start(program: &str, arguments: &[&str], uid: Option<u32>) -> Self {
         let mut command = Command::new(program);
         command
             .arg("watch")
@@ -38,6 +38,10 @@ impl WatchProcess {
         let metrics = metrics.trim_end().trim_end_matches("/metrics").to_owned();
         Self { child, metrics }
     }
+
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
 }
 
 impl Drop for WatchProcess {
@@ -47,7 +51,7 @@ impl Drop for WatchProcess {
     }
 }
 
-const PROGRAM: &str = env!("CARGO_BIN_EXE_threadlab");
+pub const PROGRAM: &str = env!("CARGO_BIN_EXE_threadlab");
 
 #[test]
 fn states_show_within_five_seconds_of_typing() {

@@ -6,6 +6,7 @@
 //! * `own_accounting`: our own servers, which account for themselves
 //! * `lives`: processes that end, restart, stop, have many children or may not be read
 //! * `time_wait`: a host with many connections in TIME_WAIT
+//! * `reads`: reads of files that watching many threads takes
 //! * `command`: the command line
 
 #![allow(clippy::unwrap_used, clippy::expect_used, unreachable_pub)]
@@ -19,6 +20,7 @@ mod lab;
 mod command;
 mod lives;
 mod own_accounting;
+mod reads;
 mod servers;
 mod time_wait;
 mod waits;

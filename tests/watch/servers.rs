@@ -21,7 +21,9 @@ pub enum Kind {
     ThreadPerConnection,
     /// Three threads and a queue with a condition variable.
     Pool,
-    /// The same with a new thread for each connection, which then stays in the pool, as Python's executors grow.
+    /// The same with 100 threads.
+    LargePool,
+    /// A pool with a new thread for each connection, which then stays in the pool, as Python's executors grow.
     GrowingPool,
     CurrentThread,
     /// tokio with two workers.
@@ -36,9 +38,10 @@ pub enum Kind {
 }
 
 impl Kind {
-    const ALL: [Self; 8] = [
+    const ALL: [Self; 9] = [
         Self::ThreadPerConnection,
         Self::Pool,
+        Self::LargePool,
         Self::GrowingPool,
         Self::CurrentThread,
         Self::MultiThread,
@@ -174,6 +177,7 @@ fn run(kind: Kind, listener: TcpListener) {
     match kind {
         Kind::ThreadPerConnection => thread_per_connection(&listener),
         Kind::Pool => pool(&listener, 3, 0),
+        Kind::LargePool => pool(&listener, 100, 0),
         Kind::GrowingPool => pool(&listener, 0, 1),
         Kind::CurrentThread => {
             tokio_server(tokio::runtime::Builder::new_current_thread(), listener)

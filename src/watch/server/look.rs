@@ -33,6 +33,7 @@ impl ObservedServer {
         listeners: &Listeners,
         now: Timestamp,
     ) {
+        self.update();
         self.set_accept_queue(listeners);
         let ports = &self.ports;
         let own: Vec<&TcpSocket> = sockets
@@ -62,6 +63,7 @@ impl ObservedServer {
             process.keep_connections(is_known);
         }
         self.last_look = now;
+        self.update();
     }
 
     /// Its listening sockets are those that its processes have among all of the namespace.

@@ -6,6 +6,7 @@ use thread_states::{Nanos, Timestamp};
 
 use super::ObservedServer;
 use crate::watch::diag::TcpSocket;
+use crate::watch::motion::Motion;
 use crate::watch::proc_files::{Inode, Pid, Stat, Tid, threads};
 use crate::watch::process::ObservedProcess;
 use crate::watch::target::Target;
@@ -29,7 +30,13 @@ impl ObservedServer {
         if rarely {
             self.searched_at = now;
         }
-        self.choose(listening, rarely);
+        let sockets = self.target_sockets(listening);
+        let has_run = std::mem::take(&mut self.has_run);
+        // Only a thread that runs can start another one or a process, or end.
+        if !rarely && !has_run && !self.is_choice_due(&sockets, rarely) {
+            return;
+        }
+        self.choose(sockets, listening, rarely);
         let tree = tree::with_descendants(&self.roots, rarely);
         let is_first = self.processes.is_empty() && self.threads.is_empty();
         // A number may belong to another process by now.
@@ -91,29 +98,35 @@ impl ObservedServer {
         }
     }
 
-    /// Chooses its processes again, if those chosen have ended or others may have appeared.
-    fn choose(&mut self, listening: &[TcpSocket], rarely: bool) {
+    /// Sockets whose holders are its processes.
+    fn target_sockets(&self, listening: &[TcpSocket]) -> HashSet<Inode> {
+        let Target::Port(port) = &self.named.target else {
+            return HashSet::new();
+        };
+        let on_port = listening
+            .iter()
+            .filter(|socket| socket.local.port() == *port);
+        on_port.map(|socket| socket.inode).collect()
+    }
+
+    /// Returns true if its processes must be chosen again: those chosen have ended, or others may have appeared.
+    fn is_choice_due(&self, sockets: &HashSet<Inode>, rarely: bool) -> bool {
+        match &self.named.target {
+            Target::Pid(_) => self.roots.is_empty(),
+            Target::Port(_) => self.roots.is_empty() || *sockets != self.root_sockets,
+            Target::Command(_) => rarely,
+        }
+    }
+
+    /// Chooses its processes again, if that is due.
+    fn choose(&mut self, sockets: HashSet<Inode>, listening: &[TcpSocket], rarely: bool) {
         self.roots.retain(|pid| {
             let process = self.processes.get(pid);
             process.is_some_and(|p| {
                 Stat::of_process(*pid).is_some_and(|s| s.start_ticks == p.start_ticks)
             })
         });
-        let sockets: HashSet<Inode> = match &self.named.target {
-            Target::Port(port) => {
-                let on_port = listening
-                    .iter()
-                    .filter(|socket| socket.local.port() == *port);
-                on_port.map(|socket| socket.inode).collect()
-            }
-            _ => HashSet::new(),
-        };
-        let is_due = match &self.named.target {
-            Target::Pid(_) => self.roots.is_empty(),
-            Target::Port(_) => self.roots.is_empty() || sockets != self.root_sockets,
-            Target::Command(_) => rarely,
-        };
-        if is_due {
+        if self.is_choice_due(&sockets, rarely) {
             self.roots
                 .extend(tree::chosen(&self.named.target, listening));
             // Somebody has these sockets. If nobody is found again and again, descriptors are hidden.
@@ -157,6 +170,8 @@ impl ObservedServer {
             started_at(stat.start_ticks).filter(|at| knows_start && *at >= self.last_scan_bound());
         if let Ok(thread) = ObservedThread::open(pid, tid, stat.comm, started) {
             self.threads.insert((pid, tid), thread);
+            let motion = self.motions.entry(pid).or_insert_with(|| Motion::of(pid));
+            motion.add(tid);
         }
     }
 
@@ -166,6 +181,12 @@ impl ObservedServer {
     }
 
     pub(in crate::watch) fn end_thread(&mut self, key: (Pid, Tid)) {
+        if let Some(motion) = self.motions.get_mut(&key.0) {
+            motion.remove(key.1);
+            if motion.is_empty() {
+                self.motions.remove(&key.0);
+            }
+        }
         if let Some(thread) = self.threads.remove(&key) {
             if let Some(process) = self.processes.get_mut(&key.0) {
                 process.homes.forget(key.1);
