@@ -70,6 +70,8 @@ pub fn the_articles_programs_are_compared_with_the_servers(stack: &Stack) {
     let up = ["up", "--detach", "--build", "--wait"];
     stack.compose(&[&up, &services[..]].concat());
     stack.compose(&["up", "--build", "--no-start", "experiment"]);
+    let all = r#"["sync","async","flask","fastapi","gunicorn","gthread"]"#;
+    the_page_offers(stack, all);
     a_paused_server_is_blocked(stack);
     // Longer than the time in which a watcher notices a new thread.
     let servers = [
@@ -83,6 +85,7 @@ pub fn the_articles_programs_are_compared_with_the_servers(stack: &Stack) {
     let originals = ["--seconds", "10", "--servers", "flask,fastapi"];
     are_confirmed(stack, &["drivers"], &originals);
     stack.compose(&[&["rm", "--stop", "--force"], &services[..]].concat());
+    the_page_offers(stack, r#"["sync","async"]"#);
     // Without them, the report names the missing one and the command that starts it.
     let refused = stack.experiment_errors(&["article", "--servers", "sync,flask"]);
     for words in [
@@ -91,6 +94,13 @@ pub fn the_articles_programs_are_compared_with_the_servers(stack: &Stack) {
     ] {
         assert!(refused.contains(words), "{refused}");
     }
+}
+
+/// The live page gets the names of the servers that run.
+fn the_page_offers(stack: &Stack, names: &str) {
+    let url = format!("{}/live/servers.js", stack.url("nginx", 8080));
+    let module = format!("export const NAMES = {names};\n");
+    eventually("the page offers the servers", || get(&url).body == module);
 }
 
 /// A paused container can take no request, whatever its threads waited for.
