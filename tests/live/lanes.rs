@@ -144,7 +144,7 @@ async fn the_time_shown_is_the_run_and_then_the_last_minute_again() {
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs Chromium: run make test"]
-async fn a_busy_machine_is_named() {
+async fn a_busy_machine_is_named_and_not_taken_for_other_requests() {
     let lab = Lab::start(&[]);
     let browser = Browser::open(&lab.front).await;
     let warnings = browser
@@ -156,6 +156,23 @@ async fn a_busy_machine_is_named() {
     assert_eq!(warnings[1], "");
     let busy = warnings[2].as_str().unwrap();
     assert!(busy.contains("64 %"), "{busy}");
+    // There, a request that computes for 2 s takes longer, also if no other one held the thread before it.
+    let reasons = browser
+        .run_async(
+            "const done = arguments[0];
+             const reasons = async () => {
+                const { reason } = await import('/live/experiment.js');
+                const { WAITS } = await import('/live/handlers.js');
+                const wait = WAITS.find(({ name }) => name === 'cpu');
+                const outcome = (queued) => ({ long: { took: 5490, status: 200, queued }, short: { took: 4990, status: 200 } });
+                return [3, 3000, null].map((queued) => reason('async', { wait, seconds: 2, async: outcome(queued) }, { threads: 1, replicas: 1 }));
+             };
+             reasons().then(done, (error) => done(String(error)));",
+        )
+        .await;
+    let computed = "its only thread was busy computing GET\u{a0}/cpu: the event loop stood still";
+    let others = "its only thread was held by other requests, besides GET\u{a0}/cpu";
+    assert_eq!(reasons, json!([computed, others, others]));
     browser.close().await;
 }
 

@@ -34,7 +34,8 @@ export function isOwn(tag) {
 
 /**
  * Sends `GET path` to `server`. Returns the duration in milliseconds, the status (`null` without a valid
- * response), and the message of the response or error. Never rejects.
+ * response), the message of the response or error, and the milliseconds in the queue (`null` if the server
+ * does not report them). Never rejects.
  */
 export async function send(server, path) {
   const tag = tabPrefix + randomDigits();
@@ -42,12 +43,12 @@ export async function send(server, path) {
   const request = { tag, server, route: `/${path.split("?")[0]}`, sentAt };
   waiting.add(request);
   changed.dispatchEvent(new Event("change"));
-  const [status, message] = await fetchOutcome(`/${server}/${path}`, tag);
+  const [status, message, queued] = await fetchOutcome(`/${server}/${path}`, tag);
   waiting.delete(request);
   finished.push(Object.assign(request, { endedAt: performance.now(), status: status ?? 0 }));
   if (finished.length > MAX_FINISHED) finished.shift();
   changed.dispatchEvent(new Event("change"));
-  return { took: performance.now() - sentAt, status, message };
+  return { took: performance.now() - sentAt, status, message, queued };
 }
 
 async function fetchOutcome(url, tag) {
@@ -56,9 +57,10 @@ async function fetchOutcome(url, tag) {
     // its response.
     const response = await fetch(url, { cache: "no-store", headers: { "X-Request-ID": tag } });
     const { message, detail } = await response.json();
-    return [response.status, message ?? detail];
+    const queued = /\bqueue;dur=([\d.]+)/.exec(response.headers.get("Server-Timing"))?.[1];
+    return [response.status, message ?? detail, queued === undefined ? null : Number(queued)];
   } catch (error) {
-    return [null, error.message];
+    return [null, error.message, null];
   }
 }
 
