@@ -129,8 +129,9 @@ fn names() -> impl Iterator<Item = &'static str> {
 /// Parses a URL without a path and returns its `HOST:PORT`.
 fn front(text: &str) -> Result<String, String> {
     let uri: http::Uri = text.parse().map_err(|error| format!("{error}"))?;
-    match (uri.scheme_str(), uri.authority(), uri.path()) {
-        (Some("http"), Some(authority), "/") => {
+    let path = uri.path_and_query().map(|path| path.as_str());
+    match (uri.scheme_str(), uri.authority(), path) {
+        (Some("http"), Some(authority), Some("/")) => {
             let port = authority.port_u16().unwrap_or(80);
             Ok(format!("{}:{port}", authority.host()))
         }

@@ -1,6 +1,7 @@
 //! Client of one lab: sends requests to its servers, scrapes their metrics, and counts what it sent.
 
 use std::cell::RefCell;
+use std::collections::HashSet;
 use std::convert::Infallible;
 use std::io::{self, Write};
 use std::net::SocketAddr;
@@ -136,16 +137,20 @@ impl LabClient {
         self.progress.show_step(step);
     }
 
-    /// Scrapes every metrics port.
+    /// Scrapes every metrics port, each address once: what two names of one port export would count twice.
     ///
     /// # Errors
     ///
     /// If one does not respond.
     pub(super) async fn scrape(&self) -> Result<Scrape, Error> {
         let mut scrape = Scrape::default();
+        let mut scraped = HashSet::new();
         for port in self.metrics_ports() {
             // Resolved at each scrape, because the replicas behind a name may change.
             for address in resolve("the metrics port", "--metrics", port).await? {
+                if !scraped.insert(address) {
+                    continue;
+                }
                 let response = timeout(SCRAPE_DEADLINE, client::get(address, port, "/metrics"));
                 let response = response.await;
                 let response = response.map_err(|_| Error::SilentMetrics(port.clone()))?;
@@ -161,9 +166,13 @@ impl LabClient {
     /// Scrapes the metrics ports that respond: where replicas come and go, those that are alive.
     pub(super) async fn scrape_living(&self) -> Scrape {
         let mut scrape = Scrape::default();
+        let mut scraped = HashSet::new();
         for port in &self.addresses.metrics {
             let addresses = resolve("the metrics port", "--metrics", port).await;
             for address in addresses.unwrap_or_default() {
+                if !scraped.insert(address) {
+                    continue;
+                }
                 let response = client::get(address, port, "/metrics");
                 if let Ok(Ok(response)) = timeout(REPLICA_DEADLINE, response).await {
                     scrape.add(&String::from_utf8_lossy(&response.body));

@@ -162,6 +162,10 @@ fn invalid_arguments_are_rejected_with_the_allowed_values() {
             &["article", "--url", "http://127.0.0.1/sync/"],
             "http://HOST",
         ),
+        (
+            &["article", "--url", "http://127.0.0.1/?lab=2"],
+            "http://HOST",
+        ),
         (&["article", "--metrics", "nowhere"], "HOST:PORT"),
         (&["capacity", "--wait", "1"], "--rate <PER_SECOND>"),
         (&["capacity", "--target-p99", "1"], "--rate <PER_SECOND>"),

@@ -78,6 +78,20 @@ fn capacity_plans_with_the_readers_own_numbers() {
 }
 
 #[test]
+fn a_metrics_port_with_two_names_is_counted_once() {
+    measured(|| {
+        let lab = Lab::start(&[]);
+        let port = lab.metrics.rsplit_once(':').unwrap().1;
+        let output = command(&lab, &lab.front, &["article", "--seconds", "0.5"])
+            .args(["--metrics", &format!("localhost:{port}")])
+            .output();
+        let found = Found::of(&output.unwrap());
+        assert_eq!(found.run["findings"][0]["setting"]["threads"], 1);
+        assert_eq!(found.verdict(), "confirmed", "{:#}", found.run);
+    });
+}
+
+#[test]
 fn directory_of_the_report_is_checked_before_the_run() {
     let lab = Lab::start(&[]);
     let started = Instant::now();
