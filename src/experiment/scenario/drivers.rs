@@ -49,12 +49,13 @@ pub(super) const EXPERIMENT: Experiment = Experiment {
     duration: |config| {
         let cells = cells(&config.servers).filter(Cell::has_handler);
         // The query beside /dummy, and the rounds of several at once.
-        let queries = cells.map(|cell| {
+        let times = cells.map(|cell| {
             let threads = cell.server.handler_threads().unwrap_or(1);
             let rounds = QUERIES.div_ceil(threads);
-            1 + if cell.frees_thread() { 1 } else { rounds }
+            let queries = 1 + if cell.frees_thread() { 1 } else { rounds };
+            query_time(config.wait) * queries as u32 + pair::lag(cell.server)
         });
-        query_time(config.wait) * queries.sum::<usize>() as u32
+        times.sum()
     },
     perform: |lab, run| Box::pin(perform(lab, run)),
 };

@@ -37,7 +37,11 @@ pub(super) const EXPERIMENT: Experiment = Experiment {
             text: |_| "And if the blocking call runs on the blocking pool?".into(),
         },
     ],
-    duration: |config| cell_wait(config.wait) * (config.servers.len() * WAYS.len()) as u32,
+    duration: |config| {
+        let servers = config.servers.iter();
+        let cells = servers.map(|server| cell_wait(config.wait) + pair::lag(*server));
+        cells.sum::<Duration>() * WAYS.len() as u32
+    },
     perform: |lab, run| Box::pin(perform(lab, run)),
 };
 

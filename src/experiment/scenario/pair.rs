@@ -14,6 +14,15 @@ use crate::experiment::scrape::StateSeconds;
 /// Time for a watcher to account for what a thread of its server has just done. Meanwhile the thread is idle.
 const WATCHER_LAG: Duration = Duration::from_millis(300);
 
+/// Returns the time between the last response and the scrape after it.
+pub(super) fn lag(server: LabServer) -> Duration {
+    if server.is_original() {
+        WATCHER_LAG
+    } else {
+        Duration::ZERO
+    }
+}
+
 /// Results of the two requests.
 #[derive(Debug)]
 pub(super) struct Pair {
@@ -43,9 +52,7 @@ pub(super) async fn send(
         lab.get_through_front(server, "/dummy", start + pause),
     )
     .await;
-    if server.is_original() {
-        sleep(WATCHER_LAG).await;
-    }
+    sleep(lag(server)).await;
     let after = lab.scrape().await?;
     Ok(Pair {
         threads: after.threads(server),
