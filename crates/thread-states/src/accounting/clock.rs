@@ -17,7 +17,7 @@ use super::slot::Slot;
 use super::snapshot::{Settled, Snapshot};
 use super::state::Times;
 use super::units::{Nanos, Timestamp};
-use super::window::{BlockedBounds, OffCpu, Park, Window, WindowTimes};
+use super::window::{BlockedBounds, OffCpu, Park, Parks, Window, WindowTimes};
 use super::words::{Words, to_array};
 
 /// Counters are read at every mark while marks are few; beyond this many per second on average,
@@ -228,7 +228,7 @@ impl Clock {
 
     /// Marks that the thread waits for work.
     pub(super) fn park(&mut self) {
-        if self.window.park.is_some() || self.hold.is_some() || !self.counts() {
+        if self.window.parks.park.is_some() || self.hold.is_some() || !self.counts() {
             return;
         }
         let wall = Timestamp::now();
@@ -237,42 +237,50 @@ impl Clock {
         if self.may_read(wall) || self.worked_long_for_no_route(wall) {
             self.read(wall);
         }
-        self.window.park = Some(Park {
+        self.window.parks.park = Some(Park {
             wall,
             in_flight: self.shared.in_flight.park(wall),
         });
-        self.publish(None);
+        self.publish_parks();
     }
 
     /// Marks that the thread has work again.
     pub(super) fn unpark(&mut self) {
-        if self.window.park.is_none() || !self.counts() {
+        if self.window.parks.park.is_none() || !self.counts() {
             return;
         }
         let wall = Timestamp::now();
-        self.window.unpark(wall, self.shared.in_flight.unpark(wall));
+        self.window
+            .parks
+            .unpark(wall, self.shared.in_flight.unpark(wall));
         if self.may_read(wall) {
             self.read(wall);
         }
         self.unheld = wall;
         self.stalled_since = None;
-        self.publish(None);
+        self.publish_parks();
     }
 
     /// Marks that the thread works for `route` from `wall` on, until [`Self::release`]. A hold within
     /// another counts as part of the outer one, so that no time counts twice.
     pub(super) fn hold(&mut self, wall: Timestamp, route: usize, start: HoldStart) -> HoldMark {
-        match start {
-            HoldStart::New => {}
-            HoldStart::AfterAwait => self.route(route, |times| times.awaits.end(wall)),
-            HoldStart::AfterWake => self.route(route, |times| times.readies.end(wall)),
-        }
+        let ended = match start {
+            HoldStart::New => None,
+            HoldStart::AfterAwait => {
+                self.route(route, |times| times.awaits.end(wall));
+                Some(route)
+            }
+            HoldStart::AfterWake => {
+                self.route(route, |times| times.readies.end(wall));
+                Some(route)
+            }
+        };
         if let Some(hold) = &mut self.hold {
             hold.inner += 1;
         } else if self.counts() {
             self.begin_hold(route, wall);
         }
-        self.publish(Some(route));
+        self.publish(ended);
         if self.hold.is_none() && self.is_in_another_task() {
             HoldMark::NeedsClock
         } else {
@@ -348,7 +356,7 @@ impl Clock {
     /// An event loop that found it at once when it parked, after a route had held the thread for long, did
     /// not look before. The event may have come at any moment of that hold; the start is the bound.
     pub(super) fn time_of_event(&self, now: Timestamp) -> Timestamp {
-        match (self.window.park, self.stalled_since) {
+        match (self.window.parks.park, self.stalled_since) {
             (Some(park), Some(stalled)) if now.duration_since(park.wall) < FOUND_AT_ONCE => stalled,
             _ => now,
         }
@@ -359,11 +367,13 @@ impl Clock {
         let wall = Timestamp::now();
         self.account_hold(wall);
         let held = self.hold.take().map(|hold| hold.open.route);
-        if self.window.park.is_some() {
-            self.window.unpark(wall, self.shared.in_flight.unpark(wall));
+        if self.window.parks.park.is_some() {
+            self.window
+                .parks
+                .unpark(wall, self.shared.in_flight.unpark(wall));
         }
         self.read(wall);
-        self.ended = true;
+        (self.ended, self.was_read) = (true, true);
         self.publish(held);
     }
 
@@ -427,7 +437,7 @@ impl Clock {
             let length = wall.duration_since(hold.open.since);
             self.add_to_hold(wall, Held::within(&times, length));
         }
-        let park = self.window.park.map(|_| Park { wall, in_flight });
+        let park = self.window.parks.park.map(|_| Park { wall, in_flight });
         self.window = Window::new(now, park);
         self.was_read = true;
     }
@@ -460,14 +470,14 @@ impl Clock {
         allowed
     }
 
-    /// Publishes the marks, and the times of one route, as one change: a reader that saw the end of a
+    /// Publishes the marks, and the times of one route that have changed, as one change: a reader that saw the end of a
     /// hold without its time would find the route's counter lower than before.
     fn publish(&mut self, route: Option<usize>) {
         let was_read = std::mem::take(&mut self.was_read);
         let hold: [u64; <Option<OpenHold>>::COUNT] = to_array(&self.hold.map(|hold| hold.open));
         self.shared.slot.write(|slot| {
             // Between two reads, a hold changes nothing else: 3 words instead of 23.
-            if was_read || route.is_none() {
+            if was_read {
                 let settled: [u64; Settled::COUNT] = to_array(&Settled {
                     times: self.times,
                     window: self.window,
@@ -483,5 +493,15 @@ impl Clock {
                 }
             }
         });
+    }
+
+    /// Publishes the parks. There is no hold at that time.
+    fn publish_parks(&mut self) {
+        if self.was_read {
+            return self.publish(None);
+        }
+        let parks: [u64; Parks::COUNT] = to_array(&self.window.parks);
+        let slot = &self.shared.slot;
+        slot.write(|slot| slot.set(Snapshot::PARKS, &parks));
     }
 }

@@ -291,7 +291,7 @@ impl Observer {
             times: open,
             held_back,
         } = settled;
-        let is_parked = window.park.is_some();
+        let is_parked = window.parks.park.is_some();
         self.last.state = activity
             .filter(|_| !ended)
             .map(|activity| self.state(activity, is_parked));
@@ -309,7 +309,7 @@ impl Observer {
 
     /// Finds when the present state began. `open` are the times in the window, of which a park is a part.
     fn find_start(&mut self, window: &Window, open: &Times, now: Timestamp) {
-        let at_most = match (self.last.state, window.park) {
+        let at_most = match (self.last.state, window.parks.park) {
             // The thread itself read the base of the window, so it ran then.
             (Some(State::Blocked), _) => open[State::Blocked],
             (Some(State::Awaiting | State::Idle), Some(park)) => now.duration_since(park.wall),

@@ -85,9 +85,13 @@ impl Slot {
 pub(super) struct SlotWriter<'a>(&'a [AtomicU64]);
 
 impl SlotWriter<'_> {
-    /// Sets the words from index `first` on.
-    pub(super) fn set(&self, first: usize, values: &[u64]) {
-        for (word, value) in self.0[first..].iter().zip(values) {
+    /// Sets the words from index `first` on, all of which the slot must have. Of a constant number, so that this is one
+    /// store for each.
+    #[inline]
+    pub(super) fn set<const N: usize>(&self, first: usize, values: &[u64; N]) {
+        let words = self.0[first..].first_chunk::<N>();
+        debug_assert!(words.is_some(), "words that the slot does not have");
+        for (word, value) in words.into_iter().flatten().zip(values) {
             word.store(*value, Ordering::Relaxed);
         }
     }

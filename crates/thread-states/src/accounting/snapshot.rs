@@ -1,6 +1,7 @@
 //! Layout of a thread's slot: the values in it, and where each begins.
 
 use super::hold::OpenHold;
+use super::kernel::Counters;
 use super::route_times::RouteTimes;
 use super::state::Times;
 use super::window::Window;
@@ -19,7 +20,7 @@ words!(Snapshot {
     hold: Option<OpenHold>,
 });
 
-/// The part of a snapshot that changes only at a park, or when the counters are read.
+/// The part of a snapshot that changes only when the counters are read, but for the parks in it.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Settled {
     /// Times up to the window's base.
@@ -39,6 +40,8 @@ words!(Settled {
 impl Snapshot {
     /// Index of the first word of `settled`.
     pub(super) const SETTLED: usize = 0;
+    /// Index of the first word of the parks within `settled`.
+    pub(super) const PARKS: usize = Self::SETTLED + Times::COUNT + Counters::COUNT;
     /// Index of the first word of `hold`.
     pub(super) const HOLD: usize = Self::SETTLED + Settled::COUNT;
 
@@ -69,6 +72,7 @@ mod tests {
 
     use super::super::slot::Slot;
     use super::super::units::Timestamp;
+    use super::super::window::Parks;
     use super::super::words::to_array;
     use super::*;
 
@@ -86,6 +90,9 @@ mod tests {
             let hold: [u64; <Option<OpenHold>>::COUNT] = to_array(&snapshot.hold);
             let route: [u64; RouteTimes::COUNT] = to_array(&times);
             slot.set(Snapshot::SETTLED, &settled);
+            let parks: [u64; Parks::COUNT] = to_array(&snapshot.settled.window.parks);
+            slot.set(Snapshot::PARKS, &[0; Parks::COUNT]);
+            slot.set(Snapshot::PARKS, &parks);
             slot.set(Snapshot::HOLD, &hold);
             slot.set(Snapshot::route(1), &route);
         });
@@ -106,7 +113,7 @@ mod tests {
         } = snapshot.settled;
         assert_eq!(times, Times::from([1, 2, 3, 4, 5]));
         assert_eq!(window.base.wall, Timestamp::from_nanos(6));
-        assert!(ended && window.park.is_some());
+        assert!(ended && window.parks.park.is_some());
         for snapshot in [snapshot, Snapshot::default()] {
             let words: [u64; Snapshot::COUNT] = to_array(&snapshot);
             assert_eq!(Snapshot::decode(&mut words.into_iter()), snapshot);

@@ -40,11 +40,9 @@ words!(Park {
     in_flight: Ticks,
 });
 
-/// Marks of a thread since its counters were last read.
+/// Parks of a thread since its counters were last read.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(super) struct Window {
-    /// Counters at the start of the window.
-    pub(super) base: Counters,
+pub(super) struct Parks {
     /// Time in parks that have ended.
     pub(super) parked: Nanos,
     /// Part of `parked` during which requests were in flight.
@@ -55,12 +53,24 @@ pub(super) struct Window {
     pub(super) park: Option<Park>,
 }
 
-words!(Window {
-    base: Counters,
+words!(Parks {
     parked: Nanos,
     parked_in_flight: Nanos,
     sleeps: u64,
     park: Option<Park>,
+});
+
+/// Marks of a thread since its counters were last read.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Window {
+    /// Counters at the start of the window.
+    pub(super) base: Counters,
+    pub(super) parks: Parks,
+}
+
+words!(Window {
+    base: Counters,
+    parks: Parks,
 });
 
 /// Time off CPU since the base of a window.
@@ -97,22 +107,34 @@ pub(super) struct WindowTimes {
     pub(super) held_back: Nanos,
 }
 
-impl Window {
-    /// A window that begins with `base`, in the middle of `park` if there is one.
-    pub(super) fn new(base: Counters, park: Option<Park>) -> Self {
-        Self {
-            base,
-            park,
-            ..Self::default()
-        }
-    }
-
+impl Parks {
     /// Ends the park that is under way, if there is one.
     pub(super) fn unpark(&mut self, wall: Timestamp, in_flight: Ticks) {
-        let (parked, parked_in_flight) = self.parked_until(wall, in_flight);
+        let (parked, parked_in_flight) = self.until(wall, in_flight);
         self.sleeps += u64::from(parked - self.parked >= CERTAIN_SLEEP);
         (self.parked, self.parked_in_flight) = (parked, parked_in_flight);
         self.park = None;
+    }
+
+    /// Time parked, and the part of it with requests in flight, including the park under way.
+    fn until(&self, wall: Timestamp, in_flight: Ticks) -> (Nanos, Nanos) {
+        let Some(park) = self.park else {
+            return (self.parked, self.parked_in_flight);
+        };
+        let parked = wall.duration_since(park.wall);
+        let with_requests = park.in_flight.until(in_flight).min(parked);
+        (self.parked + parked, self.parked_in_flight + with_requests)
+    }
+}
+
+impl Window {
+    /// A window that begins with `base`, in the middle of `park` if there is one.
+    pub(super) fn new(base: Counters, park: Option<Park>) -> Self {
+        let parks = Parks {
+            park,
+            ..Parks::default()
+        };
+        Self { base, parks }
     }
 
     /// Returns the times of the five states from the base to `now`, and the time that is held back; `in_flight` is
@@ -135,7 +157,7 @@ impl Window {
             .min(wall - running);
         let off_cpu = wall - running - delay;
 
-        let (parked, parked_in_flight) = self.parked_until(now.wall, in_flight);
+        let (parked, parked_in_flight) = self.parks.until(now.wall, in_flight);
         let off_cpu_parked = parked.min(off_cpu);
         let awaiting = share(off_cpu_parked, parked_in_flight, parked);
 
@@ -164,18 +186,9 @@ impl Window {
     /// Returns whether the thread may have made a voluntary switch outside its parks; `switches` is
     /// the number of all that it has made.
     pub(super) fn may_have_blocked(&self, switches: u64) -> bool {
-        let sleeps = self.sleeps + u64::from(self.park.is_some());
+        let Parks { sleeps, park, .. } = self.parks;
+        let sleeps = sleeps + u64::from(park.is_some());
         switches.saturating_sub(self.base.switches) > sleeps
-    }
-
-    /// Time parked, and the part of it with requests in flight, including the park under way.
-    fn parked_until(&self, wall: Timestamp, in_flight: Ticks) -> (Nanos, Nanos) {
-        let Some(park) = self.park else {
-            return (self.parked, self.parked_in_flight);
-        };
-        let parked = wall.duration_since(park.wall);
-        let with_requests = park.in_flight.until(in_flight).min(parked);
-        (self.parked + parked, self.parked_in_flight + with_requests)
     }
 }
 
@@ -264,7 +277,7 @@ mod tests {
         let in_flight = ticks(60);
         let times = settle(&window, counters(100, 10, 0), in_flight, 1);
         assert_eq!(times, [10, 0, 0, 60, 30]);
-        window.unpark(ms(100), in_flight);
+        window.parks.unpark(ms(100), in_flight);
         let times = settle(&window, counters(110, 20, 0), in_flight, 1);
         assert_eq!(times, [20, 0, 0, 60, 30]);
     }
@@ -272,7 +285,7 @@ mod tests {
     #[test]
     fn run_queue_delay_after_a_wake_up_is_not_part_of_the_park() {
         let mut window = parked_at(0);
-        window.unpark(ms(50), ticks(0));
+        window.parks.unpark(ms(50), ticks(0));
         // 20 ms of the 50 ms parked were spent in the run queue after the wake-up.
         let times = settle(&window, counters(50, 0, 20), ticks(0), 1);
         assert_eq!(times, [0, 20, 0, 0, 30]);
@@ -281,7 +294,7 @@ mod tests {
     #[test]
     fn blocking_after_a_park_is_counted() {
         let mut window = parked_at(0);
-        window.unpark(ms(50), ticks(0));
+        window.parks.unpark(ms(50), ticks(0));
         let times = settle(&window, counters(90, 0, 0), ticks(0), 2);
         assert_eq!(times, [0, 0, 40, 0, 50]);
     }
@@ -289,7 +302,7 @@ mod tests {
     #[test]
     fn the_switch_of_a_park_that_slept_is_not_blocking() {
         let mut window = parked_at(0);
-        window.unpark(ms(50), ticks(0));
+        window.parks.unpark(ms(50), ticks(0));
         // The 40 ms after it were stolen: the only voluntary switch was that of the park.
         let times = settle(&window, counters(90, 0, 0), ticks(0), 1);
         assert_eq!(times, [0, 40, 0, 0, 50]);
@@ -299,7 +312,7 @@ mod tests {
     fn a_park_that_may_not_have_slept_accounts_for_no_switch() {
         let mut window = parked_at(0);
         let short = CERTAIN_SLEEP - Nanos::from_nanos(1);
-        window.unpark(Timestamp::default() + short, ticks(0));
+        window.parks.unpark(Timestamp::default() + short, ticks(0));
         assert!(window.may_have_blocked(1));
         // One that is under way does.
         assert!(!parked_at(0).may_have_blocked(1));
@@ -317,10 +330,14 @@ mod tests {
                 wall: Timestamp::from_nanos(wall),
                 in_flight: ticks(7),
             });
-            let window = Window {
+            let parks = Parks {
                 parked: Nanos::from_nanos(parked),
                 parked_in_flight: Nanos::from_nanos(with.min(parked)),
                 park,
+                sleeps: 0,
+            };
+            let window = Window {
+                parks,
                 ..Window::default()
             };
             let now = Counters {
