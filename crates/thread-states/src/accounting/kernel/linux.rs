@@ -6,7 +6,7 @@
 //! | `CLOCK_THREAD_CPUTIME_ID` | CPU time | 0.3 to 0.5 µs |
 //! | `/proc/self/task/<tid>/schedstat`, on a kept descriptor | run-queue delay | 0.5 to 0.9 µs |
 //! | `getrusage(RUSAGE_THREAD)` | own voluntary context switches | 0.3 µs |
-//! | `/proc/self/task/<tid>/stat` | whether another thread is asleep | 8 µs: only of one that was asleep and has not run |
+//! | `/proc/self/task/<tid>/stat` | whether another thread is asleep | 8 µs: only of one that was asleep and has not run, and whose wait is not known (`waits::own`) |
 //! | `/proc/self/task/<tid>/status` | another thread's switches and state | 20 µs: only where nothing else can tell |
 //!
 //! Each of these may be denied to a process (seccomp). Then its value is not known, and nothing is made up:

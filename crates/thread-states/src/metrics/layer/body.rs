@@ -28,7 +28,7 @@ impl MeasuredBody {
     }
 
     fn finish(&mut self, now: Timestamp) {
-        if let Some(request) = self.request.take() {
+        if let Some(mut request) = self.request.take() {
             request.finish(self.status, now);
         }
     }

@@ -28,7 +28,7 @@ pin_project! {
 
     impl<F> PinnedDrop for ResponseFuture<F> {
         fn drop(this: Pin<&mut Self>) {
-            if let Some(request) = this.project().request.take() {
+            if let Some(request) = this.project().request {
                 request.finish(status_without_response(), Timestamp::now());
             }
         }
@@ -81,16 +81,14 @@ where
             // Beside the entries that the handler itself has added.
             response.headers_mut().append(SERVER_TIMING, value);
         }
-        let Some(request) = this.request.take() else {
-            return Poll::Ready(Ok(response));
-        };
         let status = response.status();
         if in_memory {
+            // In its place, where it need not be moved.
             request.finish(status, now);
-            return Poll::Ready(Ok(response));
+            *this.request = None;
+        } else if let Some(request) = this.request.take() {
+            response = response.map(|body| Body::new(MeasuredBody::new(body, request, status)));
         }
-        Poll::Ready(Ok(
-            response.map(|body| Body::new(MeasuredBody::new(body, request, status)))
-        ))
+        Poll::Ready(Ok(response))
     }
 }

@@ -159,8 +159,8 @@ impl MeasuredRequest {
         })
     }
 
-    /// Counts the request with the status of its response.
-    pub(super) fn finish(mut self, status: StatusCode, now: Timestamp) {
+    /// Counts the request with the status of its response, at its end.
+    pub(super) fn finish(&mut self, status: StatusCode, now: Timestamp) {
         self.end(now);
         let took = now.duration_since(self.started.unwrap_or(now));
         let requests = &self.settings.requests;

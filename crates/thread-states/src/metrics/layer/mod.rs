@@ -76,11 +76,11 @@ use crate::accounting::Registry;
 ///     .layer(metrics.layer().server_timing(true));
 /// ```
 #[derive(Debug, Clone)]
-pub struct RequestLayer(Settings);
+pub struct RequestLayer(Arc<Settings>);
 
 impl RequestLayer {
     pub(super) fn new(histograms: &RequestHistograms, registry: &Registry) -> Self {
-        Self(Settings {
+        Self(Arc::new(Settings {
             requests: Arc::new(Requests::new(histograms, registry)),
             registry: registry.clone(),
             thread_model: ThreadModel::EventLoop,
@@ -88,13 +88,13 @@ impl RequestLayer {
             server_timing: false,
             request_log: false,
             name_unmatched: None,
-        })
+        }))
     }
 
     /// Sets how the server uses its threads. Default: [`ThreadModel::EventLoop`].
     #[must_use]
     pub fn thread_model(mut self, thread_model: ThreadModel) -> Self {
-        self.0.thread_model = thread_model;
+        self.settings().thread_model = thread_model;
         self
     }
 
@@ -108,7 +108,7 @@ impl RequestLayer {
     /// Default: off, because it reveals internal timing to clients.
     #[must_use]
     pub fn server_timing(mut self, enabled: bool) -> Self {
-        self.0.server_timing = enabled;
+        self.settings().server_timing = enabled;
         self
     }
 
@@ -132,7 +132,7 @@ impl RequestLayer {
     where
         F: Fn(&str) -> Option<&str> + Send + Sync + 'static,
     {
-        self.0.name_unmatched = Some(UnmatchedNames(Arc::new(name)));
+        self.settings().name_unmatched = Some(UnmatchedNames(Arc::new(name)));
         self
     }
 
@@ -140,7 +140,7 @@ impl RequestLayer {
     /// them. Default: off.
     #[must_use]
     pub fn request_log(mut self, enabled: bool) -> Self {
-        self.0.request_log = enabled;
+        self.settings().request_log = enabled;
         self
     }
 
@@ -149,9 +149,14 @@ impl RequestLayer {
     /// accepted connection on.
     #[must_use]
     pub fn count_in_flight(mut self, enabled: bool) -> Self {
-        let in_flight = self.0.registry.in_flight();
-        self.0.in_flight = enabled.then(|| Arc::clone(in_flight));
+        let settings = self.settings();
+        let in_flight = settings.registry.in_flight();
+        settings.in_flight = enabled.then(|| Arc::clone(in_flight));
         self
+    }
+
+    fn settings(&mut self) -> &mut Settings {
+        Arc::make_mut(&mut self.0)
     }
 }
 
@@ -161,7 +166,8 @@ impl<S> Layer<S> for RequestLayer {
     fn layer(&self, inner: S) -> Self::Service {
         RequestService {
             inner,
-            settings: Arc::new(self.0.clone()),
+            // Not copied: a router without its state applies its layers at each request.
+            settings: Arc::clone(&self.0),
         }
     }
 }
