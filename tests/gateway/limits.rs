@@ -10,6 +10,7 @@ use crate::harness::{Client, Gateway, Response, SOON, Server, eventually, thread
 against_all!(
     a_slow_head_gets_408,
     a_silent_client_is_disconnected,
+    time_before_the_first_byte_counts_against_the_client,
     a_slow_body_gets_408,
     an_unfinished_body_gets_408,
     time_in_the_app_does_not_count_against_the_client,
@@ -57,6 +58,20 @@ fn a_silent_client_is_disconnected(gateway: Gateway) {
     client.assert_closed();
     assert!(start.elapsed() >= READ_TIMEOUT);
     assert_eq!(server.get("/").status, 200);
+}
+
+fn time_before_the_first_byte_counts_against_the_client(gateway: Gateway) {
+    const TIMEOUT: Duration = Duration::from_millis(1000);
+    const SILENCE: Duration = Duration::from_millis(800);
+    let server = Server::with(gateway, |config| config.limits.read_timeout = TIMEOUT);
+    let start = Instant::now();
+    let mut client = server.connect();
+    std::thread::sleep(SILENCE);
+    client.send("GET / HTTP/1.1\r\n");
+    client.receive().assert_problem(408);
+    let elapsed = start.elapsed();
+    assert!(elapsed >= TIMEOUT, "after {elapsed:?}");
+    assert!(elapsed < SILENCE + TIMEOUT, "after {elapsed:?}");
 }
 
 fn a_slow_body_gets_408(gateway: Gateway) {

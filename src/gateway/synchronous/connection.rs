@@ -14,7 +14,7 @@ use super::super::client_connection::ClientConnection;
 use super::super::connection_state::ConnectionState;
 use super::super::running::Worker;
 use super::super::service::Connected;
-use super::super::{App, ClientLimits, rejection};
+use super::super::{App, rejection};
 use super::idle::{IdleSet, Until};
 use super::stream::BlockingStream;
 
@@ -23,7 +23,8 @@ pub(super) struct SyncConnection<A: App> {
     http: http1::Connection<BlockingStream, Connected<A>>,
     state: Arc<ConnectionState>,
     socket: Arc<TcpStream>,
-    /// Time until which it may stay idle; none before it was idle.
+    /// Time until which it may be idle, if it may: at first as long as for a head. It does not start again when a thread
+    /// looks in vain.
     deadline: Option<Instant>,
 }
 
@@ -50,17 +51,19 @@ impl<A: App> SyncConnection<A> {
             in_flight: None,
             body_timeout: None,
         };
+        let deadline = keep_alive.then(|| Instant::now() + worker.limits.read_timeout);
         let stream = BlockingStream::new(
             Arc::clone(&socket),
             Arc::clone(&state),
             worker.limits,
+            deadline,
             worker.shutdown.clone(),
         );
         Box::new(Self {
             http: http.serve_connection(stream, service),
             state,
             socket,
-            deadline: None,
+            deadline,
         })
     }
 
@@ -83,11 +86,11 @@ impl<A: App> SyncConnection<A> {
             Ok(result) => (result, None),
             Err(until) => (Ok(()), Some(until)),
         };
-        let unkept = match (idle, until) {
-            (Some(idle), Some(until)) => {
-                let deadline = self.deadline(&worker.limits);
-                idle.insert(self, deadline, until).err()
-            }
+        if self.state.is_turn_over() {
+            self.deadline = Some(Instant::now() + worker.limits.idle_timeout);
+        }
+        let unkept = match (idle, until, self.deadline) {
+            (Some(idle), Some(until), Some(deadline)) => idle.insert(self, deadline, until).err(),
             _ => Some(self),
         };
         if let Some(connection) = unkept {
@@ -103,17 +106,6 @@ impl<A: App> SyncConnection<A> {
         // hyper has read the next request and wants it served.
         let has_next = self.state.is_turn_over() && !self.state.is_waiting();
         has_next.then_some(Until::NextTurn)
-    }
-
-    /// Returns the time until which the connection may be idle: for the first request it is as long as for a head, and
-    /// it does not start again when a thread looks in vain.
-    fn deadline(&mut self, limits: &ClientLimits) -> Instant {
-        let deadline = match (self.state.is_turn_over(), self.deadline) {
-            (true, _) => Instant::now() + limits.idle_timeout,
-            (false, Some(deadline)) => deadline,
-            (false, None) => Instant::now() + limits.read_timeout,
-        };
-        *self.deadline.insert(deadline)
     }
 
     /// Closes the connection, whose future has returned `result`.

@@ -52,6 +52,8 @@ pub(super) struct BlockingStream {
     read_timeout: Duration,
     /// Time left for the client: first for its head, then for its body. Only reads use it up.
     time_left: Duration,
+    /// Deadline of a first head for which no thread waits from the beginning.
+    first_deadline: Option<Instant>,
     shutdown: CancellationToken,
     due: Due,
     /// True if the app was polled since the last bytes of the body, so that a read may block.
@@ -63,6 +65,7 @@ impl BlockingStream {
         socket: Arc<TcpStream>,
         state: Arc<ConnectionState>,
         limits: ClientLimits,
+        first_deadline: Option<Instant>,
         shutdown: CancellationToken,
     ) -> Self {
         Self {
@@ -70,6 +73,7 @@ impl BlockingStream {
             state,
             read_timeout: limits.read_timeout,
             time_left: limits.read_timeout,
+            first_deadline,
             shutdown,
             due: Due::Head,
             yielded: false,
@@ -102,9 +106,7 @@ impl BlockingStream {
         if self.state.has_turns() && !self.state.has_head() {
             match self.receive(buf, RecvFlags::DONTWAIT) {
                 Ok(0) => {}
-                Ok(_) => {
-                    self.state.head_received();
-                }
+                Ok(_) => self.begin_head(),
                 Err(error) if error.kind() == ErrorKind::WouldBlock => {
                     self.state.starve();
                     return Poll::Pending;
@@ -114,6 +116,16 @@ impl BlockingStream {
             return Poll::Ready(Ok(()));
         }
         Poll::Ready(self.read_head(buf))
+    }
+
+    /// Records the first bytes of a head. The time before them counts, too, if it is the first one.
+    fn begin_head(&mut self) {
+        self.state.head_received();
+        if let Some(deadline) = self.first_deadline.take() {
+            // The rest may be there already, so it is looked for in any case.
+            let left = deadline.saturating_duration_since(Instant::now());
+            self.time_left = left.max(Duration::from_millis(1));
+        }
     }
 
     /// Waits for bytes of the head.
