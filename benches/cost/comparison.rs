@@ -14,7 +14,7 @@ use crate::service::{self, Work};
 
 /// Time for a server to go to sleep after its last response: only then does the kernel account for all of its CPU
 /// time.
-const SETTLE: Duration = Duration::from_millis(1);
+pub(crate) const SETTLE: Duration = Duration::from_millis(1);
 
 /// Servers under one load.
 #[derive(Debug)]

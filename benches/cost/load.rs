@@ -174,7 +174,9 @@ fn receive_response(stream: &TcpStream) -> anyhow::Result<()> {
 fn length(response: &[u8]) -> Option<usize> {
     const FIELD: &[u8] = b"content-length: ";
     let head = find(response, b"\r\n\r\n")? + 4;
-    let field = find(&response[..head], FIELD)? + FIELD.len();
+    // nginx writes it with capitals.
+    let mut fields = response[..head].windows(FIELD.len());
+    let field = fields.position(|part| part.eq_ignore_ascii_case(FIELD))? + FIELD.len();
     let digits = response[field..]
         .iter()
         .take_while(|byte| byte.is_ascii_digit());

@@ -9,11 +9,13 @@
 //! * `load`: the load generator
 //! * `comparison`: servers under one load, in turns, and the goals of their ratios
 //! * `goal`: goals, and the verdicts on them
+//! * `behind_nginx`: the gateways behind nginx, and nginx
 //! * `parts`: the cost of each part of a request
 //! * `scrape`: the cost of a scrape
 //! * `sweep`: a server with more and more threads, waits and requests
 //! * `cpu`: CPUs to pin to, and the CPU time of a thread
 
+mod behind_nginx;
 mod comparison;
 mod cpu;
 mod goal;
@@ -24,6 +26,9 @@ mod server;
 mod service;
 mod sweep;
 
+#[allow(clippy::unwrap_used, reason = "it is for tests")]
+#[path = "../../tests/common/address.rs"]
+mod address;
 #[allow(clippy::unwrap_used, reason = "it is for tests")]
 #[path = "../../tests/common/crowd.rs"]
 mod crowd;
@@ -119,6 +124,9 @@ fn main() -> anyhow::Result<()> {
         if wanted(&comparison.title) {
             comparison.measure(turns, slice)?.write(&mut goals, out)?;
         }
+    }
+    if wanted(behind_nginx::TITLE) {
+        behind_nginx::measure(turns, slice, &cpus, out)?;
     }
     if wanted(parts::TITLE) {
         parts::measure(turns, out)?;

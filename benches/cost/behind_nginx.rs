@@ -1,0 +1,231 @@
+//! The gateways behind nginx, which keeps its connections to them or opens one for each request: the CPU time of both.
+
+use std::fs;
+use std::io::{self, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, ensure};
+use threadlab::flavor::Flavor;
+
+use crate::address::free_address;
+use crate::comparison::{SETTLE, quartiles};
+use crate::cpu::{self, Cpus};
+use crate::load::{Client, Connections, Rate};
+use crate::server::{self, Accounting, Server};
+
+pub(crate) const TITLE: &str = "behind nginx";
+
+/// Limit of the wait until nginx listens.
+const TIMEOUT: Duration = Duration::from_secs(10);
+
+/// A server, and what nginx does with its connections to it.
+struct Upstream {
+    name: &'static str,
+    server: Server,
+    /// Use of connections by nginx.
+    connections: Connections,
+    /// Address at which nginx forwards to it.
+    front: SocketAddr,
+}
+
+impl Upstream {
+    /// Starts a server that keeps connections, or not, if it is a synchronous one.
+    fn start(
+        name: &'static str,
+        flavor: Flavor,
+        [server, nginx]: [Connections; 2],
+        cpus: &Cpus,
+    ) -> anyhow::Result<Self> {
+        Ok(Self {
+            name,
+            server: server::gateway(flavor, server, Accounting::Requests, cpus)?,
+            connections: nginx,
+            front: free_address(),
+        })
+    }
+
+    /// The part of nginx's configuration about it, which is the `index`-th.
+    fn configuration(&self, index: usize) -> String {
+        let (front, server) = (self.front, self.server.address);
+        let (keepalive, header) = match self.connections {
+            Connections::Kept => ("keepalive 64; keepalive_requests 1000000000;", r#""""#),
+            Connections::PerRequest => ("", "close"),
+        };
+        format!(
+            "upstream u{index} {{ server {server}; {keepalive} }}
+             server {{
+                 listen {front};
+                 location / {{
+                     proxy_pass http://u{index};
+                     proxy_http_version 1.1;
+                     proxy_set_header Connection {header};
+                 }}
+             }}\n"
+        )
+    }
+}
+
+/// nginx in one process. It ends when it is dropped.
+struct Nginx {
+    process: Child,
+    directory: PathBuf,
+}
+
+impl Nginx {
+    /// Starts nginx on the CPU of the servers; `None` if it is not installed.
+    fn start(upstreams: &[Upstream], cpus: &Cpus) -> anyhow::Result<Option<Self>> {
+        let directory = std::env::temp_dir().join(format!("threadlab-cost-{}", std::process::id()));
+        fs::create_dir_all(&directory)?;
+        let all = upstreams.iter().enumerate();
+        let all: String = all.map(|(index, one)| one.configuration(index)).collect();
+        let path = |name: &str| directory.join(name).display().to_string();
+        let temporary = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
+            .map(|kind| format!("{kind}_temp_path {};", path(kind)))
+            .concat();
+        let configuration = format!(
+            "daemon off; master_process off; pid {}; error_log {};
+             events {{}}
+             http {{ access_log off; keepalive_requests 1000000000; {temporary} {all} }}\n",
+            path("pid"),
+            path("errors"),
+        );
+        fs::write(directory.join("nginx.conf"), configuration)?;
+        let started = cpus.as_server(|| {
+            Command::new("nginx")
+                .args(["-c", &path("nginx.conf"), "-e", &path("errors")])
+                .stderr(Stdio::null())
+                .spawn()
+        })?;
+        let process = match started {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                fs::remove_dir_all(directory)?;
+                return Ok(None);
+            }
+            process => process.context("nginx cannot be started")?,
+        };
+        let nginx = Self { process, directory };
+        let begun = Instant::now();
+        while TcpStream::connect(upstreams[0].front).is_err() {
+            let errors = fs::read_to_string(nginx.directory.join("errors")).unwrap_or_default();
+            ensure!(begun.elapsed() < TIMEOUT, "nginx does not listen: {errors}");
+            thread::sleep(Duration::from_millis(20));
+        }
+        Ok(Some(nginx))
+    }
+
+    fn cpu_time(&self) -> io::Result<Duration> {
+        let pid = self.process.id();
+        cpu::time_of(Path::new(&format!("/proc/{pid}/task/{pid}")))
+    }
+}
+
+impl Drop for Nginx {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+        let _ = fs::remove_dir_all(&self.directory);
+    }
+}
+
+/// Microseconds of CPU time per request.
+#[derive(Debug, Clone, Copy)]
+struct Turn {
+    server: f64,
+    nginx: f64,
+}
+
+/// Gives each server this many turns, in a different order in each round, and writes a table in Markdown.
+pub(crate) fn measure(
+    turns: usize,
+    slice: Duration,
+    cpus: &Cpus,
+    out: &mut dyn Write,
+) -> anyhow::Result<()> {
+    use Connections::{Kept, PerRequest};
+    let upstreams = [
+        (
+            "sync, a connection per request",
+            Flavor::Sync,
+            [PerRequest; 2],
+        ),
+        ("sync with --keep-alive, kept", Flavor::Sync, [Kept; 2]),
+        (
+            "sync with --keep-alive, a connection per request",
+            Flavor::Sync,
+            [Kept, PerRequest],
+        ),
+        ("async, kept", Flavor::Async, [Kept; 2]),
+    ]
+    .map(|(name, flavor, connections)| Upstream::start(name, flavor, connections, cpus))
+    .into_iter()
+    .collect::<anyhow::Result<Vec<_>>>()?;
+    writeln!(out, "## {TITLE}\n")?;
+    let Some(nginx) = Nginx::start(&upstreams, cpus)? else {
+        writeln!(out, "Not measured: nginx is not installed.\n")?;
+        return Ok(());
+    };
+    let mut clients: Vec<_> = upstreams
+        .iter()
+        .map(|upstream| Client::new(upstream.front, Kept, Rate::Saturation))
+        .collect();
+    let mut measured = vec![Vec::new(); upstreams.len()];
+    let mut order: Vec<usize> = (0..upstreams.len()).collect();
+    // The first turn is a warm-up.
+    for turn in 0..=turns {
+        fastrand::shuffle(&mut order);
+        for &index in &order {
+            let result = self::turn(&upstreams[index], &nginx, &mut clients[index], slice)?;
+            if turn > 0 {
+                measured[index].push(result);
+            }
+        }
+    }
+    write(&upstreams, &measured, out)?;
+    Ok(())
+}
+
+fn turn(
+    upstream: &Upstream,
+    nginx: &Nginx,
+    client: &mut Client,
+    slice: Duration,
+) -> anyhow::Result<Turn> {
+    let before = (upstream.server.thread.cpu_time()?, nginx.cpu_time()?);
+    let responses = client.send_for(slice)?;
+    thread::sleep(SETTLE);
+    let each = |time: Duration| time.as_secs_f64() * 1e6 / f64::from(responses);
+    Ok(Turn {
+        server: each(upstream.server.thread.cpu_time()? - before.0),
+        nginx: each(nginx.cpu_time()? - before.1),
+    })
+}
+
+fn write(upstreams: &[Upstream], measured: &[Vec<Turn>], out: &mut dyn Write) -> io::Result<()> {
+    writeln!(
+        out,
+        "| connections to the server | server, µs | nginx, µs | both, µs | ratio to the first |\n|---|--:|--:|--:|--:|"
+    )?;
+    let both = |turn: &Turn| turn.server + turn.nginx;
+    for (upstream, turns) in upstreams.iter().zip(measured) {
+        let cell = |value: fn(&Turn) -> f64| {
+            let [low, median, high] = quartiles(turns.iter().map(value));
+            format!("{median:.1} ({low:.1} to {high:.1})")
+        };
+        // Paired by round, as in the comparisons.
+        let pairs = turns.iter().zip(&measured[0]);
+        let [_, ratio, _] = quartiles(pairs.map(|(one, first)| both(one) / both(first)));
+        writeln!(
+            out,
+            "| {} | {} | {} | {} | {ratio:.2} |",
+            upstream.name,
+            cell(|turn| turn.server),
+            cell(|turn| turn.nginx),
+            cell(|turn| turn.server + turn.nginx),
+        )?;
+    }
+    writeln!(out)
+}
