@@ -323,7 +323,9 @@ fn routes() -> axum::Router {
 /// Reads a request, works, and responds.
 fn respond(mut stream: TcpStream) {
     let mut line = String::new();
-    if BufReader::new(&stream).read_line(&mut line).is_err() {
+    let read = BufReader::new(&stream).read_line(&mut line);
+    // A client that only looks whether the server listens sends nothing.
+    if read.is_err() || line.is_empty() {
         return;
     }
     let path = line.split(' ').nth(1).unwrap_or_default();
