@@ -32,8 +32,6 @@ pub(super) struct ObservedThread {
     wchan: Option<File>,
     /// Its time that is not settled yet.
     pub ledger: Ledger,
-    /// When it was last seen to have moved.
-    moved_at: Timestamp,
     /// Relation of its present wait to its homes.
     pub place: Place,
     /// The version of the homes for which that holds.
@@ -89,7 +87,6 @@ impl ObservedThread {
             syscall,
             wchan,
             ledger: Ledger::new(started.unwrap_or(now), base),
-            moved_at: now,
             place: Place::Unknown,
             placed: 0,
             stay: None,
@@ -114,15 +111,13 @@ impl ObservedThread {
         sockets: KnownSockets<'_>,
         still_until: Timestamp,
     ) -> io::Result<Read> {
-        /// A thread with a timer of its own, or that serves requests now and then, is read at each tick.
-        const ACTIVE: Nanos = Nanos::from_millis(1_000);
         self.ledger.wait_until(still_until);
         let stat = read_schedstat(&self.schedstat)?;
         let now = Timestamp::now();
         let cpu = self.ledger.cpu_until(&stat);
         let has_moved = !self.ledger.is_unmoved(&stat);
         if has_moved {
-            (self.moved_at, process.last_ran) = (now, now);
+            process.last_ran = now;
             let seen = match self.read_wait(process, now, sockets)? {
                 Some(wait) => Seen::Waits(wait),
                 None => Seen::Runs,
@@ -135,7 +130,7 @@ impl ObservedThread {
         Ok(Read {
             cpu,
             has_moved,
-            is_active: now.duration_since(self.moved_at) < ACTIVE,
+            runs: self.ledger.wait().is_none(),
         })
     }
 
