@@ -220,6 +220,7 @@ mod tests {
             cpu: Nanos::from_millis(cpu),
             delay: Nanos::from_millis(delay),
             switches: 0,
+            preemptions: 0,
         }
     }
 
@@ -345,6 +346,7 @@ mod tests {
                 cpu: Nanos::from_nanos(cpu),
                 delay: Nanos::from_nanos(delay),
                 switches: 0,
+                preemptions: 0,
             };
             let [least, most] = [least, most].map(Nanos::from_nanos);
             let settled = window.settle(&now, ticks(in_flight), |_| BlockedBounds { least, most });

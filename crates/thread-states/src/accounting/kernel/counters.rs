@@ -15,6 +15,8 @@ pub(in super::super) struct Counters {
     pub(in super::super) delay: Nanos,
     /// Number of voluntary context switches.
     pub(in super::super) switches: u64,
+    /// Number of involuntary ones: another thread got its CPU.
+    pub(in super::super) preemptions: u64,
 }
 
 words!(Counters {
@@ -22,7 +24,20 @@ words!(Counters {
     cpu: Nanos,
     delay: Nanos,
     switches: u64,
+    preemptions: u64,
 });
+
+impl Counters {
+    /// Counters at the start of a thread: all 0, but before its first switch it may have waited for a CPU, so that no
+    /// number of switches proves that its delay is the same.
+    pub(in super::super) fn at_start(wall: Timestamp) -> Self {
+        Self {
+            wall,
+            preemptions: u64::MAX,
+            ..Self::default()
+        }
+    }
+}
 
 /// A thread as the kernel, `top -H` and debuggers name it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

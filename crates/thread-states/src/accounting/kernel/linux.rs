@@ -5,7 +5,7 @@
 //! | `CLOCK_MONOTONIC` | wall time, read in user space (vDSO) | 21 ns |
 //! | `CLOCK_THREAD_CPUTIME_ID` | CPU time | 0.3 to 0.5 µs |
 //! | `/proc/self/task/<tid>/schedstat`, on a kept descriptor | run-queue delay | 0.5 to 0.9 µs |
-//! | `getrusage(RUSAGE_THREAD)` | own voluntary context switches | 0.3 µs |
+//! | `getrusage(RUSAGE_THREAD)` | own context switches | 0.3 µs |
 //! | `/proc/self/task/<tid>/stat` | whether another thread is asleep | 8 µs: only of one that was asleep and has not run, and whose wait is not known (`waits::own`) |
 //! | `/proc/self/task/<tid>/status` | another thread's switches and state | 20 µs: only where nothing else can tell |
 //!
@@ -99,18 +99,25 @@ impl Source {
 
     /// Reads the counters of the calling thread, which must be this source's, at `wall`. `last` are its
     /// counters at an earlier read. `None` when its CPU clock cannot be read.
+    ///
+    /// The delay is read only if the thread has been off its CPU since then: it is more than half of the cost.
     pub(in super::super) fn read_own(&self, wall: Timestamp, last: &Counters) -> Option<Counters> {
         let cpu = read_clock(libc::CLOCK_THREAD_CPUTIME_ID).ok()?;
+        // Before the delay, so that no switch comes between the two unnoticed. Unknown: it may have blocked.
+        let unknown = (last.switches + MANY, last.preemptions);
+        let (switches, preemptions) = own_switches().unwrap_or(unknown);
+        let stayed = (switches, preemptions) == (last.switches, last.preemptions);
+        let delay = if stayed { None } else { self.delay() };
         Some(Counters {
             wall,
             cpu: Nanos::from_nanos(cpu),
-            delay: self.delay().unwrap_or(last.delay),
-            // Unknown: it may have blocked.
-            switches: own_switches().unwrap_or(last.switches + MANY),
+            delay: delay.unwrap_or(last.delay),
+            switches,
+            preemptions,
         })
     }
 
-    /// Reads CPU time and delay of a thread from another one; leaves `switches` at 0.
+    /// Reads CPU time and delay of a thread from another one; leaves the switches at 0.
     ///
     /// The delay is read only if the thread has run since `last`, its counters at an earlier read:
     /// the kernel adds a wait when the thread gets a CPU. Most threads sleep from scrape to scrape, and
@@ -146,6 +153,7 @@ impl Source {
             cpu,
             delay,
             switches: 0,
+            preemptions: 0,
         })
     }
 
@@ -226,14 +234,14 @@ fn own_tid() -> Option<i32> {
     i32::try_from(tid).ok().filter(|tid| *tid > 0)
 }
 
-/// Number of voluntary context switches of the calling thread.
+/// Numbers of voluntary and involuntary context switches of the calling thread.
 #[expect(unsafe_code, reason = "std has no getrusage")]
-fn own_switches() -> Option<u64> {
+fn own_switches() -> Option<(u64, u64)> {
     // SAFETY: an `rusage` is plain integers, for which zero is a valid value.
     let mut usage: libc::rusage = unsafe { std::mem::zeroed() };
     // SAFETY: `usage` is valid for the write.
     let result = unsafe { libc::getrusage(libc::RUSAGE_THREAD, &raw mut usage) };
-    (result == 0).then_some(usage.ru_nvcsw as u64)
+    (result == 0).then_some((usage.ru_nvcsw as u64, usage.ru_nivcsw as u64))
 }
 
 #[cfg(test)]
@@ -274,12 +282,39 @@ mod tests {
     }
 
     #[test]
+    fn the_delay_is_right_whether_the_thread_has_switched_or_not() {
+        let source = Source::of_this_thread().unwrap();
+        let mut last = Counters::at_start(now());
+        let (mut stayed, mut switched) = (0, 0);
+        // On a busy machine, most turns have a switch.
+        while stayed < 20 || switched < 20 {
+            let read = source.read_own(now(), &last).unwrap();
+            let exact = source.delay().unwrap();
+            let switches = |counters: &Counters| (counters.switches, counters.preemptions);
+            if own_switches() == Some(switches(&read)) {
+                assert_eq!(read.delay, exact);
+                if switches(&read) == switches(&last) {
+                    stayed += 1;
+                } else {
+                    switched += 1;
+                    assert!(read.delay >= last.delay);
+                }
+            }
+            last = read;
+            if stayed > switched {
+                thread::sleep(Duration::from_micros(10));
+            }
+        }
+    }
+
+    #[test]
     fn own_and_other_thread_read_the_same_counters() {
         let (send, receive) = mpsc::channel();
         let (end, ended) = mpsc::channel::<()>();
         let worker = thread::spawn(move || {
             let source = Source::of_this_thread().unwrap();
-            let read = || source.read_own(now(), &Counters::default()).unwrap();
+            let start = Counters::at_start(now());
+            let read = || source.read_own(now(), &start).unwrap();
             let begun = read().cpu;
             while read().cpu - begun < BUSY {}
             let own = read();
