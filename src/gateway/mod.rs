@@ -1,6 +1,6 @@
 //! Gateways own sockets and threads and call the app, as WSGI and ASGI servers do in Python.
 //!
-//! There are two, [`synchronous`] and [`asynchronous`]. They have the same files, types and functions,
+//! There are two, [`synchronous`] and [`asynchronous`]. They have the same functions,
 //! so that a comparison of the two shows the one difference: whether a thread waits with its request. What the
 //! synchronous one has besides keeps its idle connections, for which the other one has its event loop.
 //! Both use hyper's HTTP/1 server and call any [`App`]. They share:
