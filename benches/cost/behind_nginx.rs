@@ -1,4 +1,4 @@
-//! The gateways behind nginx, which keeps its connections to them or opens one for each request: the CPU time of both.
+//! Servers behind nginx, which keeps its connections to them or opens one for each request: the CPU time of both.
 
 use std::fs;
 use std::io::{self, Write};
@@ -14,10 +14,16 @@ use threadlab::flavor::Flavor;
 use crate::address::free_address;
 use crate::comparison::{SETTLE, quartiles};
 use crate::cpu::{self, Cpus};
+use crate::goal::Goals;
 use crate::load::{Client, Connections, Rate};
 use crate::server::{self, Accounting, Server};
 
 pub(crate) const TITLE: &str = "behind nginx";
+
+const ASYNC: &str = "async, kept";
+const AXUM: &str = "axum::serve, the same app, kept";
+/// Goal: CPU time of the asynchronous gateway, in that of `axum::serve`.
+const AT_MOST: f64 = 1.05;
 
 /// Limit of the wait until nginx listens.
 const TIMEOUT: Duration = Duration::from_secs(10);
@@ -33,19 +39,13 @@ struct Upstream {
 }
 
 impl Upstream {
-    /// Starts a server that keeps connections, or not, if it is a synchronous one.
-    fn start(
-        name: &'static str,
-        flavor: Flavor,
-        [server, nginx]: [Connections; 2],
-        cpus: &Cpus,
-    ) -> anyhow::Result<Self> {
-        Ok(Self {
+    fn new(name: &'static str, server: Server, connections: Connections) -> Self {
+        Self {
             name,
-            server: server::gateway(flavor, server, Accounting::Requests, cpus)?,
-            connections: nginx,
+            server,
+            connections,
             front: free_address(),
-        })
+        }
     }
 
     /// The part of nginx's configuration about it, which is the `index`-th.
@@ -143,26 +143,31 @@ pub(crate) fn measure(
     turns: usize,
     slice: Duration,
     cpus: &Cpus,
+    goals: &mut Goals,
     out: &mut dyn Write,
 ) -> anyhow::Result<()> {
     use Connections::{Kept, PerRequest};
+    let gateway =
+        |flavor, connections| server::gateway(flavor, connections, Accounting::Requests, cpus);
     let upstreams = [
-        (
+        Upstream::new(
             "sync, a connection per request",
-            Flavor::Sync,
-            [PerRequest; 2],
+            gateway(Flavor::Sync, PerRequest)?,
+            PerRequest,
         ),
-        ("sync with --keep-alive, kept", Flavor::Sync, [Kept; 2]),
-        (
+        Upstream::new(
+            "sync with --keep-alive, kept",
+            gateway(Flavor::Sync, Kept)?,
+            Kept,
+        ),
+        Upstream::new(
             "sync with --keep-alive, a connection per request",
-            Flavor::Sync,
-            [Kept, PerRequest],
+            gateway(Flavor::Sync, Kept)?,
+            PerRequest,
         ),
-        ("async, kept", Flavor::Async, [Kept; 2]),
-    ]
-    .map(|(name, flavor, connections)| Upstream::start(name, flavor, connections, cpus))
-    .into_iter()
-    .collect::<anyhow::Result<Vec<_>>>()?;
+        Upstream::new(ASYNC, gateway(Flavor::Async, Kept)?, Kept),
+        Upstream::new(AXUM, server::axum_with_the_app(cpus)?, Kept),
+    ];
     writeln!(out, "## {TITLE}\n")?;
     let Some(nginx) = Nginx::start(&upstreams, cpus)? else {
         writeln!(out, "Not measured: nginx is not installed.\n")?;
@@ -184,7 +189,7 @@ pub(crate) fn measure(
             }
         }
     }
-    write(&upstreams, &measured, out)?;
+    write(&upstreams, &measured, goals, out)?;
     Ok(())
 }
 
@@ -204,7 +209,12 @@ fn turn(
     })
 }
 
-fn write(upstreams: &[Upstream], measured: &[Vec<Turn>], out: &mut dyn Write) -> io::Result<()> {
+fn write(
+    upstreams: &[Upstream],
+    measured: &[Vec<Turn>],
+    goals: &mut Goals,
+    out: &mut dyn Write,
+) -> io::Result<()> {
     writeln!(
         out,
         "| connections to the server | server, µs | nginx, µs | both, µs | ratio to the first |\n|---|--:|--:|--:|--:|"
@@ -227,5 +237,16 @@ fn write(upstreams: &[Upstream], measured: &[Vec<Turn>], out: &mut dyn Write) ->
             cell(|turn| turn.server + turn.nginx),
         )?;
     }
-    writeln!(out)
+    let turns_of = |name| {
+        let named = upstreams.iter().position(|upstream| upstream.name == name);
+        named.map_or(&[][..], |index| &measured[index])
+    };
+    let pairs = turns_of(ASYNC).iter().zip(turns_of(AXUM));
+    let [low, ratio, high] = quartiles(pairs.map(|(one, other)| one.server / other.server));
+    let goal = goals.check(&format!("{TITLE}: {ASYNC} / {AXUM}"), ratio, Some(AT_MOST));
+    writeln!(
+        out,
+        "\n| ratio of the servers | median (quartiles) | goal | |\n|---|--:|--:|---|\n\
+         | {ASYNC} / {AXUM} | {ratio:.3} ({low:.3} to {high:.3}) | {goal} |\n"
+    )
 }

@@ -9,7 +9,7 @@
 //! * `load`: the load generator
 //! * `comparison`: servers under one load, in turns, and the goals of their ratios
 //! * `goal`: goals, and the verdicts on them
-//! * `behind_nginx`: the gateways behind nginx, and nginx
+//! * `behind_nginx`: servers behind nginx, and nginx
 //! * `parts`: the cost of each part of a request
 //! * `scrape`: the cost of a scrape
 //! * `sweep`: a server with more and more threads, waits and requests
@@ -126,7 +126,7 @@ fn main() -> anyhow::Result<()> {
         }
     }
     if wanted(behind_nginx::TITLE) {
-        behind_nginx::measure(turns, slice, &cpus, out)?;
+        behind_nginx::measure(turns, slice, &cpus, &mut goals, out)?;
     }
     if wanted(parts::TITLE) {
         parts::measure(turns, out)?;
