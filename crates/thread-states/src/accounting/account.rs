@@ -18,9 +18,11 @@ use crate::waits::On;
 /// gets its index.
 #[derive(Debug, Default)]
 pub(super) struct Account {
-    /// Threads whose slots still change. Of these, at most one counts; the others were replaced, and
-    /// have not ended.
-    observers: Vec<Observer>,
+    /// The latest thread, if its slot still changes. It is the only one that may count. In place, so that a reading, whose
+    /// time is that of the memory in no cache, finds it beside its account.
+    latest: Option<Observer>,
+    /// Threads before it that were replaced, and have not ended.
+    earlier: Vec<Observer>,
     ended: Ended,
     published: Published,
     published_wall: Nanos,
@@ -36,12 +38,14 @@ struct Ended {
 
 impl Account {
     pub(super) fn add_thread(&mut self, shared: Arc<Shared>, worker: Option<WorkerId>) {
-        self.observers.push(Observer::new(shared, worker));
+        let before = self.latest.replace(Observer::new(shared, worker));
+        self.earlier.extend(before);
     }
 
     /// Returns whether no living thread has this index.
     pub(super) fn is_free(&self) -> bool {
-        self.observers.iter().all(|observer| !observer.counts())
+        let mut observers = self.earlier.iter().chain(&self.latest);
+        observers.all(|observer| !observer.counts())
     }
 
     /// Ends the time of the thread that is this worker. Returns whether there was one.
@@ -51,7 +55,7 @@ impl Account {
         reader: &mut Reader,
         sums: &mut RouteSums,
     ) -> bool {
-        let mut observers = self.observers.iter_mut();
+        let mut observers = self.earlier.iter_mut().chain(&mut self.latest);
         let Some(observer) = observers.find(|observer| observer.is(worker)) else {
             return false;
         };
@@ -63,10 +67,11 @@ impl Account {
 
     /// Forgets threads that have ended, but for their sums.
     pub(super) fn settle_ended(&mut self, reader: &mut Reader, sums: &mut RouteSums) {
-        self.observers.retain_mut(|observer| {
+        let ended_sums = &mut self.ended;
+        retain(&mut self.earlier, &mut self.latest, |observer| {
             let ended = observer.has_ended();
             if ended {
-                self.ended.add(observer.read(reader, sums), sums);
+                ended_sums.add(observer.read(reader, sums), sums);
             }
             !ended
         });
@@ -83,11 +88,12 @@ impl Account {
     ) -> ThreadReading {
         let (mut times, mut wall) = (Times::default(), Nanos::ZERO);
         let (mut state, mut os_thread, mut wait) = (None, None, None);
-        self.observers.retain_mut(|observer| {
+        let ended_sums = &mut self.ended;
+        retain(&mut self.earlier, &mut self.latest, |observer| {
             let own = observer.thread();
             let thread = observer.read(reader, sums);
             if thread.ended {
-                self.ended.add(thread, sums);
+                ended_sums.add(thread, sums);
                 return false;
             }
             for (route, times) in thread.open.into_iter().flatten() {
@@ -119,6 +125,18 @@ impl Account {
             times,
             blocked_on: self.blocked_on.times(),
         }
+    }
+}
+
+/// Keeps the observers for which `keep` returns true.
+fn retain(
+    earlier: &mut Vec<Observer>,
+    latest: &mut Option<Observer>,
+    mut keep: impl FnMut(&mut Observer) -> bool,
+) {
+    earlier.retain_mut(&mut keep);
+    if latest.as_mut().is_some_and(|observer| !keep(observer)) {
+        *latest = None;
     }
 }
 
