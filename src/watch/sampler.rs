@@ -58,7 +58,7 @@ struct Cost {
 pub struct WatchCost {
     /// CPU time of its thread.
     pub cpu: Nanos,
-    /// Times that counters of all threads were read.
+    /// Times that the counters of all threads that had moved were read.
     pub ticks: u64,
     /// Times that connections were looked at.
     pub looks: u64,

@@ -155,17 +155,23 @@ impl ObservedServer {
 
     /// Brings times and states up to the last tick.
     fn update(&mut self) {
+        self.update_those(|_| true);
+        self.give_slots();
+    }
+
+    /// Brings times and states of these threads up to the last tick.
+    fn update_those(&mut self, chosen: impl Fn(&ObservedThread) -> bool + Copy) {
         for (pid, motion) in &self.motions {
             let Some(process) = self.processes.get(pid) else {
                 continue;
             };
-            for (_, thread) in self.threads.range_mut((*pid, 0)..=(*pid, Tid::MAX)) {
+            let of_process = self.threads.range_mut((*pid, 0)..=(*pid, Tid::MAX));
+            for (_, thread) in of_process.filter(|(_, thread)| chosen(thread)) {
                 thread.update(&process.homes, motion.still_until);
             }
         }
-        self.settle_blocked();
-        self.set_states();
-        self.give_slots();
+        self.settle_blocked(chosen);
+        self.set_states(chosen);
     }
 
     /// Notes which connections with a request in flight were closed just now.
@@ -241,7 +247,8 @@ impl ObservedServer {
 
     /// The server up to now.
     pub(super) fn read(&mut self, missing_sockets: Option<Missing>) -> WatchReading {
-        self.update();
+        // The others were brought up to date when one of the server's threads last moved, or at the last look.
+        self.update_those(|thread| thread.slot.is_some());
         let mut threads: BTreeMap<usize, WatchThreadReading> = self
             .slots
             .iter()

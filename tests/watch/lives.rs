@@ -1,14 +1,16 @@
 //! Processes that end, restart, stop, have many children, or may not be read.
 
+use std::io::Write;
+use std::net::TcpStream;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use thread_states::State;
+use thread_states::{Nanos, State};
 use threadlab::watch::Missing;
 
 use super::address::free_address;
 use super::servers::{Kind, TestServer};
-use super::watching::Watching;
+use super::watching::{SETTLES, Watching};
 
 #[test]
 fn counters_go_on_under_their_index_when_a_server_restarts() {
@@ -37,15 +39,31 @@ fn counters_go_on_under_their_index_when_a_server_restarts() {
 }
 
 #[test]
-fn a_killed_server_has_no_state_and_keeps_its_counters() {
+fn a_killed_server_has_no_state_and_keeps_its_counters_to_the_end() {
     let server = TestServer::start(Kind::Pool);
     let watching = Watching::of(&server.pid().to_string());
-    let before = watching.server.read().threads[0].settled.total();
+    let blocked = || -> Nanos {
+        let threads = watching.server.read().threads.into_iter();
+        threads
+            .map(|thread| thread.settled.times[State::Blocked])
+            .sum()
+    };
+    let (before, wall_before) = (blocked(), watching.server.read().threads[0].settled.total());
+    let mut client = TcpStream::connect(server.address).unwrap();
+    write!(client, "GET /sleep/5000 HTTP/1.1\r\n\r\n").unwrap();
+    // Shorter than the time from one look at the connections of a quiet server to the next.
+    thread::sleep(Duration::from_millis(400));
     server.signal("KILL");
     watching.wait_until("no thread has a state", |reading| {
         !reading.has_processes && reading.threads.iter().all(|thread| thread.state.is_none())
     });
-    assert!(watching.server.read().threads[0].settled.total() >= before);
+    assert!(watching.server.read().threads[0].settled.total() >= wall_before);
+    // The times of threads that have ended are settled at the next look.
+    let deadline = Instant::now() + SETTLES;
+    while blocked() < before + Nanos::from_millis(300) {
+        assert!(Instant::now() < deadline, "{:#?}", watching.server.read());
+        thread::sleep(Duration::from_millis(20));
+    }
 }
 
 #[test]

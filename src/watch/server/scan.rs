@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 use thread_states::{Nanos, Timestamp};
 
 use super::ObservedServer;
+use super::settling::settle_decided;
 use crate::watch::diag::TcpSocket;
 use crate::watch::motion::Motion;
 use crate::watch::proc_files::{Inode, Pid, Stat, Tid, threads};
@@ -55,20 +56,21 @@ impl ObservedServer {
                 }
             }
         }
-        self.processes.retain(|pid, process| {
-            stats
-                .get(pid)
-                .is_some_and(|stat| stat.start_ticks == process.start_ticks)
-        });
+        let lives = |pid: &Pid, process: &ObservedProcess| {
+            let stat = stats.get(pid);
+            stat.is_some_and(|stat| stat.start_ticks == process.start_ticks)
+        };
+        let has_ended = |pid: &Pid| !self.processes.get(pid).is_some_and(|p| lives(pid, p));
         let gone: Vec<_> = self
             .threads
             .keys()
-            .filter(|(pid, _)| !self.processes.contains_key(pid))
+            .filter(|(pid, _)| has_ended(pid))
             .copied()
             .collect();
         for key in gone {
             self.end_thread(key);
         }
+        self.processes.retain(|pid, process| lives(pid, process));
         for (pid, stat) in &stats {
             // After `execve`, what was known of the process is no longer true. Its first thread goes on if it made the
             // call itself.
@@ -181,20 +183,25 @@ impl ObservedServer {
     }
 
     pub(in crate::watch) fn end_thread(&mut self, key: (Pid, Tid)) {
+        let mut still_until = Timestamp::default();
         if let Some(motion) = self.motions.get_mut(&key.0) {
+            still_until = motion.still_until;
             motion.remove(key.1);
             if motion.is_empty() {
                 self.motions.remove(&key.0);
             }
         }
-        if let Some(thread) = self.threads.remove(&key) {
-            if let Some(process) = self.processes.get_mut(&key.0) {
-                process.homes.forget(key.1);
-                // It has run at least to its end.
-                process.last_ran = Timestamp::now();
-            }
-            self.ended.push(thread);
+        let Some(mut thread) = self.threads.remove(&key) else {
+            return;
+        };
+        if let Some(process) = self.processes.get_mut(&key.0) {
+            thread.update(&process.homes, still_until);
+            settle_decided(&mut thread, process, Timestamp::from_nanos(u64::MAX));
+            process.homes.forget(key.1);
+            // It has run at least to its end.
+            process.last_ran = Timestamp::now();
         }
+        self.ended.push(thread);
     }
 
     /// Reads which sockets a process has.

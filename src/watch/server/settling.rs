@@ -36,31 +36,12 @@ impl Attending {
 }
 
 impl ObservedServer {
-    /// Settles the waits that need no look at the sockets: away from a known home, a thread is blocked.
-    pub(in crate::watch) fn settle_blocked(&mut self) {
-        for thread in self.threads.values_mut() {
-            let Some(process) = self.processes.get(&thread.pid) else {
-                continue;
-            };
-            let (homes, tid, now) = (&process.homes, thread.tid, thread.place);
-            let present = thread.ledger.wait().map(|(wait, _)| Arc::clone(wait));
-            let place = |slice: &Slice| match &present {
-                Some(wait) if Arc::ptr_eq(wait, &slice.wait) => now,
-                _ => homes.place(tid, &slice.wait),
-            };
-            let decided = |slice: &Slice| match place(slice) {
-                Place::Away => slice.wait.on != On::Client,
-                Place::Home | Place::Hidden => true,
-                Place::Loop | Place::Unknown => false,
-            };
-            let until = thread.ledger.at() - HOLD_BACK;
-            let loop_fd = thread.loop_fd;
-            for slice in thread.ledger.take_slices(until, |slice| {
-                decided(slice) && !(loop_fd.is_some() && slice.wait.on == On::Lock)
-            }) {
-                thread
-                    .settled
-                    .add_slice(&slice, place(&slice), &Facts::BLIND);
+    /// Settles the waits of these threads that need no look at the sockets.
+    pub(super) fn settle_blocked(&mut self, chosen: impl Fn(&ObservedThread) -> bool) {
+        for thread in self.threads.values_mut().filter(|thread| chosen(thread)) {
+            if let Some(process) = self.processes.get(&thread.pid) {
+                let until = thread.ledger.at() - HOLD_BACK;
+                settle_decided(thread, process, until);
             }
         }
     }
@@ -102,20 +83,20 @@ impl ObservedServer {
     }
 
     /// States at this moment, by what the last look has shown.
-    pub(in crate::watch) fn set_states(&mut self) {
+    pub(super) fn set_states(&mut self, chosen: impl Fn(&ObservedThread) -> bool) {
         let now = Timestamp::now();
         let sees_requests = self.permissions.sees_requests();
         let mut attending: HashMap<Pid, Attending> = HashMap::new();
         let unknown: HashSet<Pid> = self
             .threads
             .values()
-            .filter(|t| t.place == Place::Unknown)
-            .map(|t| t.pid)
+            .filter(|thread| thread.place == Place::Unknown && chosen(thread))
+            .map(|thread| thread.pid)
             .collect();
         for pid in unknown {
             attending.insert(pid, self.attending(pid));
         }
-        for thread in self.threads.values_mut() {
+        for thread in self.threads.values_mut().filter(|thread| chosen(thread)) {
             let Some(process) = self.processes.get(&thread.pid) else {
                 continue;
             };
@@ -164,6 +145,33 @@ impl ObservedServer {
             attending.likely += usize::from(thread.is_likely_to_serve());
         }
         attending
+    }
+}
+
+/// Settles the waits of a thread that need no look at the sockets: away from a known home, it is blocked.
+pub(super) fn settle_decided(
+    thread: &mut ObservedThread,
+    process: &ObservedProcess,
+    until: Timestamp,
+) {
+    let (homes, tid, now) = (&process.homes, thread.tid, thread.place);
+    let present = thread.ledger.wait().map(|(wait, _)| Arc::clone(wait));
+    let place = |slice: &Slice| match &present {
+        Some(wait) if Arc::ptr_eq(wait, &slice.wait) => now,
+        _ => homes.place(tid, &slice.wait),
+    };
+    let decided = |slice: &Slice| match place(slice) {
+        Place::Away => slice.wait.on != On::Client,
+        Place::Home | Place::Hidden => true,
+        Place::Loop | Place::Unknown => false,
+    };
+    let loop_fd = thread.loop_fd;
+    for slice in thread.ledger.take_slices(until, |slice| {
+        decided(slice) && !(loop_fd.is_some() && slice.wait.on == On::Lock)
+    }) {
+        thread
+            .settled
+            .add_slice(&slice, place(&slice), &Facts::BLIND);
     }
 }
 
