@@ -47,7 +47,7 @@ pub const WATCH_CPU_SECONDS: Metric = Metric {
 /// Reads by the watcher.
 pub const WATCH_READS: Metric = Metric {
     name: "threadlab_watch_reads_total",
-    help: "Times that the watcher read the counters of all threads (what=\"tick\"), looked at the connections \
+    help: "Times that the watcher read the counters of the threads that had moved (what=\"tick\"), looked at the connections \
            (what=\"look\"), and looked for processes and threads (what=\"scan\").",
     kind: MetricKind::Counter,
     labels: &["what"],
