@@ -57,7 +57,9 @@ fn a_killed_server_has_no_state_and_keeps_its_counters_to_the_end() {
     watching.wait_until("no thread has a state", |reading| {
         !reading.has_processes && reading.threads.iter().all(|thread| thread.state.is_none())
     });
-    assert!(watching.server.read().threads[0].settled.total() >= wall_before);
+    let reading = watching.server.read();
+    assert!(reading.threads[0].settled.total() >= wall_before);
+    assert_eq!(reading.missing, [], "it is gone, not hidden");
     // The times of threads that have ended are settled at the next look.
     let deadline = Instant::now() + SETTLES;
     while blocked() < before + Nanos::from_millis(300) {

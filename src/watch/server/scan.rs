@@ -211,8 +211,11 @@ impl ObservedServer {
         };
         let clients = &self.clients;
         let readable = process.read_sockets(|inode| clients.contains(&inode));
-        self.permissions.note_descriptors(readable);
-        self.permissions.note_memory(process.has_memory());
+        // Of a process that has just ended, nothing can be read, whatever is permitted.
+        if readable || Stat::of_process(pid).is_some() {
+            self.permissions.note_descriptors(readable);
+            self.permissions.note_memory(process.has_memory());
+        }
         for inode in process.sockets() {
             self.owners.insert(inode, pid);
         }
