@@ -22,7 +22,7 @@ use thread_states::Metrics;
 use thread_states::problem::Problem;
 use threadlab::app::BodyLimit;
 use threadlab::gateway::{GatewayConfig, RunningGateway, asynchronous, synchronous};
-use threadlab::proxy::{self, ProxyConfig, ServerPath, Upstream};
+use threadlab::proxy::{self, ProxyConfig, RunningProxy, ServerPath, Upstream};
 use tokio::runtime::Runtime;
 use tower::{Layer, Service as _, ServiceExt};
 
@@ -45,10 +45,12 @@ fn count_panics() {
     }));
 }
 
-/// Bytes for both gateways and the metrics port, which must agree on the first response.
+/// Bytes for both gateways, the synchronous one also with kept connections, and the metrics port, which must agree on the
+/// first response.
 pub(crate) fn heads(bytes: &[u8]) {
     struct Servers {
         synchronous: RunningGateway,
+        keep_alive: RunningGateway,
         asynchronous: RunningGateway,
         metrics: SocketAddr,
     }
@@ -56,7 +58,8 @@ pub(crate) fn heads(bytes: &[u8]) {
         count_panics();
         let metrics = Metrics::new("fuzz");
         Servers {
-            synchronous: synchronous_gateway(echo()),
+            synchronous: synchronous_gateway(echo(), false),
+            keep_alive: synchronous_gateway(echo(), true),
             asynchronous: asynchronous_gateway(echo()),
             metrics: metrics.export("127.0.0.1:0").unwrap().address(),
         }
@@ -65,9 +68,14 @@ pub(crate) fn heads(bytes: &[u8]) {
     let asynchronous = exchange(SERVERS.asynchronous.local_addr(), bytes);
     assert!(synchronous.len() <= 1, "{synchronous:?}");
     // The others may notice first that the client has closed its side.
-    let (one, other) = (synchronous.first(), asynchronous.first());
-    if let (Some(one), Some(other)) = (one, other) {
-        assert_eq!((one.status, &one.body), (other.status, &other.body));
+    let one = synchronous.first();
+    for other in [
+        &asynchronous,
+        &exchange(SERVERS.keep_alive.local_addr(), bytes),
+    ] {
+        if let (Some(one), Some(other)) = (one, other.first()) {
+            assert_eq!((one.status, &one.body), (other.status, &other.body));
+        }
     }
     // The metrics port has other paths, and reads no bodies.
     let metrics = exchange(SERVERS.metrics, bytes);
@@ -82,10 +90,18 @@ pub(crate) fn heads(bytes: &[u8]) {
 /// Bytes for the front. Whatever a server gets has the front's own fields.
 pub(crate) fn front(bytes: &[u8]) {
     static SEEN: Mutex<Vec<HeaderMap>> = Mutex::new(Vec::new());
-    static FRONT: LazyLock<SocketAddr> = LazyLock::new(|| {
+    struct Servers {
+        front: SocketAddr,
+        /// All of them run until the process ends.
+        _running: Mutex<(RunningProxy, [RunningGateway; 2])>,
+    }
+    static SERVERS: LazyLock<Servers> = LazyLock::new(|| {
         count_panics();
         let app = Router::new().fallback(record);
-        let servers = [synchronous_gateway(app.clone()), asynchronous_gateway(app)];
+        let servers = [
+            synchronous_gateway(app.clone(), false),
+            asynchronous_gateway(app),
+        ];
         let [sync, asynchronous] = servers.each_ref().map(RunningGateway::local_addr);
         let upstream = |name, server, keep_alive| Upstream {
             name,
@@ -98,10 +114,10 @@ pub(crate) fn front(bytes: &[u8]) {
             upstream("async", asynchronous, true),
         ]);
         let front = proxy::spawn(proxy::bind(ANY_PORT).unwrap(), config).unwrap();
-        let address = front.local_addr();
-        // All of them run until the process ends.
-        Box::leak(Box::new((servers, front)));
-        address
+        Servers {
+            front: front.local_addr(),
+            _running: Mutex::new((front, servers)),
+        }
     });
 
     fn seen() -> MutexGuard<'static, Vec<HeaderMap>> {
@@ -113,7 +129,7 @@ pub(crate) fn front(bytes: &[u8]) {
         respond(request).await
     }
 
-    let replies = exchange(*FRONT, bytes);
+    let replies = exchange(SERVERS.front, bytes);
     for fields in std::mem::take(&mut *seen()) {
         assert_own(&fields);
     }
@@ -156,8 +172,10 @@ fn assert_own(fields: &HeaderMap) {
     }
 }
 
-fn synchronous_gateway(app: Router) -> RunningGateway {
-    let bound = synchronous::bind(&GatewayConfig::new(ANY_PORT)).unwrap();
+fn synchronous_gateway(app: Router, keep_alive: bool) -> RunningGateway {
+    let mut config = GatewayConfig::new(ANY_PORT);
+    config.keep_alive = keep_alive;
+    let bound = synchronous::bind(&config).unwrap();
     synchronous::spawn(bound, app, None, "sync").unwrap()
 }
 
