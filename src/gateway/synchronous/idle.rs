@@ -197,11 +197,11 @@ impl<C: AsFd> IdleSet<C> {
     /// Removes a connection whose deadline has passed. The timer comes again for the others.
     fn take_expired(&self) -> Option<C> {
         let mut members = self.members();
-        let (deadline, number) = members.deadlines.first().copied()?;
-        let expired = match deadline <= Instant::now() {
-            true => members.remove(number),
-            false => None,
+        let expired = match members.deadlines.first().copied() {
+            Some((deadline, number)) if deadline <= Instant::now() => members.remove(number),
+            _ => None,
         };
+        // Also if there is no deadline: the next one is then not compared with an alarm that has passed.
         self.set_alarm(&mut members);
         expired
     }
@@ -381,6 +381,25 @@ mod tests {
         let _client = add(&set, &listener, SHORT);
         next_idle(&set);
         assert!(start.elapsed() < LONG / 2);
+    }
+
+    #[test]
+    fn the_timer_works_again_after_it_found_no_connection() {
+        let (set, listener) = set(1);
+        let client = add(&set, &listener, SHORT);
+        drop(client);
+        next_idle(&set);
+        // The timer, whose connection is gone.
+        assert!(set.wait().unwrap().is_none());
+        let later = add(&set, &listener, SHORT);
+        let (sender, expired) = channel();
+        thread::scope(|scope| {
+            scope.spawn(|| sender.send(next_idle(&set).peer_addr().unwrap()));
+            let came = expired.recv_timeout(LONG / 6);
+            // Otherwise the thread would wait forever.
+            later.shutdown(std::net::Shutdown::Both).unwrap();
+            assert_eq!(came.unwrap(), later.local_addr().unwrap());
+        });
     }
 
     #[test]
