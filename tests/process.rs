@@ -278,6 +278,56 @@ fn connections_that_were_idle_for_longest_give_up_their_descriptors() {
     assert!(open[100..].contains(&true), "{open:?}");
 }
 
+/// The thread has the last descriptor, and the request comes on the connection that would give up its own.
+#[test]
+#[cfg(target_os = "linux")]
+fn a_request_on_the_oldest_connection_is_served_while_descriptors_are_scarce() {
+    const LIMIT: u32 = 64;
+    fn send(mut client: &TcpStream, path: &str) {
+        let request = format!("GET {path} HTTP/1.1\r\nhost: test\r\n\r\n");
+        client.write_all(request.as_bytes()).unwrap();
+    }
+    fn is_served(mut client: &TcpStream) -> bool {
+        let mut response = [0; 4096];
+        let length = client.read(&mut response).unwrap_or(0);
+        response[..length].starts_with(b"HTTP/1.1 200 ")
+    }
+
+    let server = Server::with_few_files(LIMIT, "sync", "--keep-alive");
+    let connect = || {
+        let client = TcpStream::connect(&server.http).unwrap();
+        let longest = Some(Duration::from_secs(10));
+        client.set_read_timeout(longest).unwrap();
+        client
+    };
+    let is_used = |number: u32| {
+        let file = format!("/proc/{}/fd/{number}", server.process.pid());
+        std::fs::symlink_metadata(file).is_ok()
+    };
+    let mut clients: Vec<TcpStream> = Vec::new();
+    // One eighth of the descriptors is left.
+    while !(0..LIMIT - LIMIT / 8).all(is_used) {
+        assert!(clients.len() < LIMIT as usize, "no descriptor is used");
+        let client = connect();
+        send(&client, "/dummy");
+        assert!(is_served(&client));
+        clients.push(client);
+    }
+    let (oldest, newest) = (clients.first().unwrap(), clients.last().unwrap());
+    send(newest, "/?seconds=1");
+    // Not by a scrape, which would use a descriptor.
+    thread::sleep(Duration::from_millis(300));
+    let last = connect();
+    send(&last, "/dummy");
+    // The kernel tells of the new connection first.
+    thread::sleep(Duration::from_millis(100));
+    send(oldest, "/dummy");
+    for (name, client) in [("newest", newest), ("last", &last), ("oldest", oldest)] {
+        assert!(is_served(client), "{name}");
+    }
+    assert_eq!(get(&server.http, "/dummy").status, 200);
+}
+
 #[test]
 #[cfg(target_os = "linux")]
 fn the_front_keeps_connections_to_a_synchronous_server_that_keeps_them() {

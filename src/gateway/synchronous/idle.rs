@@ -175,6 +175,11 @@ impl<C: AsFd> IdleSet<C> {
         oldest.is_some()
     }
 
+    /// Returns whether no connection is idle.
+    pub(super) fn is_empty(&self) -> bool {
+        self.members().connections.is_empty()
+    }
+
     fn members(&self) -> MutexGuard<'_, Members<C>> {
         self.members.lock().unwrap_or_else(PoisonError::into_inner)
     }

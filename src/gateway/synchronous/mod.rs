@@ -114,20 +114,26 @@ fn serve<A: App>(worker: &Worker, runtime: Runtime, app: &A, idle: Option<&Share
     runtime.shutdown_background();
 }
 
-/// Waits until file descriptors are no longer scarce, or for a shutdown. Idle connections give theirs up first.
+/// Waits until file descriptors are no longer scarce, or for a shutdown. Idle connections give theirs up first, and
+/// requests on them are served first: perhaps by no other thread.
 fn wait_for_descriptors<A: App>(worker: &Worker, idle: Option<&SharedIdle<A>>) {
     while !worker.shutdown.is_cancelled()
         && let Some(delay) = wire::scarcity(&worker.listener)
-    {
-        make_room(idle, delay);
-    }
+        && make_room(idle, delay)
+    {}
 }
 
-/// Lets the connection that has been idle for longest give up its descriptor, or sleeps if there is none.
-fn make_room<A: App>(idle: Option<&SharedIdle<A>>, delay: Duration) {
-    if !idle.is_some_and(IdleSet::close_oldest) {
-        thread::sleep(delay);
+/// Lets the connection that has been idle for longest give up its descriptor, or sleeps if there is none. Returns false,
+/// at once, if that connection has a request, which waits for a thread.
+fn make_room<A: App>(idle: Option<&SharedIdle<A>>, delay: Duration) -> bool {
+    if idle.is_some_and(IdleSet::close_oldest) {
+        return true;
     }
+    if idle.is_some_and(|idle| !idle.is_empty()) {
+        return false;
+    }
+    thread::sleep(delay);
+    true
 }
 
 /// Returns the next connection, or `None` after a shutdown. A thread is idle only here.
@@ -152,7 +158,9 @@ fn next<A: App>(
             Err(_) if worker.shutdown.is_cancelled() => {}
             Err(error) => match wire::backoff(&error) {
                 Duration::ZERO => {}
-                delay => make_room(idle, delay),
+                delay => {
+                    make_room(idle, delay);
+                }
             },
         }
     }

@@ -54,6 +54,10 @@ impl<C: AsFd> IdleSet<C> {
     pub(super) fn close_oldest(&self) -> bool {
         match self.never {}
     }
+
+    pub(super) fn is_empty(&self) -> bool {
+        match self.never {}
+    }
 }
 
 impl<C> IdleConnections for IdleSet<C> {
