@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::fs::{self, File};
-use std::io::Read;
+use std::io::{self, ErrorKind, Read};
 use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 
@@ -61,6 +61,8 @@ pub(super) struct ObservedProcess {
     /// It was chosen itself, not as a descendant.
     pub is_root: bool,
     memory: Option<File>,
+    /// Its memory may not be read.
+    hides_memory: bool,
     /// Sites at which its threads wait for work.
     pub homes: Homes,
     sockets: HashMap<Fd, Inode>,
@@ -144,12 +146,14 @@ impl Ends {
 impl ObservedProcess {
     /// A process that was found at `now`.
     pub(super) fn new(pid: Pid, stat: &Stat, is_root: bool, now: Timestamp) -> Self {
+        let memory = File::open(format!("/proc/{pid}/mem"));
         Self {
             pid,
             start_ticks: stat.start_ticks,
             start_stack: stat.start_stack,
             is_root,
-            memory: File::open(format!("/proc/{pid}/mem")).ok(),
+            hides_memory: is_forbidden(memory.as_ref().err()),
+            memory: memory.ok(),
             homes: Homes::new(is_go(pid)),
             sockets: HashMap::new(),
             epolls: HashMap::new(),
@@ -164,23 +168,24 @@ impl ObservedProcess {
         }
     }
 
-    /// Returns true if its memory can be read.
-    pub(super) fn has_memory(&self) -> bool {
-        self.memory.is_some()
+    /// Returns true if its memory may be read, as far as is known: a process that ends has none.
+    pub(super) fn shows_memory(&self) -> bool {
+        !self.hides_memory
     }
 
     /// Reads which sockets its descriptors are. Those that are known, and whose inodes `live` still has, are not
-    /// read again. Returns false if they may not be read.
-    pub(super) fn read_sockets(&mut self, live: impl Fn(Inode) -> bool) -> bool {
-        let Ok(fds) = descriptors(self.pid) else {
-            return false;
+    /// read again. Returns whether they may be read; `None` if the process has ended, which does not show it.
+    pub(super) fn read_sockets(&mut self, live: impl Fn(Inode) -> bool) -> Option<bool> {
+        let fds = match descriptors(self.pid) {
+            Ok(fds) => fds,
+            Err(error) => return is_forbidden(Some(&error)).then_some(false),
         };
         let known: HashMap<_, _> = self
             .sockets
             .drain()
             .filter(|(_, inode)| live(*inode))
             .collect();
-        let mut readable = fds.is_empty();
+        let mut readable = false;
         for fd in fds {
             if let Some(inode) = known.get(&fd) {
                 self.sockets.insert(fd, *inode);
@@ -192,7 +197,9 @@ impl ObservedProcess {
                 }
             }
         }
-        readable
+        // A process gives up its descriptors when it ends, perhaps after they were listed.
+        let has_some = || descriptors(self.pid).is_ok_and(|fds| !fds.is_empty());
+        (readable || has_some()).then_some(readable)
     }
 
     /// Inodes of its sockets, as last read.
@@ -457,6 +464,11 @@ fn is_go(pid: Pid) -> bool {
     start.windows(16).any(is_note)
 }
 
+/// Returns true for an error that a lack of rights causes, and not the end of a process.
+fn is_forbidden(error: Option<&io::Error>) -> bool {
+    error.is_some_and(|error| error.kind() == ErrorKind::PermissionDenied)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -498,6 +510,23 @@ mod tests {
         for (moment, expected) in [(9, 0), (10, 50), (25, 50), (40, 50)] {
             assert_eq!(ends.of_those_before(at(moment)), at(expected), "{moment}");
         }
+    }
+
+    #[test]
+    fn a_process_that_has_ended_hides_nothing() {
+        let mut child = std::process::Command::new("sleep")
+            .arg("60")
+            .spawn()
+            .unwrap();
+        let pid = child.id();
+        let stat = Stat::of_process(pid).unwrap();
+        let mut process = ObservedProcess::new(pid, &stat, true, Timestamp::now());
+        assert_eq!(process.read_sockets(|_| true), Some(true));
+        child.kill().unwrap();
+        child.wait().unwrap();
+        assert_eq!(process.read_sockets(|_| true), None);
+        let late = ObservedProcess::new(pid, &stat, true, Timestamp::now());
+        assert!(late.shows_memory());
     }
 
     #[test]

@@ -211,10 +211,9 @@ impl ObservedServer {
         };
         let clients = &self.clients;
         let readable = process.read_sockets(|inode| clients.contains(&inode));
-        // Of a process that has just ended, nothing can be read, whatever is permitted.
-        if readable || Stat::of_process(pid).is_some() {
+        if let Some(readable) = readable {
             self.permissions.note_descriptors(readable);
-            self.permissions.note_memory(process.has_memory());
+            self.permissions.note_memory(process.shows_memory());
         }
         for inode in process.sockets() {
             self.owners.insert(inode, pid);
