@@ -65,6 +65,29 @@ async fn a_server_that_dies_is_reported_and_found_again() {
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs Chromium: run make test"]
+async fn a_first_request_that_fails_after_the_second_one_is_named() {
+    let (sync, mut asynchronous) = (Server::start(Flavor::Sync), Server::start(Flavor::Async));
+    let front = Front::before(&sync, &asynchronous);
+    let browser = Browser::open(&front.address()).await;
+    browser
+        .run("document.getElementById('wait').value = 3")
+        .await;
+    browser.click("#run").await;
+    // Not before GET /dummy has its response, half a second after GET /.
+    tokio::time::sleep(Duration::from_millis(1_500)).await;
+    asynchronous.kill();
+    let verdict = browser.verdict().await;
+    assert!(
+        verdict.contains("on the asynchronous server: GET\u{a0}/ failed (502"),
+        "{verdict}"
+    );
+    browser
+        .close_but_for(&["Failed to load resource", "net::ERR"])
+        .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs Chromium: run make test"]
 async fn a_hidden_tab_closes_its_connections_and_catches_up() {
     let lab = Lab::start(&[]);
     let browser = Browser::open(&lab.front).await;

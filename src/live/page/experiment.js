@@ -53,14 +53,19 @@ export function verdict(outcome, servers, [sync, async]) {
 
 /** Explains the time of GET /dummy on the server of one kind, in a clause. */
 export function reason(kind, { wait, seconds, ...outcomes }, { threads, replicas }) {
-  const { long, short } = outcomes[kind];
-  const failed = [long, short].find(({ status }) => status !== 200);
-  if (failed) return `it failed (${failed.status ?? "no response"}: ${failed.message})`;
+  const { long: first, short } = outcomes[kind];
+  if (short.status !== 200) return `it ${failure(short)}`;
+  if (first.status !== 200) return `${long(wait)} ${failure(first)}`;
   const hadToWait = short.took > (1000 * seconds - PAUSE) / 2;
   // Without the time in the queue it is estimated. On a busy machine, a request that computes also takes longer.
-  const others = (long.queued ?? long.took - 1000 * seconds) > PAUSE;
+  const others = (first.queued ?? first.took - 1000 * seconds) > PAUSE;
   if (kind === "sync" && replicas > 1) return ofReplicas(hadToWait, wait, replicas);
   return hadToWait ? late(kind, wait, threads, others) : atOnce(kind, wait, threads);
+}
+
+/** What became of a request without a response, or with another status than 200. */
+function failure({ status, message }) {
+  return `failed (${status ?? "no response"}: ${message})`;
 }
 
 /** `others`: whether the first request itself had to wait for a thread. */
