@@ -54,13 +54,19 @@ pub(super) struct IdleSet<C> {
 }
 
 struct Members<C> {
-    /// By their numbers, with their deadlines. The first one has been idle for longest.
-    connections: BTreeMap<u64, (Instant, C)>,
+    /// By their numbers. The first one has been idle for longest.
+    connections: BTreeMap<u64, Member<C>>,
     deadlines: BTreeSet<(Instant, u64)>,
     next_number: u64,
     /// Deadline for which the timer is set.
     alarm: Option<Instant>,
     closed: bool,
+}
+
+struct Member<C> {
+    connection: C,
+    deadline: Instant,
+    until: Until,
 }
 
 impl<C: AsFd> IdleSet<C> {
@@ -158,7 +164,12 @@ impl<C: AsFd> IdleSet<C> {
             return Err(connection);
         }
         members.next_number += 1;
-        members.connections.insert(number, (deadline, connection));
+        let member = Member {
+            connection,
+            deadline,
+            until,
+        };
+        members.connections.insert(number, member);
         members.deadlines.insert((deadline, number));
         if members.alarm.is_none_or(|alarm| deadline < alarm) {
             self.set_alarm(&mut members);
@@ -233,18 +244,19 @@ impl<C: AsFd> IdleSet<C> {
 
 impl<C: AsFd> Members<C> {
     fn remove(&mut self, number: u64) -> Option<C> {
-        let (deadline, connection) = self.connections.remove(&number)?;
-        self.deadlines.remove(&(deadline, number));
-        Some(connection)
+        let member = self.connections.remove(&number)?;
+        self.deadlines.remove(&(member.deadline, number));
+        Some(member.connection)
     }
 
     /// Removes the connection that has been idle for longest, unless it has a request: that would be lost.
     fn take_oldest(&mut self) -> Option<C> {
-        let (&number, (_, oldest)) = self.connections.first_key_value()?;
-        match has_bytes(oldest) {
-            true => None,
-            false => self.remove(number),
+        let (&number, oldest) = self.connections.first_key_value()?;
+        // A request that waits for its turn has been read, and the socket no longer shows it.
+        if oldest.until == Until::NextTurn || has_bytes(&oldest.connection) {
+            return None;
         }
+        self.remove(number)
     }
 }
 
@@ -432,6 +444,18 @@ mod tests {
         assert!(set.close_oldest());
         assert!(is_closed(&mut clients[2]));
         assert!(!set.close_oldest());
+    }
+
+    #[test]
+    fn a_connection_with_a_next_turn_does_not_make_room() {
+        let (set, listener) = set(1);
+        let (_client, has_turn) = connect(&set, &listener);
+        let deadline = Instant::now() + LONG;
+        set.insert(has_turn, deadline, Until::NextTurn).unwrap();
+        assert!(!set.close_oldest(), "a request would be lost");
+        let connection = next_idle(&set);
+        set.insert(connection, deadline, Until::Readable).unwrap();
+        assert!(set.close_oldest());
     }
 
     /// Accepts without a wait, which would return the connection with a request.
