@@ -63,7 +63,7 @@ export function reason(kind, { wait, seconds, ...outcomes }, { threads, replicas
   return hadToWait ? late(kind, wait, threads, others) : atOnce(kind, wait, threads);
 }
 
-/** What became of a request without a response, or with another status than 200. */
+/** Describes a request without a response, or with another status than 200, in a clause. */
 function failure({ status, message }) {
   return `failed (${status ?? "no response"}: ${message})`;
 }
