@@ -43,8 +43,21 @@ impl Drop for Driver {
 }
 
 impl Driver {
-    /// Starts the driver on a port of its choice, which it prints.
+    /// Starts the driver on a port of its choice. It ends at once if the same port of IPv6 is taken, so it gets three
+    /// attempts.
     fn start() -> Self {
+        let mut said = String::new();
+        for _ in 0..3 {
+            match Self::try_start() {
+                Ok(driver) => return driver,
+                Err(output) => said = output,
+            }
+        }
+        panic!("chromedriver ended before it printed its port, three times: {said}");
+    }
+
+    /// Starts the driver, and reads its port from what it prints. Returns all that it printed if it ends before.
+    fn try_start() -> Result<Self, String> {
         let mut process = Command::new("chromedriver")
             .arg("--port=0")
             .stdout(Stdio::piped())
@@ -56,21 +69,24 @@ impl Driver {
             });
         let profile = std::env::temp_dir().join(format!("threadlab-browser-{}", process.id()));
         let mut stdout = BufReader::new(process.stdout.take().unwrap());
+        let mut said = String::new();
         let port = loop {
-            let mut line = String::new();
-            let length = stdout.read_line(&mut line).unwrap();
-            assert!(length > 0, "chromedriver ended before it printed its port");
+            let start = said.len();
+            if stdout.read_line(&mut said).unwrap() == 0 {
+                let _ = process.wait();
+                return Err(said);
+            }
             // "ChromeDriver was started successfully on port 40159."
-            if let Some((_, port)) = line.split_once("successfully on port ") {
+            if let Some((_, port)) = said[start..].split_once("successfully on port ") {
                 break port.trim_end().trim_end_matches('.').parse().unwrap();
             }
         };
-        Self {
+        Ok(Self {
             process,
             port,
             profile,
             _stdout: stdout,
-        }
+        })
     }
 }
 
