@@ -15,7 +15,8 @@ use super::super::connection_state::ConnectionState;
 use super::super::running::Worker;
 use super::super::service::Connected;
 use super::super::{App, rejection};
-use super::idle::{IdleSet, Until};
+use super::arrival::Until;
+use super::idle::IdleSet;
 use super::stream::BlockingStream;
 
 /// Connection of a client.

@@ -14,6 +14,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::super::running::IdleConnections;
+use super::arrival::{Arrival, Until};
 use rustix::event::epoll::{self, CreateFlags, Event, EventData, EventFlags};
 use rustix::io::Errno;
 use rustix::net::{RecvFlags, recv};
@@ -25,24 +26,6 @@ use rustix::time::{
 /// Names of the two descriptors that are not connections. Those have numbers in the order in which they became idle.
 const LISTENER: u64 = u64::MAX;
 const TIMER: u64 = u64::MAX - 1;
-
-/// Event for which an idle connection waits.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Until {
-    /// It has bytes, or its client has closed it.
-    Readable,
-    /// Everything that was ready before it has had its turn.
-    NextTurn,
-}
-
-/// Something for the thread that waited.
-#[derive(Debug)]
-pub(super) enum Arrival<C> {
-    /// A new connection.
-    New(TcpStream),
-    /// A connection that is ready, or whose deadline has passed.
-    Idle(C),
-}
 
 /// The idle connections of a gateway, which its threads share.
 pub(super) struct IdleSet<C> {

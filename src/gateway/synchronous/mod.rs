@@ -4,6 +4,7 @@
 //! By default a connection carries one request. With [`GatewayConfig::keep_alive`] it carries any number, and between two
 //! of them no thread holds it.
 
+mod arrival;
 mod connection;
 #[cfg(target_os = "linux")]
 mod idle;
@@ -21,11 +22,12 @@ use std::time::Duration;
 use tokio::runtime::{Builder, Runtime};
 
 use super::listener::{self, BoundGateway};
-use super::running::{IdleConnections, RunningGateway, Worker};
+use super::running::{RunningGateway, Worker};
 use super::{App, GatewayConfig};
 use crate::wire::{self, BindError};
+use arrival::Arrival;
 use connection::SyncConnection;
-use idle::{Arrival, IdleSet};
+use idle::IdleSet;
 use thread_states::{InFlight, Registry, park, unpark};
 
 /// Idle connections of a gateway with this app.
@@ -106,9 +108,6 @@ fn serve<A: App>(worker: &Worker, runtime: Runtime, app: &A, idle: Option<&Share
         if is_last {
             wait_for_descriptors(worker, idle);
         }
-    }
-    if let Some(idle) = idle {
-        idle.close_all();
     }
     // Calls that still run on blocking threads belong to requests that have ended.
     runtime.shutdown_background();

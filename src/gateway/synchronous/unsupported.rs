@@ -4,31 +4,13 @@ use std::convert::Infallible;
 use std::fmt;
 use std::io;
 use std::marker::PhantomData;
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpListener;
 use std::num::NonZeroUsize;
 use std::os::fd::AsFd;
 use std::time::Instant;
 
 use super::super::running::IdleConnections;
-
-/// Event for which an idle connection would wait.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Until {
-    /// It has bytes, or its client has closed it.
-    Readable,
-    /// Everything that was ready before it has had its turn.
-    NextTurn,
-}
-
-/// Something for the thread that waited.
-#[derive(Debug)]
-pub(super) enum Arrival<C> {
-    /// A new connection.
-    New(TcpStream),
-    /// A connection that is ready; never here.
-    #[expect(dead_code, reason = "there are no idle connections")]
-    Idle(C),
-}
+use super::arrival::{Arrival, Until};
 
 /// The set that cannot be created.
 pub(super) struct IdleSet<C> {

@@ -47,7 +47,7 @@ struct Replaced {
     open: Option<(usize, RouteTimes)>,
 }
 
-/// What was read of a slot.
+/// Contents of a slot as last read.
 #[derive(Debug, Clone, Copy)]
 struct SeenSlot {
     /// Number of the write.
