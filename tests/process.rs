@@ -248,21 +248,38 @@ fn too_few_file_descriptors_are_a_plain_error() {
     }
 }
 
+/// Connects a client that waits for a response for at most 10 s.
+#[cfg(target_os = "linux")]
+fn connect(server: &Server) -> TcpStream {
+    let client = TcpStream::connect(&server.http).unwrap();
+    let longest = Some(Duration::from_secs(10));
+    client.set_read_timeout(longest).unwrap();
+    client
+}
+
+#[cfg(target_os = "linux")]
+fn send(mut client: &TcpStream, path: &str) {
+    let request = format!("GET {path} HTTP/1.1\r\nhost: test\r\n\r\n");
+    client.write_all(request.as_bytes()).unwrap();
+}
+
+/// Returns whether the client gets a response with status 200.
+#[cfg(target_os = "linux")]
+fn is_served(mut client: &TcpStream) -> bool {
+    let mut response = [0; 4096];
+    let length = client.read(&mut response).unwrap_or(0);
+    response[..length].starts_with(b"HTTP/1.1 200 ")
+}
+
 #[test]
 #[cfg(target_os = "linux")]
 fn connections_that_were_idle_for_longest_give_up_their_descriptors() {
     let server = Server::with_few_files(60, "sync", "--keep-alive");
     let mut clients: Vec<_> = (0..150)
         .map(|_| {
-            let mut client = TcpStream::connect(&server.http).unwrap();
-            client
-                .set_read_timeout(Some(Duration::from_secs(10)))
-                .unwrap();
-            let request = b"GET /dummy HTTP/1.1\r\nhost: test\r\n\r\n";
-            client.write_all(request).unwrap();
-            let mut response = [0; 4096];
-            let length = client.read(&mut response).unwrap();
-            assert!(response[..length].starts_with(b"HTTP/1.1 200 "));
+            let client = connect(&server);
+            send(&client, "/dummy");
+            assert!(is_served(&client));
             client
         })
         .collect();
@@ -283,23 +300,7 @@ fn connections_that_were_idle_for_longest_give_up_their_descriptors() {
 #[cfg(target_os = "linux")]
 fn a_request_on_the_oldest_connection_is_served_while_descriptors_are_scarce() {
     const LIMIT: u32 = 64;
-    fn send(mut client: &TcpStream, path: &str) {
-        let request = format!("GET {path} HTTP/1.1\r\nhost: test\r\n\r\n");
-        client.write_all(request.as_bytes()).unwrap();
-    }
-    fn is_served(mut client: &TcpStream) -> bool {
-        let mut response = [0; 4096];
-        let length = client.read(&mut response).unwrap_or(0);
-        response[..length].starts_with(b"HTTP/1.1 200 ")
-    }
-
     let server = Server::with_few_files(LIMIT, "sync", "--keep-alive");
-    let connect = || {
-        let client = TcpStream::connect(&server.http).unwrap();
-        let longest = Some(Duration::from_secs(10));
-        client.set_read_timeout(longest).unwrap();
-        client
-    };
     let is_used = |number: u32| {
         let file = format!("/proc/{}/fd/{number}", server.process.pid());
         std::fs::symlink_metadata(file).is_ok()
@@ -308,7 +309,7 @@ fn a_request_on_the_oldest_connection_is_served_while_descriptors_are_scarce() {
     // One eighth of the descriptors is left.
     while !(0..LIMIT - LIMIT / 8).all(is_used) {
         assert!(clients.len() < LIMIT as usize, "no descriptor is used");
-        let client = connect();
+        let client = connect(&server);
         send(&client, "/dummy");
         assert!(is_served(&client));
         clients.push(client);
@@ -317,7 +318,7 @@ fn a_request_on_the_oldest_connection_is_served_while_descriptors_are_scarce() {
     send(newest, "/?seconds=1");
     // Not by a scrape, which would use a descriptor.
     thread::sleep(Duration::from_millis(300));
-    let last = connect();
+    let last = connect(&server);
     send(&last, "/dummy");
     // The kernel tells of the new connection first.
     thread::sleep(Duration::from_millis(100));
@@ -489,7 +490,20 @@ fn requests_beyond_the_limit_get_503_with_retry_after() {
 #[test]
 fn the_metrics_port_serves_the_thread_states() {
     let lab = Lab::start(&["--threads", "2"]);
-    let servers = get(&lab.metrics, "/threads").json();
+    let threads = || get(&lab.metrics, "/threads").json();
+    // The servers listen before the last of their threads has begun.
+    let have_begun = |servers: &serde_json::Value| {
+        let has_two_idle = |server: &serde_json::Value| {
+            let threads = server["threads"].as_array().unwrap();
+            threads.len() == 2 && threads.iter().all(|thread| thread["state"] == "idle")
+        };
+        servers.as_array().unwrap().iter().all(has_two_idle)
+    };
+    let deadline = Instant::now() + Duration::from_secs(5);
+    while !have_begun(&threads()) && Instant::now() < deadline {
+        thread::sleep(Duration::from_millis(10));
+    }
+    let servers = threads();
     let names: Vec<_> = servers
         .as_array()
         .unwrap()
