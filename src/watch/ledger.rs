@@ -191,7 +191,7 @@ impl Ledger {
 
     /// Adds what the counters have grown by, and the rest of the time to the residual.
     fn count(&mut self, now: Timestamp, stat: SchedStat) {
-        let cpu = stat.cpu.saturating_sub(self.last.cpu);
+        let cpu = self.cpu_until(&stat);
         let delay = stat.delay.saturating_sub(self.last.delay);
         let known = self.early_delay.min(delay);
         self.early_delay -= known;

@@ -90,13 +90,14 @@ impl Motion {
         } else {
             None
         };
-        let mut unread = std::mem::take(&mut self.threads).into_iter();
         let mut must_read = std::mem::take(&mut self.running);
+        let mut count = 0;
         let (mut any_moved, mut running, mut moved, mut still) = (false, vec![], vec![], vec![]);
         while must_read > 0 || total.is_none() || self.expected != total {
-            let Some(tid) = unread.next() else {
+            let Some(&tid) = self.threads.get(count) else {
                 break;
             };
+            count += 1;
             must_read = must_read.saturating_sub(1);
             let Ok(read) = read(tid) else {
                 (self.expected, any_moved) = (None, true);
@@ -121,8 +122,11 @@ impl Motion {
             }
         }
         self.running = running.len();
-        self.threads = [running, moved, still].concat();
-        self.threads.extend(unread);
+        // The others keep their places behind those that were read.
+        drop(
+            self.threads
+                .splice(..count, [running, moved, still].concat()),
+        );
         any_moved
     }
 }

@@ -152,7 +152,7 @@ impl ObservedProcess {
             start_ticks: stat.start_ticks,
             start_stack: stat.start_stack,
             is_root,
-            hides_memory: is_forbidden(memory.as_ref().err()),
+            hides_memory: memory.as_ref().is_err_and(is_forbidden),
             memory: memory.ok(),
             homes: Homes::new(is_go(pid)),
             sockets: HashMap::new(),
@@ -178,7 +178,7 @@ impl ObservedProcess {
     pub(super) fn read_sockets(&mut self, live: impl Fn(Inode) -> bool) -> Option<bool> {
         let fds = match descriptors(self.pid) {
             Ok(fds) => fds,
-            Err(error) => return is_forbidden(Some(&error)).then_some(false),
+            Err(error) => return is_forbidden(&error).then_some(false),
         };
         let known: HashMap<_, _> = self
             .sockets
@@ -465,8 +465,8 @@ fn is_go(pid: Pid) -> bool {
 }
 
 /// Returns true for an error that a lack of rights causes, and not the end of a process.
-fn is_forbidden(error: Option<&io::Error>) -> bool {
-    error.is_some_and(|error| error.kind() == ErrorKind::PermissionDenied)
+fn is_forbidden(error: &io::Error) -> bool {
+    error.kind() == ErrorKind::PermissionDenied
 }
 
 #[cfg(test)]
