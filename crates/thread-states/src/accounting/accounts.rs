@@ -31,10 +31,7 @@ impl Accounts {
             threads: BTreeMap::new(),
             sums: RouteSums::new(routes),
             routes: (0..routes).map(|_| PublishedRoute::default()).collect(),
-            turn: Turn {
-                reading: 0,
-                blocked: 0,
-            },
+            turn: Turn::default(),
         }
     }
 

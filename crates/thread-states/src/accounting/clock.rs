@@ -262,23 +262,18 @@ impl Clock {
     /// Marks that the thread works for `route` from `wall` on, until [`Self::release`]. A hold within
     /// another counts as part of the outer one, so that no time counts twice.
     pub(super) fn hold(&mut self, wall: Timestamp, route: usize, start: HoldStart) -> HoldMark {
-        let ended = match start {
-            HoldStart::New => None,
-            HoldStart::AfterAwait => {
-                self.route(route, |times| times.awaits.end(wall));
-                Some(route)
-            }
-            HoldStart::AfterWake => {
-                self.route(route, |times| times.readies.end(wall));
-                Some(route)
-            }
-        };
+        match start {
+            HoldStart::New => {}
+            HoldStart::AfterAwait => self.route(route, |times| times.awaits.end(wall)),
+            HoldStart::AfterWake => self.route(route, |times| times.readies.end(wall)),
+        }
         if let Some(hold) = &mut self.hold {
             hold.inner += 1;
         } else if self.counts() {
             self.begin_hold(route, wall);
         }
-        self.publish(ended);
+        // A new hold has changed no times of its route yet.
+        self.publish((start != HoldStart::New).then_some(route));
         if self.hold.is_none() && self.is_in_another_task() {
             HoldMark::NeedsClock
         } else {

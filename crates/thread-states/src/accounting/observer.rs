@@ -85,7 +85,7 @@ const MOST_LOOKS: usize = 128;
 ///
 /// One that has been woken and has no CPU yet counts as blocked until its turn comes, or it runs: then the kernel tells
 /// its delay, and `Published` makes good for it.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Turn {
     /// Number of the reading.
     pub(super) reading: u64,
@@ -119,10 +119,7 @@ impl Reader {
         Self {
             known_routes,
             client_ports: Vec::new(),
-            turn: Turn {
-                reading: 0,
-                blocked: 0,
-            },
+            turn: Turn::default(),
             words: Vec::new(),
         }
     }

@@ -228,9 +228,10 @@ fn write_family<'a>(
             has_header = true;
         }
     };
+    let columns = family.columns();
     for sample in samples {
-        if let Some(columns) = family.columns() {
-            let lines = ThreadLines::new(metric.name, &[sample.server()], THREAD, &columns);
+        if let Some(columns) = &columns {
+            let lines = ThreadLines::new(metric.name, &[sample.server()], THREAD, columns);
             sample.thread_times(family, |thread, times| {
                 header(text);
                 lines.write(text, thread, times);
