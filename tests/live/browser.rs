@@ -257,6 +257,18 @@ impl Browser {
             .await;
     }
 
+    /// Asserts that `count` elements match, and that all of them end within the first `height` pixels.
+    pub(crate) async fn assert_above(&self, selector: &str, count: usize, height: u32) {
+        let script = format!(
+            "return [...document.querySelectorAll('{selector}')]
+                .map((part) => part.getBoundingClientRect().bottom)"
+        );
+        let bottoms: Vec<f64> = serde_json::from_value(self.run(&script).await).unwrap();
+        assert_eq!(bottoms.len(), count, "{selector}");
+        let is_seen = |bottom: &f64| *bottom <= f64::from(height);
+        assert!(bottoms.iter().all(is_seen), "{height} px: {bottoms:?}");
+    }
+
     /// Enters the wait of the experiment.
     pub(crate) async fn set_wait(&self, seconds: u32) {
         let script = format!(

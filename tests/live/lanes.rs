@@ -22,17 +22,8 @@ async fn the_button_and_both_lanes_are_on_the_first_screen() {
     let browser = Browser::open(&lab.front).await;
     for (width, height) in [(1280, 720), (360, 740)] {
         browser.resize(width, height, 1).await;
-        let bottoms = browser
-            .run(
-                "return [...document.querySelectorAll('#run, .threads')]
-                    .map((part) => part.getBoundingClientRect().bottom)",
-            )
-            .await;
-        let bottoms: Vec<f64> = serde_json::from_value(bottoms).unwrap();
-        assert_eq!(bottoms.len(), 3);
-        let is_seen = |bottom: &f64| *bottom <= f64::from(height);
-        assert!(bottoms.iter().all(is_seen), "{width} px: {bottoms:?}");
         browser.picture(&format!("first-screen-{width}")).await;
+        browser.assert_above("#run, .threads", 3, height).await;
     }
     browser.close().await;
 }

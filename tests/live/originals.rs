@@ -27,13 +27,19 @@ async fn choose(browser: &Browser, name: &str) {
     browser.connected().await;
 }
 
+/// Opens the page of a lab with these of the article's programs, which runs until the first value is dropped.
+async fn open(names: &[&'static str]) -> ((Front, Vec<Original>, [Server; 2]), Browser) {
+    let servers = [Server::start(Flavor::Sync), Server::start(Flavor::Async)];
+    let originals: Vec<_> = names.iter().copied().map(Original::start).collect();
+    let front = Front::with_originals(&servers[0], &servers[1], &originals);
+    let browser = Browser::open(&front.address()).await;
+    ((front, originals, servers), browser)
+}
+
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs Chromium: run make test"]
 async fn flask_and_fastapi_have_lanes_their_code_and_a_verdict() {
-    let (sync, asynchronous) = (Server::start(Flavor::Sync), Server::start(Flavor::Async));
-    let originals = [Original::start("flask"), Original::start("fastapi")];
-    let front = Front::with_originals(&sync, &asynchronous, &originals);
-    let browser = Browser::open(&front.address()).await;
+    let (_behind, browser) = open(&["flask", "fastapi"]).await;
     choose(&browser, "flask").await;
     assert_eq!(
         browser.text("#compared").await,
@@ -123,10 +129,7 @@ async fn flask_and_fastapi_have_lanes_their_code_and_a_verdict() {
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs Chromium: run make test"]
 async fn gunicorn_is_offered_with_both_workers_and_servers_that_do_not_run_are_not_requested() {
-    let (sync, asynchronous) = (Server::start(Flavor::Sync), Server::start(Flavor::Async));
-    let originals = [Original::start("gunicorn"), Original::start("gthread")];
-    let front = Front::with_originals(&sync, &asynchronous, &originals);
-    let browser = Browser::open(&front.address()).await;
+    let (_behind, browser) = open(&["gunicorn", "gthread"]).await;
     let choice = "const texts = (root, selector) => [...root.querySelectorAll(selector)].map(({ textContent }) => textContent);
         return [...document.querySelectorAll('#choice p')].map((line) => [line.firstChild.textContent, texts(line, 'a'), texts(line, '[aria-current]')])";
     let servers = ["lab", "gunicorn", "gthread"];
@@ -196,23 +199,14 @@ async fn gunicorn_is_offered_with_both_workers_and_servers_that_do_not_run_are_n
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs Chromium: run make test"]
 async fn with_all_servers_the_button_and_both_lanes_are_on_the_first_screen_of_a_phone() {
-    let (sync, asynchronous) = (Server::start(Flavor::Sync), Server::start(Flavor::Async));
-    let originals = ["flask", "fastapi", "gunicorn", "gthread"].map(Original::start);
-    let front = Front::with_originals(&sync, &asynchronous, &originals);
-    let browser = Browser::open(&front.address()).await;
+    let (_behind, browser) = open(&["flask", "fastapi", "gunicorn", "gthread"]).await;
     for name in ["flask", "fastapi"] {
         choose(&browser, name).await;
     }
     browser.resize(360, 740, 1).await;
-    let bottoms = browser
-        .run(
-            "return [...document.querySelectorAll('#choice, #run, .threads')]
-                .map((part) => part.getBoundingClientRect().bottom)",
-        )
-        .await;
-    let bottoms: Vec<f64> = serde_json::from_value(bottoms).unwrap();
-    assert_eq!(bottoms.len(), 4);
     browser.picture("all-servers-360").await;
-    assert!(bottoms.iter().all(|bottom| *bottom <= 740.0), "{bottoms:?}");
+    browser
+        .assert_above("#choice, #run, .threads", 4, 740)
+        .await;
     browser.close().await;
 }

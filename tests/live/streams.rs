@@ -69,9 +69,7 @@ async fn a_first_request_that_fails_after_the_second_one_is_named() {
     let (sync, mut asynchronous) = (Server::start(Flavor::Sync), Server::start(Flavor::Async));
     let front = Front::before(&sync, &asynchronous);
     let browser = Browser::open(&front.address()).await;
-    browser
-        .run("document.getElementById('wait').value = 3")
-        .await;
+    browser.set_wait(3).await;
     browser.click("#run").await;
     // Not before GET /dummy has its response, half a second after GET /.
     tokio::time::sleep(Duration::from_millis(1_500)).await;
