@@ -234,7 +234,7 @@ fn write(
             upstream.name,
             cell(|turn| turn.server),
             cell(|turn| turn.nginx),
-            cell(|turn| turn.server + turn.nginx),
+            cell(both),
         )?;
     }
     let turns_of = |name| {

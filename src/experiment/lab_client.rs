@@ -147,10 +147,11 @@ impl LabClient {
         let mut scraped = HashSet::new();
         for port in self.metrics_ports() {
             // Resolved at each scrape, because the replicas behind a name may change.
-            for address in resolve("the metrics port", "--metrics", port).await? {
-                if !scraped.insert(address) {
-                    continue;
-                }
+            let addresses = resolve("the metrics port", "--metrics", port).await?;
+            for address in addresses
+                .into_iter()
+                .filter(|address| scraped.insert(*address))
+            {
                 let response = timeout(SCRAPE_DEADLINE, client::get(address, port, "/metrics"));
                 let response = response.await;
                 let response = response.map_err(|_| Error::SilentMetrics(port.clone()))?;
@@ -169,10 +170,8 @@ impl LabClient {
         let mut scraped = HashSet::new();
         for port in &self.addresses.metrics {
             let addresses = resolve("the metrics port", "--metrics", port).await;
-            for address in addresses.unwrap_or_default() {
-                if !scraped.insert(address) {
-                    continue;
-                }
+            let addresses = addresses.unwrap_or_default().into_iter();
+            for address in addresses.filter(|address| scraped.insert(*address)) {
                 let response = client::get(address, port, "/metrics");
                 if let Ok(Ok(response)) = timeout(REPLICA_DEADLINE, response).await {
                     scrape.add(&String::from_utf8_lossy(&response.body));
