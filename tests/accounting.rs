@@ -38,7 +38,10 @@ fn assert_no_counter_decreased(earlier: &Scrape, later: &Scrape) {
     }
 }
 
-/// Scrapes each second while `work` runs.
+/// Time from one scrape to the next.
+const INTERVAL: Duration = Duration::from_millis(500);
+
+/// Scrapes at each interval while `work` runs.
 fn scrape_during(lab: &Lab, work: impl FnOnce() + Send) -> Vec<Scrape> {
     thread::scope(|scope| {
         let work = scope.spawn(work);
@@ -47,7 +50,7 @@ fn scrape_during(lab: &Lab, work: impl FnOnce() + Send) -> Vec<Scrape> {
         let mut scrapes = vec![lab.scrape()];
         let mut next = Instant::now();
         loop {
-            next += Duration::from_secs(1);
+            next += INTERVAL;
             thread::sleep(next.saturating_duration_since(Instant::now()));
             let scrape = lab.scrape();
             if work.is_finished() {
@@ -61,15 +64,15 @@ fn scrape_during(lab: &Lab, work: impl FnOnce() + Send) -> Vec<Scrape> {
 /// Runs `work` and returns the longest oversleep of a thread that only sleeps meanwhile: for that long, no CPU of this
 /// machine was free.
 fn measure_starvation<T>(work: impl FnOnce() -> T) -> (T, Duration) {
-    const INTERVAL: Duration = Duration::from_millis(5);
+    const SLEEP: Duration = Duration::from_millis(5);
     let done = AtomicBool::new(false);
     thread::scope(|scope| {
         let longest = scope.spawn(|| {
             let mut longest = Duration::ZERO;
             while !done.load(Ordering::Relaxed) {
                 let started = Instant::now();
-                thread::sleep(INTERVAL);
-                longest = longest.max(started.elapsed().saturating_sub(2 * INTERVAL));
+                thread::sleep(SLEEP);
+                longest = longest.max(started.elapsed().saturating_sub(2 * SLEEP));
             }
             longest
         });
@@ -82,7 +85,7 @@ fn measure_starvation<T>(work: impl FnOnce() -> T) -> (T, Duration) {
 #[test]
 fn a_wait_blocks_the_sync_thread_and_is_awaited_by_the_async_thread() {
     on_quiet_machine(|| {
-        const SECONDS: usize = 8;
+        const SECONDS: usize = 4;
         let lab = Lab::start(&[]);
         let path = format!("/?seconds={SECONDS}");
         let (scrapes, starved) = measure_starvation(|| {
@@ -95,7 +98,7 @@ fn a_wait_blocks_the_sync_thread_and_is_awaited_by_the_async_thread() {
             })
         });
         assert!(
-            scrapes.len() >= SECONDS - 1,
+            scrapes.len() >= 2 * SECONDS - 1,
             "{} scrapes in {SECONDS} s",
             scrapes.len()
         );
@@ -210,7 +213,7 @@ fn a_blocking_call_blocks_the_event_loop_and_its_route_is_named_meanwhile() {
     on_quiet_machine(|| {
         let lab = Lab::start(&[]);
         let scrapes = scrape_during(&lab, || {
-            assert_eq!(get(&lab.r#async, "/blocking?seconds=2.6").status, 200);
+            assert_eq!(get(&lab.r#async, "/blocking?seconds=1.6").status, 200);
         });
         let (first, last) = (&scrapes[0], scrapes.last().unwrap());
         let shares = shares(first, last);
@@ -234,7 +237,7 @@ fn computing_is_running_and_never_blocked() {
     on_quiet_machine(|| {
         let lab = Lab::start(&[]);
         let scrapes = scrape_during(&lab, || {
-            assert_eq!(get(&lab.r#async, "/cpu?seconds=2.6").status, 200);
+            assert_eq!(get(&lab.r#async, "/cpu?seconds=1.6").status, 200);
         });
         // Another program may want the CPU as well: then the thread is runnable for a while.
         let shares = shares(&scrapes[0], scrapes.last().unwrap());
@@ -255,7 +258,7 @@ fn offloading_frees_the_event_loop() {
     on_quiet_machine(|| {
         let lab = Lab::start(&[]);
         let scrapes = scrape_during(&lab, || {
-            assert_eq!(get(&lab.r#async, "/offloaded?seconds=2.6").status, 200);
+            assert_eq!(get(&lab.r#async, "/offloaded?seconds=1.6").status, 200);
         });
         let (first, last) = (&scrapes[0], scrapes.last().unwrap());
         let shares = shares(first, last);
@@ -271,7 +274,7 @@ fn threads_without_requests_are_idle() {
     on_quiet_machine(|| {
         let lab = Lab::start(&["--threads", "3"]);
         let first = lab.scrape();
-        thread::sleep(Duration::from_secs(2));
+        thread::sleep(Duration::from_secs(1));
         let last = lab.scrape();
         for server in ["sync", "async"] {
             assert!(last.share(&first, server, "idle") > 0.95, "{server}");
@@ -292,7 +295,7 @@ fn shares(first: &Scrape, last: &Scrape) -> [f64; 5] {
 #[test]
 fn the_states_sum_to_the_wall_time_under_mixed_traffic() {
     on_quiet_machine(|| {
-        const TRAFFIC: Duration = Duration::from_secs(10);
+        const TRAFFIC: Duration = Duration::from_secs(5);
         let lab = Lab::start(&["--threads", "2"]);
         let end = Instant::now() + TRAFFIC;
         let first = lab.scrape();

@@ -70,7 +70,8 @@ fn slow_client() {
 #[test]
 fn waiting() {
     measured(|| {
-        let lab = Lab::start(&["--max-in-flight", "100"]);
+        // Fewer than the 500 of the highest level.
+        let lab = Lab::start(&["--max-in-flight", "400"]);
         let found = perform(&lab, &lab.front, "waiting", "1");
         is_contradicted(&found, &["requests in flight"]);
     });

@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 use rustix::process::{Pid, Resource, Rlimit, prlimit};
 
 use crate::lab::{Lab, get, try_get};
+use crate::pages::assert_every_field_is_documented;
 use crate::runner::{Found, command, measured, perform, spawn};
 
 pub(crate) fn stderr(output: &Output) -> String {
@@ -348,7 +349,7 @@ fn table_and_markdown_contain_the_results() {
 }
 
 #[test]
-fn html_report_is_self_contained() {
+fn html_report_is_self_contained_and_every_field_of_the_json_report_is_documented() {
     measured(|| {
         let lab = Lab::start(&[]);
         let directory = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join("experiment-report");
@@ -369,6 +370,7 @@ fn html_report_is_self_contained() {
         for word in ["src=", "http://", "https://", "@import", "url("] {
             assert!(!addresses.contains(word), "{word}");
         }
+        assert_every_field_is_documented(&serde_json::from_slice(&report).unwrap());
     });
 }
 

@@ -15,7 +15,7 @@ pub const SETTLES: Duration = Duration::from_millis(2_500);
 /// A watcher of one server.
 pub struct Watching {
     /// It ends when this is dropped.
-    _watch: Watch,
+    watch: Watch,
     pub server: WatchHandle,
 }
 
@@ -33,7 +33,7 @@ impl Watching {
     /// Watches a target, and waits until its threads' homes are known.
     pub fn of(target: &str) -> Self {
         let watching = Self::start(target);
-        let deadline = Instant::now() + Duration::from_secs(10);
+        let deadline = Instant::now() + Duration::from_secs(30);
         while watching.server.read().threads.is_empty() {
             assert!(Instant::now() < deadline, "no thread of {target} is found");
             thread::sleep(Duration::from_millis(20));
@@ -54,10 +54,7 @@ impl Watching {
         })
         .unwrap();
         let server = watch.servers().remove(0);
-        Self {
-            _watch: watch,
-            server,
-        }
+        Self { watch, server }
     }
 
     /// Times of the server's threads while `action` ran. Reads all the time: nothing may decrease, and each thread's times
@@ -68,7 +65,7 @@ impl Watching {
         thread::scope(|scope| {
             scope.spawn(|| self.check_counters(&ended));
             action();
-            thread::sleep(SETTLES);
+            self.settle();
             ended.store(true, Ordering::Relaxed);
         });
         let after = self.server.read();
@@ -86,6 +83,19 @@ impl Watching {
             Spent::between(&before, &after),
             on.filter(|(_, seconds)| *seconds > 0.05).collect(),
         )
+    }
+
+    /// Waits until everything that has happened so far is settled: the watcher holds back the last 50 ms, and settles
+    /// the rest at a look.
+    fn settle(&self) {
+        thread::sleep(Duration::from_millis(100));
+        let looks = || self.watch.cost().looks;
+        let (before, deadline) = (looks(), Instant::now() + Duration::from_secs(30));
+        // The first one may have begun earlier.
+        while looks() < before + 2 {
+            assert!(Instant::now() < deadline, "no two looks within 30 s");
+            thread::sleep(Duration::from_millis(5));
+        }
     }
 
     fn check_counters(&self, ended: &AtomicBool) {
@@ -109,7 +119,7 @@ impl Watching {
 
     /// Waits until a condition holds.
     pub fn wait_until(&self, what: &str, condition: impl Fn(&WatchReading) -> bool) {
-        let deadline = Instant::now() + Duration::from_secs(10);
+        let deadline = Instant::now() + Duration::from_secs(30);
         while !condition(&self.server.read()) {
             assert!(
                 Instant::now() < deadline,

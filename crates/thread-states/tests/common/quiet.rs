@@ -11,6 +11,7 @@ use std::collections::HashMap;
 use std::fmt::Display;
 use std::fs::{self, File};
 use std::io::{self, Write};
+use std::iter::successors;
 use std::panic::{self, AssertUnwindSafe};
 use std::path::PathBuf;
 use std::thread;
@@ -30,20 +31,23 @@ const WAITED_IN_VAIN: Duration = Duration::from_secs(1_800);
 ///
 /// # Panics
 ///
-/// If the test fails although no other program used the CPUs meanwhile.
+/// If the test fails although no other program used the CPUs meanwhile, or each time beside other tests of the same run.
 pub fn on_quiet_machine(test: impl Fn()) {
     let mut attempt = 1;
     loop {
-        let others = Others::now();
+        let before = CpuTimes::now();
         let Err(failure) = panic::catch_unwind(AssertUnwindSafe(&test)) else {
             return;
         };
-        let used = others.cpus_since();
-        if used < QUIET {
+        let Used { tests, others } = before.used_since();
+        let is_last = attempt == ATTEMPTS;
+        if tests + others < QUIET || others < QUIET && is_last {
             panic::resume_unwind(failure);
         }
-        let busy = format!("failed while other programs used {used:.1} CPUs");
-        if attempt == ATTEMPTS || !becomes_quiet() {
+        let busy = format!(
+            "failed while other programs used {others:.1} CPUs, and other tests {tests:.1}"
+        );
+        if others >= QUIET && (is_last || !becomes_quiet()) {
             return not_verified(busy);
         }
         repeated(busy);
@@ -51,7 +55,8 @@ pub fn on_quiet_machine(test: impl Fn()) {
     }
 }
 
-/// Waits until no other program uses the CPUs. Returns false if that does not happen soon.
+/// Waits until no other program uses the CPUs, but for other tests of the same run. Returns false if that does not
+/// happen soon.
 pub fn becomes_quiet() -> bool {
     let begun = Instant::now();
     let vain = tmp().join("waited-in-vain");
@@ -64,9 +69,9 @@ pub fn becomes_quiet() -> bool {
         LONGEST_WAIT
     };
     loop {
-        let others = Others::now();
+        let before = CpuTimes::now();
         thread::sleep(Duration::from_secs(1));
-        if others.cpus_since() < QUIET {
+        if before.used_since().others < QUIET {
             return true;
         }
         if begun.elapsed() > limit {
@@ -107,28 +112,45 @@ fn tmp() -> PathBuf {
     PathBuf::from(env!("CARGO_TARGET_TMPDIR"))
 }
 
-/// CPU time that programs other than this process and its descendants have used, up to a moment.
-struct Others {
+/// CPU time that other processes than this one and its descendants have used, up to a moment.
+struct CpuTimes {
     at: Instant,
-    ticks: u64,
+    /// Ticks of other tests of the same run.
+    tests: u64,
+    /// Ticks of other programs.
+    others: u64,
 }
 
-impl Others {
+/// Number of CPUs used on average over a time.
+struct Used {
+    /// By other tests of the same run.
+    tests: f64,
+    /// By other programs.
+    others: f64,
+}
+
+impl CpuTimes {
     fn now() -> Self {
+        let at = Instant::now();
+        let (own, run) = own_and_run_ticks();
         Self {
-            at: Instant::now(),
+            at,
+            tests: run.saturating_sub(own),
             // The two sums are not of the same moment.
-            ticks: busy_ticks().saturating_sub(own_ticks()),
+            others: busy_ticks().saturating_sub(run),
         }
     }
 
-    /// Number of CPUs that they have used on average since then.
-    fn cpus_since(&self) -> f64 {
+    fn used_since(&self) -> Used {
         /// Ticks per second in `/proc`, the same on every Linux architecture that Rust supports.
         const USER_HZ: f64 = 100.0;
         let now = Self::now();
         let seconds = (now.at - self.at).as_secs_f64().max(0.1);
-        now.ticks.saturating_sub(self.ticks) as f64 / USER_HZ / seconds
+        let cpus = |before: u64, now: u64| now.saturating_sub(before) as f64 / USER_HZ / seconds;
+        Used {
+            tests: cpus(self.tests, now.tests),
+            others: cpus(self.others, now.others),
+        }
     }
 }
 
@@ -159,8 +181,9 @@ fn busy_ticks() -> u64 {
     }
 }
 
-/// Ticks that this process and its descendants have used, ended ones included.
-fn own_ticks() -> u64 {
+/// Ticks that this process and its descendants have used, ended ones included, and those of the whole test run:
+/// cargo-nextest starts each test in a process of its own, and sets this variable for it.
+fn own_and_run_ticks() -> (u64, u64) {
     let processes: HashMap<u32, Process> = fs::read_dir("/proc")
         .into_iter()
         .flatten()
@@ -170,23 +193,17 @@ fn own_ticks() -> u64 {
             Some((pid, Process::of(pid)?))
         })
         .collect();
-    let is_own = |pid: &u32| {
-        let mut pid = *pid;
-        loop {
-            if pid == std::process::id() {
-                return true;
-            }
-            match processes.get(&pid) {
-                Some(process) if process.parent != pid => pid = process.parent,
-                _ => return false,
-            }
-        }
+    let ticks_below = |root: u32| -> u64 {
+        let is_below = |pid: u32| {
+            let parent = |pid: &u32| Some(processes.get(pid)?.parent);
+            successors(Some(pid), parent).any(|pid| pid == root)
+        };
+        let all = processes.iter().filter(|(pid, _)| is_below(**pid));
+        all.map(|(_, process)| process.ticks).sum()
     };
-    processes
-        .iter()
-        .filter(|(pid, _)| is_own(pid))
-        .map(|(_, process)| process.ticks)
-        .sum()
+    let own = std::process::id();
+    let runner = std::env::var_os("NEXTEST").and(processes.get(&own).map(|test| test.parent));
+    (ticks_below(own), ticks_below(runner.unwrap_or(own)))
 }
 
 struct Process {

@@ -4,6 +4,7 @@ use std::fs;
 use std::thread;
 
 use super::demand::{Check, Row};
+use super::hosts::Host;
 use super::reference::Tracer;
 use super::workloads::{self, TABLE, Workload};
 use super::{alone, no_other_test};
@@ -13,6 +14,22 @@ fn assert_accurate(workload: &'static Workload) {
     for host in workload.hosts {
         alone(|| assert_row(&Row::measure(workload, *host, "workload")));
     }
+}
+
+/// The same for a workload that hardly computes: on all kinds of threads at the same time.
+fn assert_accurate_together(workload: &'static Workload) {
+    alone(|| {
+        let rows: Vec<Row> = thread::scope(|scope| {
+            let start = |host: &Host| {
+                let host = *host;
+                scope.spawn(move || Row::measure(workload, host, "workload"))
+            };
+            let running: Vec<_> = workload.hosts.iter().map(start).collect();
+            let ended = running.into_iter().map(|row| row.join().unwrap());
+            ended.collect()
+        });
+        rows.iter().for_each(assert_row);
+    });
 }
 
 fn assert_row(row: &Row) {
@@ -42,17 +59,17 @@ fn a_spin_beside_a_hog_is_running_and_runnable() {
 
 #[test]
 fn a_sleep_is_blocked() {
-    assert_accurate(&workloads::SLEEP);
+    assert_accurate_together(&workloads::SLEEP);
 }
 
 #[test]
 fn a_read_of_a_silent_socket_is_blocked() {
-    assert_accurate(&workloads::SILENT_SOCKET);
+    assert_accurate_together(&workloads::SILENT_SOCKET);
 }
 
 #[test]
 fn a_futex_wait_is_blocked() {
-    assert_accurate(&workloads::FUTEX);
+    assert_accurate_together(&workloads::FUTEX);
 }
 
 #[test]
@@ -62,18 +79,18 @@ fn a_page_in_is_blocked_during_the_disk_reads() {
 
 #[test]
 fn a_wait_is_blocked_on_a_thread_and_awaiting_on_an_event_loop() {
-    assert_accurate(&workloads::ONE_WAIT);
+    assert_accurate_together(&workloads::ONE_WAIT);
 }
 
 #[test]
 fn concurrent_waits_count_once_as_awaiting() {
-    assert_accurate(&workloads::HUNDRED_WAITS);
+    assert_accurate_together(&workloads::HUNDRED_WAITS);
     assert_accurate(&workloads::THOUSANDS_OF_WAITS);
 }
 
 #[test]
 fn an_event_loop_without_requests_is_idle() {
-    assert_accurate(&workloads::IDLE);
+    assert_accurate_together(&workloads::IDLE);
 }
 
 #[test]
