@@ -176,18 +176,18 @@ fn a_request_on_a_kept_connection_makes_three_system_calls() {
 
 #[test]
 fn a_request_with_its_own_connection_makes_ten_system_calls_on_an_event_loop() {
-    // epoll_wait, accept4 twice, epoll_ctl twice, recvfrom twice, getsockopt, sendto, close.
+    // epoll_wait, accept4 twice, epoll_ctl twice, recvfrom three times, sendto, close.
     assert_at_most(10.5, "async", &[], false);
 }
 
 #[test]
-fn a_request_makes_seven_system_calls_on_a_synchronous_server() {
-    // accept4, setsockopt, recvfrom twice, getsockopt, writev, close.
-    assert_at_most(7.3, "sync", &[], false);
+fn a_request_makes_six_system_calls_on_a_synchronous_server() {
+    // accept4, recvfrom three times, sendmsg, close.
+    assert_at_most(6.3, "sync", &[], false);
 }
 
 #[test]
 fn a_request_on_a_kept_connection_makes_five_system_calls_on_a_synchronous_server() {
-    // epoll_wait, recvfrom, getsockopt, writev, epoll_ctl.
+    // epoll_wait, recvfrom twice, writev, epoll_ctl.
     assert_at_most(5.2, "sync", &["--keep-alive"], true);
 }

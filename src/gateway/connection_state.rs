@@ -147,6 +147,11 @@ impl ConnectionState {
         self.phase.store(RESPONDED, Relaxed);
     }
 
+    /// Returns whether the response has ended, and perhaps not all of its bytes are written yet.
+    pub(super) fn is_response_complete(&self) -> bool {
+        self.phase.load(Relaxed) == RESPONDED
+    }
+
     /// Records that all bytes were written. Returns whether they complete a response; the next byte
     /// to read then belongs to another request.
     pub(super) fn flushed(&self) -> bool {

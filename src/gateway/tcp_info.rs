@@ -3,6 +3,9 @@
 use std::io;
 use std::os::fd::{AsFd, AsRawFd};
 
+use rustix::io::Errno;
+use rustix::net::{RecvFlags, recv};
+
 /// State of a listening socket in Linux's `include/net/tcp_states.h`.
 pub(super) const LISTEN: u8 = 10;
 
@@ -22,6 +25,12 @@ const WAITED: u32 = 100;
 /// one that has left. Some send their request and do so at once (`nc -N`), and get their response if it
 /// is ready at once.
 pub(super) fn is_abandoned(connection: impl AsFd) -> bool {
+    // Nearly always the client is there and has sent nothing more, which a look at the receive buffer shows: it finds
+    // neither bytes nor an end nor an error. It takes less than half of the time of `tcp_info`.
+    let peeked = recv(&connection, &mut [0], RecvFlags::PEEK | RecvFlags::DONTWAIT);
+    if peeked == Err(Errno::AGAIN) {
+        return false;
+    }
     tcp_info(connection).is_ok_and(|info| match info.tcpi_state {
         CLOSE => true,
         // The FIN itself does not count as data.

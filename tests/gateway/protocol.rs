@@ -1,7 +1,14 @@
 //! HTTP/1 on both gateways.
 
+#[cfg(target_os = "linux")]
+use std::io::Write;
 use std::net::Shutdown;
+#[cfg(target_os = "linux")]
+use std::net::TcpStream;
 use std::time::{Duration, Instant};
+
+#[cfg(target_os = "linux")]
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use crate::harness::{Gateway, SOON, Server, eventually};
 
@@ -271,6 +278,25 @@ fn a_close_after_an_unread_body_is_announced() {
             assert_eq!(response.status, 413);
             assert_eq!(response.header("connection"), Some("close"));
             client.assert_closed();
+        }
+    }
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn the_ends_of_a_response_and_of_its_connection_arrive_together() {
+    for gateway in [Gateway::Synchronous, Gateway::Keeping] {
+        let server = Server::start(gateway);
+        // In two packets, some clients would see the first one alone.
+        for _ in 0..50 {
+            let mut client = TcpStream::connect(server.address()).unwrap();
+            let request = b"GET / HTTP/1.1\r\nhost: test\r\nconnection: close\r\n\r\n";
+            client.write_all(request).unwrap();
+            let both = PollFlags::IN | PollFlags::RDHUP;
+            let mut polled = [PollFd::new(&client, both)];
+            let limit = Timespec::try_from(SOON).unwrap();
+            poll(&mut polled, Some(&limit)).unwrap();
+            assert_eq!(polled[0].revents(), both, "{gateway:?}");
         }
     }
 }

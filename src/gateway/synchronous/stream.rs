@@ -21,6 +21,8 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use hyper::rt::{Read, ReadBufCursor, Write};
 use rustix::net::{RecvFlags, recv};
+#[cfg(target_os = "linux")]
+use socket2::SockRef;
 use tokio_util::sync::CancellationToken;
 
 use super::super::ClientLimits;
@@ -128,9 +130,14 @@ impl BlockingStream {
         }
     }
 
-    /// Waits for bytes of the head.
+    /// Receives bytes of the head. Most often they are there already, and a read without a limit of its wait saves the
+    /// call that sets one.
     fn read_head(&mut self, buf: &mut ReadBufCursor<'_>) -> io::Result<()> {
-        match self.wait(buf) {
+        let read = match self.receive(buf, RecvFlags::DONTWAIT) {
+            Err(error) if is_transient(&error) => self.wait(buf),
+            read => read,
+        };
+        match read {
             Ok(0) => {}
             Ok(_) => {
                 self.state.head_received();
@@ -169,7 +176,7 @@ impl BlockingStream {
         Poll::Ready(self.wait(buf).map(drop))
     }
 
-    /// Waits for bytes until the client has no time left.
+    /// Receives bytes, and waits for them until the client has no time left.
     fn wait(&mut self, buf: &mut ReadBufCursor<'_>) -> io::Result<usize> {
         while !self.time_left.is_zero() {
             let is_head = self.due == Due::Head;
@@ -187,13 +194,22 @@ impl BlockingStream {
             let read = self.receive(buf, RecvFlags::empty());
             self.time_left = self.time_left.saturating_sub(start.elapsed());
             match read {
-                Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 // Linux reports the end of SO_RCVTIMEO as EAGAIN (socket(7)).
-                Err(error) if error.kind() == ErrorKind::WouldBlock => {}
+                Err(error) if is_transient(&error) => {}
                 read => return read,
             }
         }
         Err(ErrorKind::TimedOut.into())
+    }
+
+    /// Sends bytes. The last ones of a connection stay in the kernel until the close, which follows at once: they share a
+    /// packet with its FIN (`tcp_send_fin` in `net/ipv4/tcp_output.c`), and each packet costs microseconds on both sides.
+    fn send(&self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+        #[cfg(target_os = "linux")]
+        if self.state.is_response_complete() && (!self.state.has_turns() || self.state.closes()) {
+            return SockRef::from(&*self.socket).send_vectored_with_flags(slices, libc::MSG_MORE);
+        }
+        (&*self.socket).write_vectored(slices)
     }
 
     fn receive(&self, buf: &mut ReadBufCursor<'_>, flags: RecvFlags) -> io::Result<usize> {
@@ -203,6 +219,11 @@ impl BlockingStream {
         buf.put_slice(bytes);
         Ok(bytes.len())
     }
+}
+
+/// Returns whether a read that failed may be tried again: nothing is there yet, or a signal came.
+fn is_transient(error: &io::Error) -> bool {
+    matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted)
 }
 
 impl Read for BlockingStream {
@@ -240,7 +261,7 @@ impl Write for BlockingStream {
             return Poll::Ready(Ok(self.state.take_hyper_reply(slices)));
         }
         Poll::Ready(loop {
-            match (&*self.socket).write_vectored(slices) {
+            match self.send(slices) {
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 // The end of SO_SNDTIMEO, which the socket inherited from the listening one.
                 Err(error) if error.kind() == ErrorKind::WouldBlock => {
