@@ -4,13 +4,14 @@ use std::io::{self, Write};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use axum::Router;
 use threadlab::flavor::Flavor;
 
 use crate::cpu::Cpus;
 use crate::goal::Goals;
 use crate::load::{Client, Connections, Rate};
 use crate::server::{self, Accounting, Server};
-use crate::service::{self, Work};
+use crate::service;
 
 /// Time for a server to go to sleep after its last response: only then does the kernel account for all of its CPU
 /// time.
@@ -49,27 +50,47 @@ pub(crate) fn all(cpus: &Cpus) -> anyhow::Result<Vec<Comparison>> {
             all.push(Comparison::of_gateways(flavor, connections, rate, cpus)?);
         }
     }
-    all.push(Comparison::of_service(Work::Nothing, 1.04, cpus)?);
-    all.push(Comparison::of_service(Work::Query, 1.02, cpus)?);
+    let one_route = || Ok(server::one_route());
+    let goals = Some([1.01, 1.04]);
+    all.push(Comparison::of_service(
+        "a service of one route",
+        one_route,
+        goals,
+        cpus,
+    )?);
+    // Its query does no work, so that the library is a large part of the little that a request does: no goal. The
+    // goal of a service with a query is that of `postgresql`.
+    let title = "a service with a short query";
+    all.push(Comparison::of_service(
+        title,
+        service::short_query,
+        None,
+        cpus,
+    )?);
     Ok(all)
 }
 
 impl Comparison {
-    /// The library in a service that is not the lab's; `at_most` is the goal for all of its accounting.
-    fn of_service(work: Work, at_most: f64, cpus: &Cpus) -> anyhow::Result<Self> {
+    /// The library in a service that is not the lab's; `goals` are those of the states, and of all of its accounting.
+    pub(crate) fn of_service(
+        title: &str,
+        app: impl Fn() -> anyhow::Result<Router>,
+        goals: Option<[f64; 2]>,
+        cpus: &Cpus,
+    ) -> anyhow::Result<Self> {
         let servers = [Accounting::Off, Accounting::States, Accounting::Requests]
-            .map(|accounting| service::start(work, accounting, cpus));
-        let claim = |server, at_most| Claim {
+            .map(|accounting| service::start(app()?, accounting, cpus));
+        let claim = |server| Claim {
             server,
             other: 0,
-            at_most: Some(at_most),
+            at_most: goals.map(|goals| goals[server - 1]),
         };
         Ok(Self {
-            title: format!("{}, keep-alive, saturation", work.title()),
+            title: format!("{title}, keep-alive, saturation"),
             servers: servers.into_iter().collect::<anyhow::Result<_>>()?,
             connections: Connections::Kept,
             rate: Rate::Saturation,
-            claims: vec![claim(1, 1.01), claim(2, at_most)],
+            claims: [1, 2].map(claim).into(),
         })
     }
 

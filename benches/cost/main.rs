@@ -6,6 +6,7 @@
 //!
 //! * `server`: the servers under test
 //! * `service`: services that are not the lab's, with the library
+//! * `postgresql`: such a service with a query of PostgreSQL
 //! * `load`: the load generator
 //! * `comparison`: servers under one load, in turns, and the goals of their ratios
 //! * `goal`: goals, and the verdicts on them
@@ -21,6 +22,7 @@ mod cpu;
 mod goal;
 mod load;
 mod parts;
+mod postgresql;
 mod scrape;
 mod server;
 mod service;
@@ -35,6 +37,10 @@ mod crowd;
 #[allow(clippy::unwrap_used, reason = "it is for tests")]
 #[path = "../../tests/common/lab.rs"]
 mod lab;
+#[allow(clippy::unwrap_used, clippy::expect_used, reason = "it is for tests")]
+#[expect(dead_code, reason = "tests do more with it")]
+#[path = "../../tests/common/postgres.rs"]
+mod postgres;
 
 use std::env;
 use std::io::{self, Write};
@@ -124,6 +130,9 @@ fn main() -> anyhow::Result<()> {
         if wanted(&comparison.title) {
             comparison.measure(turns, slice)?.write(&mut goals, out)?;
         }
+    }
+    if wanted(postgresql::TITLE) {
+        postgresql::measure(turns, slice, &cpus, &mut goals, out)?;
     }
     if wanted(behind_nginx::TITLE) {
         behind_nginx::measure(turns, slice, &cpus, &mut goals, out)?;

@@ -14,40 +14,14 @@ use tokio::runtime::Builder;
 use crate::cpu::Cpus;
 use crate::server::{self, Accounting, Server};
 
-/// Work of a request.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Work {
-    /// It responds at once.
-    Nothing,
-    /// It sends a query to a database on another CPU, and awaits the response.
-    Query,
-}
-
-impl Work {
-    pub(crate) fn title(self) -> &'static str {
-        match self {
-            Self::Nothing => "a service of one route",
-            Self::Query => "a service with a query",
-        }
-    }
-}
-
 /// Starts a service with this amount of accounting.
-pub(crate) fn start(work: Work, accounting: Accounting, cpus: &Cpus) -> anyhow::Result<Server> {
+pub(crate) fn start(app: Router, accounting: Accounting, cpus: &Cpus) -> anyhow::Result<Server> {
     let name = match accounting {
         Accounting::Off => "without the library",
         Accounting::States => "states",
         Accounting::Requests => "states and requests",
     };
     let metrics = Metrics::new(name);
-    let app = match work {
-        Work::Nothing => server::one_route(),
-        Work::Query => {
-            let database = Arc::new(Database::start()?);
-            let query = async move || database.query().await.unwrap_or_default();
-            Router::new().route("/dummy", get(query))
-        }
-    };
     let app = match accounting {
         Accounting::Requests => app.layer(metrics.layer()),
         Accounting::Off | Accounting::States => app,
@@ -60,6 +34,13 @@ pub(crate) fn start(work: Work, accounting: Accounting, cpus: &Cpus) -> anyhow::
         // It never returns.
         let _ = axum::serve(listener, app).await;
     })
+}
+
+/// Returns an app whose requests send a few bytes to a server on another CPU, and await the same bytes.
+pub(crate) fn short_query() -> anyhow::Result<Router> {
+    let database = Arc::new(Database::start()?);
+    let query = async move || database.query().await.unwrap_or_default();
+    Ok(Router::new().route("/dummy", get(query)))
 }
 
 /// Bytes of a query, and of its response.

@@ -8,8 +8,9 @@
 mod address;
 #[path = "../common/lab.rs"]
 mod lab;
+#[path = "../common/postgres.rs"]
+mod postgres;
 
 mod faults;
 mod pool;
-mod postgres;
 mod queries;

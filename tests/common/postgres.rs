@@ -1,4 +1,4 @@
-//! A PostgreSQL server of its own for a test, which ends with it.
+//! A PostgreSQL server of its own for a test or a benchmark, which ends with it.
 
 use std::fs;
 use std::net::SocketAddr;
@@ -32,7 +32,13 @@ impl Postgres {
 
     /// As [`Postgres::start`], with settings such as `max_connections=10`.
     pub(crate) fn start_with(settings: &[&str]) -> Self {
-        let programs = programs();
+        Self::start_if_installed(settings)
+            .expect("PostgreSQL is not installed: run `make database`")
+    }
+
+    /// As [`Postgres::start_with`]; `None` if PostgreSQL is not installed.
+    pub(crate) fn start_if_installed(settings: &[&str]) -> Option<Self> {
+        let programs = programs()?;
         let address = free_address();
         let name = format!("threadlab-test-{}-{}", std::process::id(), address.port());
         let directory = std::env::temp_dir().join(name);
@@ -62,7 +68,7 @@ impl Postgres {
             postmaster,
         };
         postgres.wait();
-        postgres
+        Some(postgres)
     }
 
     /// Returns the URL of its database.
@@ -227,8 +233,8 @@ fn send(signal: &str, pid: u32) {
         .status();
 }
 
-/// The directory of PostgreSQL's programs. Debian does not put it on the path.
-fn programs() -> PathBuf {
+/// The directory of PostgreSQL's programs, if it is installed. Debian does not put it on the path.
+fn programs() -> Option<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let debian = fs::read_dir("/usr/lib/postgresql").into_iter().flatten();
     let debian = debian.map(|version| version.unwrap().path().join("bin"));
@@ -239,5 +245,4 @@ fn programs() -> PathBuf {
                 .iter()
                 .all(|program| directory.join(program).exists())
         })
-        .expect("PostgreSQL is not installed: run `make database`")
 }
