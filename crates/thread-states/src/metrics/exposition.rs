@@ -131,12 +131,16 @@ impl Exposition {
     ///
     /// Returns an error if another collector returns metrics that Prometheus does not allow.
     pub fn encode(&self) -> Result<String, EncodeError> {
-        let mut text = encode(&self.servers);
-        if !self.without_process {
-            for (metric, value) in process_values() {
-                write_header(&mut text, &metric);
-                write_line(&mut text, metric.name, &[], value);
-            }
+        let samples = Samples::of(&self.servers);
+        // Next to the reading of the threads: the kernel adds up their CPU times, and has them in its caches now.
+        let process = match self.without_process {
+            true => Vec::new(),
+            false => process_values(),
+        };
+        let mut text = samples.encode();
+        for (metric, value) in process {
+            write_header(&mut text, &metric);
+            write_line(&mut text, metric.name, &[], value);
         }
         #[cfg(feature = "prometheus")]
         self.encode_registry(&mut text)?;
@@ -182,7 +186,7 @@ impl Metrics {
     /// serves itself. Several servers, and other metrics: [`Exposition`].
     #[must_use]
     pub fn encode(&self) -> String {
-        encode(std::slice::from_ref(self))
+        Samples::of(std::slice::from_ref(self)).encode()
     }
 }
 
@@ -196,23 +200,30 @@ fn process_values() -> Vec<(Metric, f64)> {
     Vec::new()
 }
 
-/// Returns the metrics of these servers as text.
-fn encode(servers: &[Metrics]) -> String {
-    /// Bytes of the lines of one thread, and of those of a server, roughly.
-    const OF_THREAD: usize = 2 * 1024;
-    const OF_SERVER: usize = 32 * 1024;
+/// Servers, each with its times at one moment.
+struct Samples<'a>(Vec<(&'a Metrics, Sample<'a>)>);
 
-    let samples: Vec<_> = servers
-        .iter()
-        .map(|server| (server, server.sample()))
-        .collect();
-    let threads: usize = samples.iter().map(|(_, sample)| sample.threads()).sum();
-    let mut text = String::with_capacity(threads * OF_THREAD + servers.len() * OF_SERVER);
-    for family in Family::ALL {
-        let shown = samples.iter().filter(|(server, _)| server.has(family));
-        write_family(&mut text, family, shown.map(|(_, sample)| sample));
+impl<'a> Samples<'a> {
+    /// Reads the times of these servers.
+    fn of(servers: &'a [Metrics]) -> Self {
+        let samples = servers.iter().map(|server| (server, server.sample()));
+        Self(samples.collect())
     }
-    text
+
+    /// Returns the metrics of the servers as text.
+    fn encode(&self) -> String {
+        /// Bytes of the lines of one thread, and of those of a server, roughly.
+        const OF_THREAD: usize = 2 * 1024;
+        const OF_SERVER: usize = 32 * 1024;
+
+        let threads: usize = self.0.iter().map(|(_, sample)| sample.threads()).sum();
+        let mut text = String::with_capacity(threads * OF_THREAD + self.0.len() * OF_SERVER);
+        for family in Family::ALL {
+            let shown = self.0.iter().filter(|(server, _)| server.has(family));
+            write_family(&mut text, family, shown.map(|(_, sample)| sample));
+        }
+        text
+    }
 }
 
 fn write_family<'a>(
@@ -289,7 +300,7 @@ mod tests {
         let expected = prometheus::TextEncoder::new()
             .encode_to_string(&registry.gather())
             .unwrap();
-        let text = encode(&[shop, admin]);
+        let text = Samples::of(&[shop, admin]).encode();
         assert_eq!(series(&text), series(&expected));
     }
 

@@ -1,6 +1,7 @@
 //! The `process_*` metrics that Prometheus' client libraries have in common, from `/proc`.
 
 use std::fs;
+use std::sync::{Mutex, PoisonError};
 
 use super::list::{
     Metric, PROCESS_CPU_SECONDS, PROCESS_MAX_FDS, PROCESS_OPEN_FDS, PROCESS_RESIDENT_BYTES,
@@ -57,8 +58,21 @@ fn max_fds() -> Option<f64> {
     field(&limits, "Max open files")
 }
 
-/// Start of the process, in seconds since 1970. See proc_pid_stat(5), field 22, and proc_stat(5).
+/// Start of the process, in seconds since 1970.
 fn start_seconds() -> Option<f64> {
+    // By process: a forked child has another one.
+    static KNOWN: Mutex<Option<(u32, f64)>> = Mutex::new(None);
+
+    let process = std::process::id();
+    let mut known = KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
+    let read = known.filter(|(of, _)| *of == process);
+    *known = read.or_else(|| Some((process, read_start_seconds()?)));
+    known.map(|(_, start)| start)
+}
+
+/// Reads the start of the process. See proc_pid_stat(5), field 22, and proc_stat(5). For `stat` the kernel adds up the
+/// times of all threads, twice (`do_task_stat` in `fs/proc/array.c`).
+fn read_start_seconds() -> Option<f64> {
     let stat = fs::read_to_string("/proc/self/stat").ok()?;
     // The name, in parentheses, may contain anything.
     let (_, rest) = stat.rsplit_once(')')?;

@@ -115,8 +115,16 @@ fn write_seconds(text: &mut String, time: Nanos) {
 pub(super) struct ThreadLines {
     /// The text up to the thread's index.
     before: String,
-    /// The text between the index and the time, of each line of a thread.
-    after: Vec<String>,
+    /// The rest of each line of a thread.
+    rest: Vec<Rest>,
+}
+
+/// The text of a line after the thread's index.
+struct Rest {
+    /// The text between the index and the time.
+    before_time: String,
+    /// The whole text if the time is zero, as most are: a thread is in one state, and was blocked on few things.
+    with_zero: String,
 }
 
 impl ThreadLines {
@@ -131,22 +139,33 @@ impl ThreadLines {
         write_labels(&mut before, labels);
         before.pop();
         let _ = write!(before, ",{thread}=\"");
-        let after = |last: &Option<(&str, &str)>| match last {
-            Some((label, value)) => format!("\",{label}=\"{value}\"}} "),
-            None => "\"} ".to_owned(),
+        let rest = |last: &Option<(&str, &str)>| {
+            let before_time = match last {
+                Some((label, value)) => format!("\",{label}=\"{value}\"}} "),
+                None => "\"} ".to_owned(),
+            };
+            let with_zero = format!("{before_time}0\n");
+            Rest {
+                before_time,
+                with_zero,
+            }
         };
         Self {
             before,
-            after: last.iter().map(after).collect(),
+            rest: last.iter().map(rest).collect(),
         }
     }
 
     /// Writes the lines of one thread, with these times.
     pub(super) fn write(&self, text: &mut String, thread: &str, times: &[Nanos]) {
-        for (after, time) in self.after.iter().zip(times) {
+        for (rest, time) in self.rest.iter().zip(times) {
             text.push_str(&self.before);
             text.push_str(thread);
-            text.push_str(after);
+            if *time == Nanos::ZERO {
+                text.push_str(&rest.with_zero);
+                continue;
+            }
+            text.push_str(&rest.before_time);
             write_seconds(text, *time);
             text.push('\n');
         }
