@@ -18,11 +18,11 @@
 //!   thread waits; `account` adds up the threads of one index, `accounts` is all of a server, and
 //!   `published` makes sure that no counter decreases
 //! * `state_start` and `blocked_on` say since when a thread is in its state, and what it waits for
-//! * `registry` is where threads register ([`Registry::register`]); the `workers` of a tokio runtime
-//!   do so themselves ([`Registry::instrument`]); `reading` is the result
+//! * `registry` is all of a server; `registration` is where threads join it ([`Registry::register`]), and the
+//!   `workers` of a tokio runtime do so themselves ([`Registry::instrument`]); `reading` is the result
 //!
-//! `in_flight` counts requests, `routes` names them, `hold`, `route_times` and `route_sums` are their times,
-//! `long_holds` counts and reports the holds that delay others (in `durations`), `request_log` has the latest requests
+//! `in_flight` counts requests, `routes` names them, `hold`, `route_times`, `route_sums` and `route_waits` are
+//! their times, `long_holds` counts and reports the holds that delay others (in `durations`), `request_log` has the latest requests
 //! for people who watch, and `fork` notices that this is another process.
 //!
 //! `blocking_pool` hands calls to tokio's blocking pool, and `blocking_calls` measures their waits.
@@ -49,10 +49,12 @@ mod marks;
 mod observer;
 mod published;
 mod reading;
+mod registration;
 mod registry;
 mod request_log;
 mod route_sums;
 mod route_times;
+mod route_waits;
 mod routes;
 mod slot;
 mod snapshot;
@@ -75,7 +77,8 @@ pub use kernel::{OsThread, Unsupported, supported};
 pub use marks::{HoldGuard, Parked, held, hold, hold_at, index, park, parked, release_at, unpark};
 pub(crate) use marks::{held_at, woken_at};
 pub use reading::{Reading, RouteReading, ThreadReading};
-pub use registry::{Registration, Registry};
+pub use registration::Registration;
+pub use registry::Registry;
 pub use request_log::{
     Cursor, ENTRIES, NewRequest, OpenEntry, RequestEnd, RequestLog, RequestRecord,
 };

@@ -1,24 +1,19 @@
-//! Registration: the threads of one server, and the times of all of them.
+//! The registry: the threads of one server with their routes and requests, and the times of all of them.
 
-use std::marker::PhantomData;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, Once, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Duration;
 
 use super::accounts::Accounts;
 use super::blocking_calls::BlockingCalls;
-use super::clock::{self, Clock};
 use super::fork;
 use super::in_flight::InFlight;
-use super::kernel::Unsupported;
 use super::long_holds::LongHolds;
 use super::observer::Reader;
 use super::reading::Reading;
 use super::request_log::RequestLog;
-use super::route_times::RouteTimes;
 use super::routes::Routes;
 use super::units::Timestamp;
-use super::worker_id::WorkerId;
 
 /// The threads of one server. Clones share one registry.
 ///
@@ -101,81 +96,8 @@ impl Registry {
         &self.0.request_log
     }
 
-    /// Registers the calling thread under the lowest index that no living thread has, until the guard
-    /// is dropped. It serves the requests of [`Self::in_flight`].
-    ///
-    /// ```
-    /// use thread_states::Registry;
-    ///
-    /// let registry = Registry::new("shop", []);
-    /// let worker = registry.clone();
-    /// std::thread::spawn(move || {
-    ///     let _registration = worker.register_current_thread();
-    ///     assert_eq!(thread_states::index(), Some(0));
-    ///     // Works, and marks where it waits for work: see `thread_states::parked`.
-    /// })
-    /// .join()
-    /// .unwrap();
-    /// assert_eq!(registry.read().threads.len(), 1);
-    /// ```
-    pub fn register_current_thread(&self) -> Registration {
-        let mut accounts = self.accounts();
-        let index = accounts.free_index(0);
-        let in_flight = Arc::clone(&self.0.in_flight);
-        self.start(&mut accounts, index, None, in_flight, None);
-        Registration(PhantomData)
-    }
-
-    /// Registers the calling thread under `index` until the guard is dropped. While the thread is
-    /// parked, `in_flight` decides between awaiting and idle.
-    ///
-    /// A thread has one registration: another one ends the one before. When a thread ends and
-    /// another is registered under its index, the counters of the index go on.
-    pub fn register(&self, index: usize, in_flight: Arc<InFlight>) -> Registration {
-        self.start(&mut self.accounts(), index, None, in_flight, None);
-        Registration(PhantomData)
-    }
-
-    /// Registers the calling thread as a worker of a runtime until the thread ends, as from its start
-    /// if that is given. If another thread was registered as the same worker, this one replaces it.
-    pub(super) fn register_worker(&self, id: WorkerId, thread_started: Option<Timestamp>) {
-        let accounts = &mut *self.accounts();
-        let (index, thread_started) = match accounts.replace(id, self.0.routes.len()) {
-            // Up to now the thread was not this worker.
-            Some(index) => (index, None),
-            None => (accounts.free_index(id.worker), thread_started),
-        };
-        let in_flight = Arc::clone(&self.0.in_flight);
-        self.start(accounts, index, Some(id), in_flight, thread_started);
-    }
-
-    /// Starts the clock of the calling thread; the one that it had ends.
-    fn start(
-        &self,
-        accounts: &mut Accounts,
-        index: usize,
-        worker: Option<WorkerId>,
-        in_flight: Arc<InFlight>,
-        thread_started: Option<Timestamp>,
-    ) {
-        let routes = &self.0.routes;
-        let clock = Clock::start(
-            index,
-            Arc::clone(&in_flight),
-            Arc::clone(&self.0.long_holds),
-            Arc::clone(&self.0.blocking_calls),
-            thread_started,
-        )
-        .inspect_err(warn_once)
-        .ok();
-        if let Some(clock) = &clock {
-            accounts.add_thread(index, clock.shared(), worker, routes.len());
-        }
-        self.add_in_flight(in_flight);
-        clock::replace(clock);
-    }
-
-    fn add_in_flight(&self, in_flight: Arc<InFlight>) {
+    /// Counts these requests as well in [`Self::requests_in_flight`].
+    pub(super) fn add_in_flight(&self, in_flight: Arc<InFlight>) {
         let known = self.0.all_in_flight.write();
         let mut known = known.unwrap_or_else(PoisonError::into_inner);
         // Those without another owner belong to threads that have ended.
@@ -198,37 +120,6 @@ impl Registry {
         let known = self.0.all_in_flight.read();
         let known = known.unwrap_or_else(PoisonError::into_inner);
         known.iter().map(|in_flight| in_flight.count()).sum()
-    }
-
-    /// Ends an await of `route` at `time` whose work does not go on, or goes on on a thread that is not
-    /// registered. The calling thread need not be registered either: a runtime drops its requests in
-    /// flight on whichever thread it is dropped.
-    pub fn end_await(&self, time: Timestamp, route: usize) {
-        self.wait(route, |times| times.awaits.end(time));
-    }
-
-    /// Ends a wait for a thread, as [`Self::end_await`] ends an await.
-    pub(crate) fn end_ready(&self, time: Timestamp, route: usize) {
-        self.wait(route, |times| times.readies.end(time));
-    }
-
-    /// Divides the wait of a request at the time of its wake-up.
-    pub(crate) fn wake(&self, woken: Timestamp, route: usize) {
-        self.wait(route, |times| times.wake(woken));
-    }
-
-    /// Changes the waits of a route, on whichever thread.
-    fn wait(&self, route: usize, change: impl Fn(&mut RouteTimes)) {
-        let marked = clock::with(|clock| {
-            let ours = Arc::ptr_eq(clock.long_holds(), &self.0.long_holds);
-            if ours {
-                clock.wait(route, &change);
-            }
-            ours
-        });
-        if !marked.unwrap_or(false) {
-            self.accounts().wait(route, change);
-        }
     }
 
     /// Calls on blocking pools.
@@ -288,7 +179,8 @@ impl Registry {
         }
     }
 
-    fn accounts(&self) -> MutexGuard<'_, Accounts> {
+    /// Accounts of this process.
+    pub(super) fn accounts(&self) -> MutexGuard<'_, Accounts> {
         self.forget_parent();
         self.locked_accounts()
     }
@@ -300,86 +192,14 @@ impl Registry {
     }
 }
 
-fn warn_once(unsupported: &Unsupported) {
-    static WARNED: Once = Once::new();
-    WARNED.call_once(|| tracing::warn!("{unsupported}"));
-}
-
-/// Keeps the calling thread registered. Has to be dropped on the same thread.
-#[derive(Debug)]
-#[must_use = "the thread is registered until this is dropped"]
-pub struct Registration(PhantomData<*const ()>);
-
-impl Drop for Registration {
-    fn drop(&mut self) {
-        // A clock ends when it is dropped.
-        clock::replace(None);
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use std::sync::Barrier;
     use std::thread;
 
-    use super::super::clock::HoldStart;
+    use super::super::clock::{self, HoldStart};
     use super::super::reading::RouteReading;
     use super::super::units::Nanos;
     use super::*;
-
-    fn index() -> Option<usize> {
-        clock::with(|clock| clock.index())
-    }
-
-    #[test]
-    fn threads_that_join_get_an_index_each_and_free_it_at_their_end() {
-        let (registry, all_joined) = (Registry::new("test", []), Barrier::new(4));
-        let join = || {
-            let _registration = registry.register_current_thread();
-            all_joined.wait();
-            index().unwrap()
-        };
-        for _ in 0..3 {
-            let mut indices: Vec<usize> = thread::scope(|scope| {
-                let threads = [(); 4].map(|()| scope.spawn(join));
-                threads.map(|thread| thread.join().unwrap()).into()
-            });
-            indices.sort_unstable();
-            assert_eq!(indices, [0, 1, 2, 3]);
-        }
-        assert_eq!(registry.read().threads.len(), 4);
-    }
-
-    #[test]
-    fn a_worker_has_its_number_as_index_unless_another_thread_does() {
-        use tokio::runtime::Builder;
-
-        let registry = Registry::new("test", []);
-        let runtimes = [(); 2].map(|()| Builder::new_current_thread().build().unwrap());
-        let ids = runtimes.each_ref().map(|runtime| runtime.handle().id());
-        let all_registered = Barrier::new(2);
-        let register = |runtime| {
-            registry.register_worker(WorkerId { runtime, worker: 2 }, None);
-            all_registered.wait();
-            index().unwrap()
-        };
-        let register = &register;
-        thread::scope(|scope| {
-            let threads = ids.map(|id| scope.spawn(move || register(id)));
-            let mut indices = threads.map(|thread| thread.join().unwrap());
-            indices.sort_unstable();
-            assert_eq!(indices, [0, 2]);
-        });
-        // A thread that has ended leaves its index to others.
-        thread::scope(|scope| {
-            let again = scope.spawn(|| {
-                let [runtime, _] = ids;
-                registry.register_worker(WorkerId { runtime, worker: 2 }, None);
-                index()
-            });
-            assert_eq!(again.join().unwrap(), Some(2));
-        });
-    }
 
     #[test]
     fn a_new_route_has_times_of_its_own() {
