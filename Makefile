@@ -53,8 +53,9 @@ cross: ## lints for macOS and Windows
 	    echo; \
 	fi
 
-msrv: ## compile thread-states with its minimum supported Rust version
+msrv: ## compile thread-states with its minimum supported Rust version, and test it with its oldest tokio
 	scripts/msrv
+	scripts/older-tokio
 
 audit: setup-deny ## licences, sources and known vulnerabilities of the dependencies
 	cargo deny --log-level error check bans licenses sources

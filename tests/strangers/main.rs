@@ -9,7 +9,7 @@ mod outside_project;
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::LazyLock;
 use std::thread;
@@ -66,7 +66,7 @@ fn build() -> PathBuf {
     outside_project::build("strangers", manifest, &sources.collect::<Vec<_>>())
 }
 
-/// A running service with one worker thread, killed on drop.
+/// A running service, killed on drop.
 struct Service {
     child: Child,
     metrics: String,
@@ -74,10 +74,11 @@ struct Service {
 }
 
 impl Service {
-    fn start(name: &str) -> Self {
-        let mut child = Command::new(PROGRAMS.join(name))
+    /// Starts a program with so many worker threads.
+    fn start(program: &Path, workers: &str) -> Self {
+        let mut child = Command::new(program)
             // As for `#[tokio::main]`, tokio reads it itself.
-            .env("TOKIO_WORKER_THREADS", "1")
+            .env("TOKIO_WORKER_THREADS", workers)
             .stdout(Stdio::piped())
             .spawn()
             .unwrap();
@@ -128,7 +129,7 @@ impl Drop for Service {
 /// Stalls a service in each way. `send` requests work by its name, the kind of the stall or `victim`, and returns
 /// after the response. The names of the routes are those of the stall, with `{}` for the kind, and of the victim.
 fn stalled_in_each_way(name: &str, [stall, victim]: [&str; 2], send: fn(&str, &str)) {
-    let service = Service::start(name);
+    let service = Service::start(&PROGRAMS.join(name), "1");
     for way in STALLS {
         let routes = [&*stall.replace("{}", way.kind), victim];
         let seen = (0..ATTEMPTS).any(|_| is_seen_meanwhile(&service, &way, routes, send));
@@ -274,4 +275,71 @@ fn a_websocket() {
         stream.read_exact(&mut response).unwrap();
         assert_eq!(&response, b"\x81\x04done");
     });
+}
+
+#[test]
+fn block_in_place() {
+    is_seen_in_place(&PROGRAMS.join("in_place"));
+}
+
+/// As with an LTS release of tokio, which is too old for the feature `worker-index`.
+#[test]
+fn block_in_place_without_the_numbers_of_workers() {
+    let manifest = include_str!("services/Cargo.toml.in");
+    let default = "features = [\"prometheus\"]";
+    let without = "default-features = false, features = [\"axum\", \"exporter\", \"prometheus\"]";
+    assert!(manifest.contains(&format!("thread-states\", {default}")));
+    let manifest = manifest.replace(
+        &format!("thread-states\", {default}"),
+        &format!("thread-states\", {without}"),
+    );
+    let program = include_str!("services/in_place.rs").to_owned();
+    let programs = [("in_place_without_numbers.rs".to_owned(), program)];
+    let folder = outside_project::build("strangers-without-numbers", &manifest, &programs);
+    is_seen_in_place(&folder.join("in_place_without_numbers"));
+}
+
+/// Runs a program with two workers, of which one is blocked and the other one is handed to another thread.
+fn is_seen_in_place(program: &Path) {
+    let service = Service::start(program, "2");
+    let seen = (0..ATTEMPTS).any(|_| hands_over_the_right_worker(&service));
+    assert!(seen, "not seen before its end: {}", service.metrics());
+}
+
+/// Blocks one worker of two; the other one is handed to another thread, and goes on. Checks the metrics after that, and
+/// returns whether they showed it meanwhile.
+fn hands_over_the_right_worker(service: &Service) -> bool {
+    let poll = |route| {
+        let labels = [&*format!("http_route=\"{route}\""), "state=\"blocked\""];
+        service.value("http_route_poll_seconds_total", &labels)
+    };
+    let awaited = || {
+        service.value(
+            "http_route_await_seconds_total",
+            &["http_route=\"/in-place\""],
+        )
+    };
+    let values = || [poll("/blocking"), poll("/in-place"), awaited()];
+    let since = |before: [f64; 3]| {
+        let now = values();
+        [0, 1, 2].map(|index| now[index] - before[index])
+    };
+    let before = values();
+    let mut seen = false;
+    thread::scope(|scope| {
+        let blocks = scope.spawn(|| get(&service.server, "/blocking"));
+        while since(before)[0] < 0.1 && !blocks.is_finished() {}
+        let in_place = scope.spawn(|| get(&service.server, "/in-place"));
+        thread::sleep(Duration::from_millis(150));
+        get(&service.server, "/");
+        while !seen && !blocks.is_finished() && !in_place.is_finished() {
+            let [blocking, in_place, awaited] = since(before);
+            seen = blocking > 0.3 && in_place < 0.1 && awaited > 0.1;
+        }
+        seen &= !blocks.is_finished();
+    });
+    let [blocking, in_place, awaited] = since(before);
+    let times = format!("blocked {blocking} s and in place {in_place} s, awaited {awaited} s");
+    assert!(blocking > 0.55, "{times}");
+    seen && in_place < 0.1 && awaited > 0.5
 }

@@ -2,8 +2,11 @@
 
 use std::sync::Arc;
 
+use tokio::runtime::Id;
+
 use super::blocked_on::BlockedOn;
 use super::clock::Shared;
+use super::handover::Candidate;
 use super::observer::{Observer, Reader, ThreadTimes};
 use super::published::Published;
 use super::reading::ThreadReading;
@@ -11,7 +14,7 @@ use super::route_sums::RouteSums;
 use super::route_times::RouteTimes;
 use super::state::{State, Times};
 use super::units::{Nanos, Timestamp};
-use super::worker_id::WorkerId;
+use super::worker::Worker;
 use crate::waits::On;
 
 /// All threads that have had one index: a metric's series goes on when a thread ends and another
@@ -37,7 +40,7 @@ struct Ended {
 }
 
 impl Account {
-    pub(super) fn add_thread(&mut self, shared: Arc<Shared>, worker: Option<WorkerId>) {
+    pub(super) fn add_thread(&mut self, shared: Arc<Shared>, worker: Option<Worker>) {
         let before = self.latest.replace(Observer::new(shared, worker));
         self.earlier.extend(before);
     }
@@ -48,21 +51,38 @@ impl Account {
         observers.all(|observer| !observer.counts())
     }
 
-    /// Ends the time of the thread that is this worker. Returns whether there was one.
+    /// Returns whether a thread of this index is `worker`.
+    pub(super) fn is(&self, worker: Worker) -> bool {
+        let mut observers = self.earlier.iter().chain(&self.latest);
+        observers.any(|observer| observer.is(worker))
+    }
+
+    /// The thread of this index, if it is taken for a worker of `runtime`.
+    pub(super) fn candidate(&self, index: usize, runtime: Id) -> Option<Candidate> {
+        let mut observers = self.earlier.iter().chain(&self.latest);
+        observers.find_map(|observer| observer.candidate(index, runtime))
+    }
+
+    /// See [`Observer::handover`].
+    pub(super) fn handover(&self, clock: &Arc<Shared>) -> Option<Timestamp> {
+        let mut observers = self.earlier.iter().chain(&self.latest);
+        observers.find_map(|observer| observer.handover(clock))
+    }
+
+    /// Ends the time of the thread that is `worker`, see [`Observer::replace`].
     pub(super) fn replace(
         &mut self,
-        worker: WorkerId,
+        worker: Worker,
+        handover: Timestamp,
         reader: &mut Reader,
         sums: &mut RouteSums,
-    ) -> bool {
+    ) {
         let mut observers = self.earlier.iter_mut().chain(&mut self.latest);
-        let Some(observer) = observers.find(|observer| observer.is(worker)) else {
-            return false;
-        };
-        let (times, wall) = observer.replace(reader, sums);
-        self.ended.times += times;
-        self.ended.wall += wall;
-        true
+        if let Some(observer) = observers.find(|observer| observer.is(worker)) {
+            let (times, wall) = observer.replace(handover, reader, sums);
+            self.ended.times += times;
+            self.ended.wall += wall;
+        }
     }
 
     /// Forgets threads that have ended, but for their sums.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::account::Account;
 use super::clock::Shared;
+use super::handover;
 use super::observer::{Reader, Turn};
 use super::published::PublishedRoute;
 use super::reading::{Reading, ThreadReading};
@@ -12,7 +13,7 @@ use super::route_sums::RouteSums;
 use super::route_times::RouteTimes;
 use super::state::State;
 use super::units::Timestamp;
-use super::worker_id::WorkerId;
+use super::worker::Worker;
 
 /// All threads and routes of one server.
 #[derive(Debug)]
@@ -49,7 +50,7 @@ impl Accounts {
         &mut self,
         index: usize,
         shared: Arc<Shared>,
-        worker: Option<WorkerId>,
+        worker: Option<Worker>,
         known_routes: usize,
     ) {
         let account = self.threads.entry(index).or_default();
@@ -58,14 +59,32 @@ impl Accounts {
         account.add_thread(shared, worker);
     }
 
-    /// Ends the time of the thread that was this worker, and returns its index.
-    pub(super) fn replace(&mut self, worker: WorkerId, known_routes: usize) -> Option<usize> {
+    /// Ends the time of the thread that was this worker until now, and returns its index. `wrongly_ended` is the clock of
+    /// the calling thread, if that was replaced although it has kept its worker.
+    pub(super) fn replace(
+        &mut self,
+        worker: Worker,
+        wrongly_ended: Option<&Arc<Shared>>,
+        known_routes: usize,
+    ) -> Option<usize> {
+        let handover = wrongly_ended.and_then(|clock| {
+            let mut accounts = self.threads.values();
+            accounts.find_map(|account| account.handover(clock))
+        });
+        let handover = handover.unwrap_or_else(Timestamp::now);
+        let threads = self.threads.iter();
+        let index = if worker.number.is_some() {
+            let mut before = threads.filter(|(_, account)| account.is(worker));
+            before.next().map(|(index, _)| *index)
+        } else {
+            let of_runtime =
+                threads.filter_map(|(index, account)| account.candidate(*index, worker.runtime));
+            handover::giver(of_runtime, worker.of, handover)
+        }?;
+        let account = self.threads.get_mut(&index)?;
         let reader = &mut Reader::new(known_routes);
-        let mut threads = self.threads.iter_mut();
-        threads.find_map(|(index, account)| {
-            let replaced = account.replace(worker, reader, &mut self.sums);
-            replaced.then_some(*index)
-        })
+        account.replace(worker, handover, reader, &mut self.sums);
+        Some(index)
     }
 
     /// Changes the waits of `route` on a thread that is not registered.

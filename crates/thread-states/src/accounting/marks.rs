@@ -149,6 +149,7 @@ pub fn hold_at(now: Timestamp, route: usize, start: HoldStart) {
 /// within another; `None` on a thread that is not registered.
 pub fn release_at(now: Timestamp, route: usize, end: HoldEnd) -> Option<Held> {
     let held = clock::with(|clock| clock.release(now, route, end))?;
+    workers::register_again_if_replaced();
     if held.total() > LONG_HOLD {
         count_long_hold(route, &held);
     }

@@ -2,9 +2,12 @@
 
 use std::sync::{Arc, PoisonError};
 
+use tokio::runtime::Id;
+
 use super::blocked_on::SeenWait;
 use super::clock::Shared;
 use super::evidence::Moment;
+use super::handover::Candidate;
 use super::hold::{Held, OpenHold};
 use super::kernel::{Activity, Counters, OsThread};
 use super::route_sums::RouteSums;
@@ -15,7 +18,7 @@ use super::state_start::StateStart;
 use super::units::{Nanos, Timestamp};
 use super::window::{Window, WindowTimes};
 use super::words::Words;
-use super::worker_id::WorkerId;
+use super::worker::Worker;
 use crate::waits::OwnWait;
 
 /// Reads one thread from another.
@@ -27,7 +30,8 @@ use crate::waits::OwnWait;
 pub(super) struct Observer {
     shared: Arc<Shared>,
     /// The worker of a runtime that the thread is, if it is one.
-    worker: Option<WorkerId>,
+    worker: Option<Worker>,
+    registered: Timestamp,
     /// `Some` after another thread has replaced this one: its routes alone are read then.
     replaced: Option<Replaced>,
     /// Counters of the last reading.
@@ -45,6 +49,8 @@ pub(super) struct Observer {
 struct Replaced {
     /// The hold that was open, up to then.
     open: Option<(usize, RouteTimes)>,
+    /// When the other thread had the worker at the latest.
+    handover: Timestamp,
 }
 
 /// Contents of a slot as last read.
@@ -142,10 +148,11 @@ impl Reader {
 }
 
 impl Observer {
-    pub(super) fn new(shared: Arc<Shared>, worker: Option<WorkerId>) -> Self {
+    pub(super) fn new(shared: Arc<Shared>, worker: Option<Worker>) -> Self {
         Self {
             shared,
             worker,
+            registered: Timestamp::now(),
             replaced: None,
             counters: Counters::default(),
             seen: None,
@@ -167,8 +174,36 @@ impl Observer {
     }
 
     /// Returns whether this is the thread of `worker`.
-    pub(super) fn is(&self, worker: WorkerId) -> bool {
+    pub(super) fn is(&self, worker: Worker) -> bool {
         self.worker == Some(worker) && self.counts()
+    }
+
+    /// The thread, if it is taken for a worker of `runtime`.
+    pub(super) fn candidate(&self, index: usize, runtime: Id) -> Option<Candidate> {
+        let is_of = |worker: &Worker| worker.runtime == runtime && self.counts();
+        self.worker.filter(is_of)?;
+        let mut words = Vec::new();
+        let read = self.shared.slot.read(Snapshot::COUNT, &mut words);
+        // A thread that stands still in the middle of a mark has its worker.
+        let snapshot = read.map(|_| Snapshot::of_slot(&words).0);
+        let window = snapshot.map(|snapshot| snapshot.settled.window);
+        let held_since = snapshot
+            .and_then(|snapshot| snapshot.hold)
+            .map(|hold| hold.since);
+        let read_at = window.map(|window| window.base.wall);
+        Some(Candidate {
+            index,
+            is_parked: window.is_none_or(|window| window.parks.park.is_some()),
+            registered: self.registered,
+            last_mark: held_since.max(read_at).unwrap_or_default(),
+        })
+    }
+
+    /// When another thread that has replaced the one with this clock had its worker at the latest.
+    pub(super) fn handover(&self, clock: &Arc<Shared>) -> Option<Timestamp> {
+        let replaced = self.replaced.as_ref();
+        let replaced = replaced.filter(|_| Arc::ptr_eq(&self.shared, clock));
+        replaced.map(|replaced| replaced.handover)
     }
 
     /// Returns whether the thread has ended.
@@ -178,12 +213,19 @@ impl Observer {
         read.is_some_and(|_| Snapshot::of_slot(&words).0.settled.ended)
     }
 
-    /// Ends the time of the thread, because another one replaces it. Returns its times up to now.
-    pub(super) fn replace(&mut self, reader: &mut Reader, sums: &mut RouteSums) -> (Times, Nanos) {
+    /// Ends the time of the thread, because another one replaces it, which had its worker at `handover` at the latest.
+    /// Returns its times up to now.
+    pub(super) fn replace(
+        &mut self,
+        handover: Timestamp,
+        reader: &mut Reader,
+        sums: &mut RouteSums,
+    ) -> (Times, Nanos) {
         self.shared.replace();
         self.read_clock(reader, sums);
         self.replaced = Some(Replaced {
             open: self.last.open[0],
+            handover,
         });
         let times = std::mem::take(&mut self.last.times);
         let wall = std::mem::take(&mut self.last.wall);
@@ -197,7 +239,7 @@ impl Observer {
     pub(super) fn read(&mut self, reader: &mut Reader, sums: &mut RouteSums) -> &ThreadTimes {
         match self.replaced {
             None => self.read_clock(reader, sums),
-            Some(Replaced { open }) => self.read_routes(reader, sums, open),
+            Some(Replaced { open, .. }) => self.read_routes(reader, sums, open),
         }
         &self.last
     }

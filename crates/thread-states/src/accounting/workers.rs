@@ -1,11 +1,11 @@
 //! The worker threads of a tokio runtime, which register themselves.
 //!
-//! In its hooks, tokio says to which runtime and worker the calling thread belongs. A worker does not
-//! stay on one thread: in `block_in_place` the thread hands the worker to another one and goes on as a
-//! thread of the blocking pool, and tokio calls no hook for it
+//! A worker does not stay on one thread: in `block_in_place` the thread hands the worker to another one
+//! and goes on as a thread of the blocking pool, and tokio calls no hook for it
 //! (tokio/src/runtime/scheduler/multi_thread/worker.rs, `block_in_place`). The other thread *replaces*
 //! the first one when it first marks something; from then on the time of the first one no longer
-//! counts.
+//! counts. With the feature `worker-index`, tokio says which worker each of the two is; without it,
+//! `handover` finds the first one.
 
 use std::cell::RefCell;
 use std::sync::Arc;
@@ -15,7 +15,7 @@ use tokio::runtime::Builder;
 use super::clock::{self, Clock};
 use super::registry::Registry;
 use super::units::Timestamp;
-use super::worker_id::WorkerId;
+use super::worker::Worker;
 
 thread_local! {
     /// Set on every thread that a runtime with [`Workers`] has started, those of its blocking pool
@@ -87,16 +87,12 @@ impl Workers {
             counts
         });
         if !marked.unwrap_or(false) {
-            self.register_this_thread();
+            if let Some(worker) = Worker::in_hook() {
+                let started = STARTED.try_with(|here| here.borrow().as_ref().map(|start| start.at));
+                self.registry
+                    .register_worker(worker, started.ok().flatten());
+            }
             clock::with(mark);
-        }
-    }
-
-    fn register_this_thread(&self) {
-        if let Some(id) = WorkerId::of_this_thread() {
-            let started = STARTED.try_with(|here| here.borrow().as_ref().map(|start| start.at));
-            let started = started.ok().flatten();
-            self.registry.register_worker(id, started);
         }
     }
 
@@ -114,8 +110,24 @@ impl Workers {
 pub(super) fn register_this_thread() {
     // A thread of the blocking pool is not a worker, so this does nothing there.
     let _ = STARTED.try_with(|here| {
-        if let Some(Started { workers, .. }) = &*here.borrow() {
-            workers.register_this_thread();
+        let here = here.borrow();
+        if let Some((Started { workers, at }, worker)) = here.as_ref().zip(Worker::in_task()) {
+            workers.registry.register_worker(worker, Some(*at));
+        }
+    });
+}
+
+/// Registers the calling thread again, at the end of a hold, if another thread has replaced it although it has kept its
+/// worker: see [`handover`](super::handover).
+pub(super) fn register_again_if_replaced() {
+    // Where tokio says which worker a thread is, this does not happen.
+    if cfg!(feature = "worker-index") || clock::with(|clock| clock.counts()).unwrap_or(true) {
+        return;
+    }
+    let _ = STARTED.try_with(|here| {
+        let here = here.borrow();
+        if let Some((Started { workers, .. }, worker)) = here.as_ref().zip(Worker::in_task()) {
+            workers.registry.register_worker_again(worker);
         }
     });
 }
@@ -136,7 +148,7 @@ impl Registry {
     /// ```
     ///
     /// A worker's index is the number that tokio gave it, or the lowest free one if a thread of
-    /// another runtime has that. A worker is registered when it first parks or works for a route, as
+    /// another runtime has that, or without the feature `worker-index`. A worker is registered when it first parks or works for a route, as
     /// from the start of its thread, until its thread ends; the thread that drives a current-thread
     /// runtime from its first park until it ends. Threads of the blocking pool are not
     /// registered, nor is the one that waits in `block_on` of a multi-thread runtime.
@@ -146,7 +158,9 @@ impl Registry {
     /// them.
     ///
     /// In `block_in_place` a worker moves to another thread, and tokio calls no hook. Until that
-    /// thread first parks or works for a route, the thread that blocks is reported in its place.
+    /// thread first parks or works for a route, the thread that blocks is reported in its place. Without
+    /// the feature `worker-index`, if several workers are busy at that moment, it may instead replace one of the
+    /// others, until that one finishes the request that it polls, or parks.
     pub fn instrument(&self, builder: &mut Builder) {
         self.workers().set_hooks(builder);
     }

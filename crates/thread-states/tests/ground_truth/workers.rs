@@ -93,6 +93,7 @@ fn assert_seconds(times: &Times, state: State, expected: std::ops::Range<f64>) {
     );
 }
 
+#[cfg(feature = "worker-index")]
 #[test]
 fn worker_indexes_are_tokios() {
     alone(|| {
