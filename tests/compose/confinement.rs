@@ -1,8 +1,10 @@
 //! Privileges of the containers, and which of them can reach which.
 
+use std::thread;
+
 use serde_json::{Value, json};
 
-use crate::stack::{Stack, run};
+use crate::stack::{Stack, build, run};
 
 pub fn containers_are_healthy_and_confined(stack: &Stack) {
     let containers = stack.containers(&[]);
@@ -42,7 +44,7 @@ pub fn only_nginx_reaches_the_servers(stack: &Stack) {
     let health = |url: &str| stack.exec("nginx-exporter", &["/threadlab", "health", url]);
 
     // Beside each attempt that has to fail one that succeeds, or a broken command would look like a closed port.
-    for server in ["sync", "async"] {
+    let of_server = |server| {
         let dummy = format!("http://{server}:8000/dummy");
         let ready = format!("http://{server}:9100/readyz");
         assert!(wget("nginx", &dummy), "nginx does not reach {dummy}");
@@ -60,7 +62,12 @@ pub fn only_nginx_reaches_the_servers(stack: &Stack) {
             assert!(wget("nginx", &dummy), "nginx does not reach {dummy}");
             assert!(!wget("prometheus", &dummy), "Prometheus reaches {dummy}");
         }
-    }
+    };
+    // At the same time: what is closed is noticed after 3 s.
+    thread::scope(|scope| {
+        scope.spawn(|| of_server("sync"));
+        scope.spawn(|| of_server("async"));
+    });
 }
 
 pub fn only_the_servers_reach_the_database_and_not_as_superuser(stack: &Stack) {
@@ -78,10 +85,14 @@ pub fn only_the_servers_reach_the_database_and_not_as_superuser(stack: &Stack) {
         let nc = format!("busybox nc -w 3 {address} {port} </dev/null");
         stack.exec(service, &["sh", "-c", &nc])
     };
-    for service in ["nginx", "prometheus"] {
+    let from = |service| {
         assert!(connects(service, "sync", "9100"), "{service}");
         assert!(!connects(service, address, "5432"), "{service}");
-    }
+    };
+    thread::scope(|scope| {
+        scope.spawn(|| from("nginx"));
+        scope.spawn(|| from("prometheus"));
+    });
 }
 
 pub fn only_this_machine_reaches_the_stack(stack: &Stack) {
@@ -100,9 +111,7 @@ pub fn only_this_machine_reaches_the_stack(stack: &Stack) {
 }
 
 pub fn the_image_holds_one_program_and_nothing_else() {
-    let stack = Stack::named("image");
-    // Not `build`: without buildx, that does not build an image without provenance on an older engine.
-    stack.compose(&["up", "--build", "--no-start", "sync"]);
+    build();
     let container = run("docker", &["create", "threadlab-sync"]);
     let export = format!("docker export {} | tar -t", container.trim());
     let files = run("sh", &["-c", &export]);

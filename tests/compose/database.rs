@@ -105,7 +105,7 @@ pub fn a_killed_database_gives_clear_errors_and_full_recovery(stack: &Stack) {
         assert_eq!(get(&format!("{front}/{server}/dummy")).status, 200);
     }
 
-    stack.compose(&["up", "--detach", "--wait", "postgres"]);
+    stack.compose(&["up", "--detach", "postgres"]);
     eventually("each driver works again", || failed_query(&front).is_none());
     assert_eq!(started(), started_before, "the server was restarted");
 

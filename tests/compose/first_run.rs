@@ -3,6 +3,7 @@
 use std::thread;
 use std::time::Duration;
 
+use crate::eventually;
 use crate::http::get;
 use crate::stack::{Stack, output, versions};
 
@@ -31,11 +32,13 @@ pub fn the_health_check_of_nginx_fails_if_a_server_is_gone_but_not_if_it_is_bloc
     for (server, path) in ["sync", "async"].into_iter().zip(PROBES) {
         stack.compose(&["kill", server]);
         // nginx caches an address for a second.
-        thread::sleep(Duration::from_secs(2));
-        assert!(!probe_succeeds(stack, path), "{path} of a killed server");
-        stack.compose(&["up", "--detach", "--wait", server]);
-        thread::sleep(Duration::from_secs(2));
-        assert!(probe_succeeds(stack, path), "{path} of a restarted server");
+        eventually("the probe of a killed server fails", || {
+            !probe_succeeds(stack, path)
+        });
+        stack.compose(&["up", "--detach", server]);
+        eventually("the probe of a restarted server succeeds", || {
+            probe_succeeds(stack, path)
+        });
     }
 }
 
@@ -77,32 +80,49 @@ pub fn requests_reach_the_servers_in_networks_with_ipv6() {
     }
 }
 
-pub fn a_build_without_changes_recreates_no_container(stack: &Stack) {
+/// Services with an image of our program, with tags of their own in `first_build.yml`.
+const BUILT: [&str; 4] = ["sync", "async", "experiment", "nginx-exporter"];
+
+/// A stack whose images no other one uses, so that they can be built and removed while others run.
+fn first_build() -> Stack {
+    let mut stack = Stack::named("first-build");
+    stack.add_file("tests/compose/first_build.yml");
+    stack
+}
+
+/// Runs `docker image` with all images of [`first_build`].
+fn with_images(command: &[&str]) -> bool {
+    let images = BUILT.map(|service| format!("threadlab-first-build-{service}"));
+    let images = images.each_ref().map(String::as_str);
+    output("docker", &[&["image"], command, &images].concat())
+        .status
+        .success()
+}
+
+pub fn a_build_without_changes_recreates_no_container() {
+    let stack = first_build();
+    stack.start(&["--build"]);
     let ids = || stack.compose(&["ps", "--all", "--quiet"]);
     let before = ids();
     stack.start(&["--build"]);
     assert_eq!(ids(), before);
+    drop(stack);
+    with_images(&["rm", "--force"]);
 }
 
 /// The first build of a user: no image is there, and Compose builds all of them at once. With one tag for several services
 /// most rounds failed in the containerd image store.
 pub fn builds_of_all_services_at_once_succeed() {
-    let stack = Stack::named("build");
-    let services = ["sync", "async", "experiment", "nginx-exporter"];
+    let stack = first_build();
     for _ in 0..5 {
-        let images = services.map(|service| format!("threadlab-{service}"));
-        output(
-            "docker",
-            &[
-                &["image", "rm", "--force"],
-                &images.each_ref().map(String::as_str)[..],
-            ]
-            .concat(),
-        );
+        with_images(&["rm", "--force"]);
         // Not `build`: without buildx, that does not build an image without provenance on an older engine.
         let up = ["--profile", "*", "up", "--build", "--no-start"];
-        stack.compose(&[&up, &services[..]].concat());
+        stack.compose(&[&up, &BUILT[..]].concat());
+        assert!(with_images(&["inspect"]), "an image is missing");
     }
+    drop(stack);
+    with_images(&["rm", "--force"]);
 }
 
 /// Images that are exported under one tag at the same time fail in Docker's containerd image store.

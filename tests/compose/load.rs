@@ -1,5 +1,7 @@
 //! An open-loop load: requests are sent on schedule, whether or not earlier ones have got a response.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -7,12 +9,15 @@ use ureq::Agent;
 
 /// A load that runs in the background.
 pub struct Load {
+    ends: Arc<AtomicBool>,
     sender: thread::JoinHandle<Vec<String>>,
 }
 
 impl Load {
-    /// Starts to send `count` requests to `url`, `rate` per second, each on a connection of its own.
-    pub fn start(url: String, rate: f64, count: u32) -> Self {
+    /// Starts to send requests to `url`, `rate` per second, each on a connection of its own.
+    pub fn start(url: String, rate: f64) -> Self {
+        let ends = Arc::new(AtomicBool::new(false));
+        let ended = ends.clone();
         let sender = thread::spawn(move || {
             let start = Instant::now();
             let send = |i: u32| {
@@ -21,17 +26,19 @@ impl Load {
                 let url = url.clone();
                 thread::spawn(move || outcome(&url, due.duration_since(start)))
             };
-            let requests: Vec<_> = (0..count).map(send).collect();
+            let goes_on = |_: &u32| !ended.load(Ordering::Relaxed);
+            let requests: Vec<_> = (0..).take_while(goes_on).map(send).collect();
             let outcomes = requests
                 .into_iter()
                 .filter_map(|request| request.join().unwrap());
             outcomes.collect()
         });
-        Self { sender }
+        Self { ends, sender }
     }
 
-    /// Waits for all responses, and returns a line about each request that did not get a 200.
+    /// Ends the load, waits for all responses, and returns a line about each request that did not get a 200.
     pub fn lost(self) -> Vec<String> {
+        self.ends.store(true, Ordering::Relaxed);
         self.sender.join().unwrap()
     }
 }

@@ -11,7 +11,8 @@ const SERVERS: [&str; 2] = ["sync", "async"];
 
 /// Starts three replicas of both servers, of which the synchronous ones have many threads.
 fn three_replicas() -> Stack {
-    let stack = Stack::up_with("losses", "tests/compose/many_threads.yml");
+    let mut stack = Stack::named("losses");
+    stack.add_file("tests/compose/many_threads.yml");
     stack.start(&["--scale", "sync=3", "--scale", "async=3"]);
     // Until nginx has found them.
     thread::sleep(Duration::from_secs(3));
@@ -19,14 +20,16 @@ fn three_replicas() -> Stack {
 }
 
 /// Starts the same load on both servers.
-fn load(stack: &Stack, path: &str, rate: f64, count: u32) -> [Load; 2] {
+fn load(stack: &Stack, path: &str, rate: f64) -> [Load; 2] {
     let front = stack.url("nginx", 8080);
-    let load = SERVERS.map(|server| Load::start(format!("{front}/{server}{path}"), rate, count));
+    let load = SERVERS.map(|server| Load::start(format!("{front}/{server}{path}"), rate));
     thread::sleep(Duration::from_secs(2));
     load
 }
 
+/// Ends the load when what was done before it has had its effect.
 fn assert_none_lost(load: [Load; 2], what: &str) {
+    thread::sleep(Duration::from_secs(2));
     for (server, load) in SERVERS.iter().zip(load) {
         assert_eq!(load.lost(), [""; 0], "{server}: {what}");
     }
@@ -35,7 +38,7 @@ fn assert_none_lost(load: [Load; 2], what: &str) {
 pub fn rolling_restarts_lose_no_request() {
     let stack = three_replicas();
 
-    let running = load(&stack, "/?seconds=2", 25.0, 2000);
+    let running = load(&stack, "/?seconds=2", 25.0);
     let mut script = stack.script("scripts/rolling-restart");
     let output = script.output().unwrap();
     let errors = String::from_utf8_lossy(&output.stderr);
@@ -46,14 +49,14 @@ pub fn rolling_restarts_lose_no_request() {
 pub fn reloads_and_kills_lose_no_request() {
     let stack = three_replicas();
 
-    let running = load(&stack, "/?seconds=2", 25.0, 250);
+    let running = load(&stack, "/?seconds=2", 25.0);
     for _ in 0..3 {
         stack.compose(&["kill", "--signal", "HUP", "nginx"]);
         thread::sleep(Duration::from_secs(2));
     }
     assert_none_lost(running, "reload of nginx");
 
-    let running = load(&stack, "/dummy", 50.0, 750);
+    let running = load(&stack, "/dummy", 50.0);
     for server in SERVERS {
         let id = stack.compose(&["ps", "--quiet", server]);
         let id = id.lines().next().unwrap();

@@ -1,8 +1,7 @@
 //! The stack of `docker-compose.yml` in Docker: nginx, both servers, PostgreSQL, Prometheus and the nginx exporter.
 //!
-//! The tests share one stack, which takes half a minute to start, and run one after another. That is why this is not a
-//! standard test harness: it removes the stack after the last test. Grafana takes part if its image is present; if it
-//! is not, the tests print so.
+//! Tests share stacks, which take 15 s to start. That is why this is not a standard test harness: it removes the stacks
+//! after the last test. Grafana takes part if its image is present; if it is not, the tests print so.
 
 #![allow(
     clippy::unwrap_used,
@@ -21,6 +20,7 @@ mod experiment;
 mod failover;
 mod first_run;
 mod http;
+mod lanes;
 mod load;
 mod losses;
 mod memory;
@@ -30,6 +30,8 @@ mod quiet;
 mod replicas;
 mod stack;
 mod swarm;
+mod times;
+mod verdicts;
 
 use std::process::ExitCode;
 use std::thread;
@@ -38,54 +40,82 @@ use std::time::{Duration, Instant};
 use libtest_mimic::{Arguments, Trial};
 
 use http::get;
+use lanes::{Lane, SharedStack};
+
+/// What can run on each engine: confinement, experiments, health checks.
+static EXPERIMENTS: SharedStack = SharedStack::named("experiments");
+/// What scales, restarts and fills the services, which depends little on the engine.
+static CHANGES: SharedStack = SharedStack::named("changes");
+/// What compares the article's programs.
+static ORIGINALS: SharedStack = SharedStack::named("originals");
+static FIRST_RUN: Lane = Lane::new();
+static LOSSES: Lane = Lane::new();
+static SWARM: Lane = Lane::new();
 
 fn main() -> ExitCode {
-    /// The tests of the functions in a list, by their names.
+    /// The tests of the functions in a lane, by their names.
     macro_rules! tests {
-        ($run:expr; $($module:ident::$test:ident)*) => {
-            [$(trial(concat!(stringify!($module), "::", stringify!($test)), || $run($module::$test))),*]
+        ($($lane:ident { $($module:ident::$test:ident)* })*) => {
+            vec![$($({
+                let name = concat!(stringify!($module), "::", stringify!($test));
+                trial(name, move || $lane.run(name, $module::$test))
+            }),*),*]
         };
     }
+    let tests = tests! {
+        FIRST_RUN {
+            disk::a_prometheus_with_a_full_disk_is_found_by_the_doctor
+            configuration::every_configuration_file_is_valid
+            confinement::the_image_holds_one_program_and_nothing_else
+            first_run::no_two_services_build_one_tag
+            first_run::images_have_the_pinned_versions_or_the_difference_is_printed
+            first_run::requests_reach_the_servers_in_networks_with_ipv6
+            first_run::builds_of_all_services_at_once_succeed
+            first_run::a_build_without_changes_recreates_no_container
+        }
+        LOSSES {
+            losses::rolling_restarts_lose_no_request
+            losses::reloads_and_kills_lose_no_request
+        }
+        SWARM {
+            swarm::updates_and_a_killed_task_lose_no_request_in_a_swarm
+        }
+        EXPERIMENTS {
+            confinement::containers_are_healthy_and_confined
+            confinement::only_nginx_reaches_the_servers
+            confinement::only_the_servers_reach_the_database_and_not_as_superuser
+            confinement::only_this_machine_reaches_the_stack
+            experiment::the_article_is_confirmed_through_nginx
+            experiment::experiments_are_confirmed_through_nginx_and_seen_in_prometheus
+            experiment::nginx_is_watched_as_an_event_loop
+            first_run::the_doctor_finds_a_killed_server
+            first_run::the_health_check_of_nginx_fails_if_a_server_is_gone_but_not_if_it_is_blocked
+            losses::a_rolling_restart_needs_two_replicas
+        }
+        CHANGES {
+            database::a_killed_database_gives_clear_errors_and_full_recovery
+            failover::a_restart_loses_no_request_and_an_outage_in_its_place_is_detected
+            memory::ten_thousand_waits_fit_into_the_memory_of_nginx
+            replicas::replicas_are_found_by_nginx_and_prometheus
+            replicas::restarted_servers_are_found_at_their_new_addresses
+        }
+        ORIGINALS {
+            experiment::the_articles_programs_are_compared_with_the_servers
+        }
+    };
     let mut arguments = Arguments::from_args();
-    // They share the stack.
-    arguments.test_threads = Some(1);
-    let alone = tests! { |test: fn()| test();
-        configuration::every_configuration_file_is_valid
-        confinement::the_image_holds_one_program_and_nothing_else
-        first_run::no_two_services_build_one_tag
-        first_run::images_have_the_pinned_versions_or_the_difference_is_printed
-        first_run::requests_reach_the_servers_in_networks_with_ipv6
-        disk::a_prometheus_with_a_full_disk_is_found_by_the_doctor
-        first_run::builds_of_all_services_at_once_succeed
-        losses::rolling_restarts_lose_no_request
-        losses::reloads_and_kills_lose_no_request
-        swarm::updates_and_a_killed_task_lose_no_request_in_a_swarm
-    };
-    // Those that change the number or the addresses of the servers come last.
-    let shared = tests! { stack::on_shared;
-        confinement::containers_are_healthy_and_confined
-        confinement::only_nginx_reaches_the_servers
-        confinement::only_the_servers_reach_the_database_and_not_as_superuser
-        confinement::only_this_machine_reaches_the_stack
-        experiment::the_article_is_confirmed_through_nginx
-        experiment::experiments_are_confirmed_through_nginx_and_seen_in_prometheus
-        database::a_killed_database_gives_clear_errors_and_full_recovery
-        losses::a_rolling_restart_needs_two_replicas
-        failover::a_restart_loses_no_request_and_an_outage_in_its_place_is_detected
-        memory::ten_thousand_waits_fit_into_the_memory_of_nginx
-        replicas::replicas_are_found_by_nginx_and_prometheus
-        replicas::restarted_servers_are_found_at_their_new_addresses
-        first_run::a_build_without_changes_recreates_no_container
-        experiment::the_articles_programs_are_compared_with_the_servers
-        experiment::nginx_is_watched_as_an_event_loop
-        first_run::the_doctor_finds_a_killed_server
-        first_run::the_health_check_of_nginx_fails_if_a_server_is_gone_but_not_if_it_is_blocked
-    };
+    // All at once: each of them waits for its turn in its lane.
+    arguments.test_threads = Some(tests.len());
     if arguments.ignored && !arguments.list {
         eprintln!("{}", stack::engine());
     }
-    let conclusion = libtest_mimic::run(&arguments, alone.into_iter().chain(shared).collect());
-    stack::remove_shared();
+    let conclusion = libtest_mimic::run(&arguments, tests);
+    thread::scope(|scope| {
+        for shared in [&EXPERIMENTS, &CHANGES, &ORIGINALS] {
+            scope.spawn(|| shared.remove());
+        }
+    });
+    times::print();
     conclusion.exit_code()
 }
 

@@ -15,7 +15,6 @@ pub fn replicas_are_found_by_nginx_and_prometheus(stack: &Stack) {
     stack.compose(&[
         "up",
         "--detach",
-        "--wait",
         "--no-recreate",
         "--scale",
         "sync=3",
@@ -68,7 +67,7 @@ pub fn restarted_servers_are_found_at_their_new_addresses(stack: &Stack) {
     }
     stack.compose(&["rm", "--force", "sync", "async"]);
     for server in order {
-        stack.compose(&["up", "--detach", "--wait", server]);
+        stack.compose(&["up", "--detach", server]);
     }
     let after = SERVERS.map(|server| stack.addresses(server, "web"));
     assert_ne!(

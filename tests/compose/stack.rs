@@ -4,11 +4,15 @@ use std::env;
 use std::io::{self, Write};
 use std::path::Path;
 use std::process::{Command, Output};
-use std::sync::{LazyLock, Mutex, PoisonError};
+use std::sync::LazyLock;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 use std::time::SystemTime;
 
 use serde_json::Value;
+
+use crate::eventually;
+use crate::times::Step;
 
 /// The part of the stack that can run anywhere.
 const SERVICES: [&str; 6] = [
@@ -22,23 +26,20 @@ const SERVICES: [&str; 6] = [
 const COMPOSE_FILE: &str = "docker-compose.yml";
 /// Variable with another Compose file for every stack. `scripts/second-engine` sets it.
 const EXTRA_FILE: &str = "THREADLAB_TEST_COMPOSE_FILE";
-const DOWN: [&str; 6] = ["--profile", "*", "down", "--volumes", "--timeout", "5"];
+const DOWN: [&str; 6] = ["--profile", "*", "down", "--volumes", "--timeout", "0"];
 
-/// The stack that tests share, once one of them has started it.
-static SHARED: Mutex<Option<Stack>> = Mutex::new(None);
+/// The images of our program are built once, before the first stack starts.
+static BUILT: LazyLock<()> = LazyLock::new(|| {
+    let _step = Step::begin("build of the images");
+    let up = ["--profile", "*", "up", "--build", "--no-start"];
+    let services = ["sync", "async", "experiment", "nginx-exporter"];
+    // Not `build`: without buildx, that does not build an image without provenance on an older engine.
+    Stack::named("build").compose(&[&up[..], &services].concat());
+});
 
-/// Runs a test on the shared stack: all services healthy, one replica each.
-pub fn on_shared(test: fn(&Stack)) {
-    let mut shared = SHARED.lock().unwrap_or_else(PoisonError::into_inner);
-    let stack = shared.get_or_insert_with(Stack::up);
-    stack.reset();
-    let _show = ShowOnPanic(stack);
-    test(stack);
-}
-
-/// Removes the shared stack.
-pub fn remove_shared() {
-    drop(SHARED.lock().unwrap_or_else(PoisonError::into_inner).take());
+/// Builds the images of our program, unless that has been done.
+pub fn build() {
+    LazyLock::force(&BUILT);
 }
 
 /// Prints the state and the logs of a stack if the test fails.
@@ -98,7 +99,7 @@ pub struct Stack {
     /// Compose files, separated as in the variable `COMPOSE_FILE`.
     files: String,
     /// The time of the last reset, in seconds since 1970.
-    reset_at: u64,
+    reset_at: AtomicU64,
 }
 
 impl Stack {
@@ -107,31 +108,48 @@ impl Stack {
         Self {
             project: format!("threadlab-test-{name}"),
             files: files(),
-            reset_at: 0,
+            reset_at: AtomicU64::new(0),
         }
     }
 
     /// Starts the whole stack, and waits until it is healthy.
-    fn up() -> Self {
-        let stack = Self::named("stack");
+    pub fn up(name: &str) -> Self {
+        let stack = Self::named(name);
         // What a killed test run left behind.
         stack.compose(&DOWN);
-        stack.start(&["--build"]);
+        build();
+        let _step = Step::begin(&format!("start of the stack {name}"));
+        stack.start(&[]);
         stack
     }
 
+    /// Runs a test in the initial state, and prints the state and the logs if it fails.
+    pub fn with(&self, test: fn(&Self)) {
+        let _show = ShowOnPanic(self);
+        self.reset();
+        test(self);
+    }
+
     /// Restores the initial state after any other test: all services healthy, one replica each.
-    fn reset(&mut self) {
-        self.start(&["--scale", "sync=1", "--scale", "async=1"]);
+    fn reset(&self) {
+        let up = [
+            "up", "--detach", "--wait", "--scale", "sync=1", "--scale", "async=1",
+        ];
+        let up = [&up, &self.services()[..]].concat();
+        // `--wait` fails at once if nginx is unhealthy, which it is until the next check after a server was gone for long.
+        eventually("all services are healthy", || {
+            self.command(&up).output().unwrap().status.success()
+        });
         let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
-        self.reset_at = now.unwrap().as_secs();
+        self.reset_at
+            .store(now.unwrap().as_secs(), Ordering::Relaxed);
     }
 
     /// Starts another stack, with a second Compose file on top.
     pub fn up_with(name: &str, file: &str) -> Self {
         let mut stack = Self::named(name);
         stack.add_file(file);
-        stack.start(&["--build"]);
+        stack.start(&[]);
         stack
     }
 
@@ -143,6 +161,7 @@ impl Stack {
 
     /// Starts all services, and waits until they are healthy.
     pub fn start(&self, options: &[&str]) {
+        build();
         let up = ["up", "--detach", "--wait"];
         self.compose(&[&up, options, &self.services()].concat());
     }
@@ -256,7 +275,7 @@ impl Stack {
     /// The servers to which nginx has sent the requests for this path since the last reset, oldest first, by its
     /// access log.
     pub fn upstreams_of(&self, path: &str) -> Vec<String> {
-        let since = self.reset_at.to_string();
+        let since = self.reset_at.load(Ordering::Relaxed).to_string();
         let log = self.compose(&["logs", "--no-log-prefix", "--since", &since, "nginx"]);
         let requests = log
             .lines()

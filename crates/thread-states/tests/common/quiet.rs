@@ -58,6 +58,11 @@ pub fn on_quiet_machine(test: impl Fn()) {
 /// Waits until no other program uses the CPUs, but for other tests of the same run. Returns false if that does not
 /// happen soon.
 pub fn becomes_quiet() -> bool {
+    becomes_quiet_beside(0.0)
+}
+
+/// As [`becomes_quiet`], beside programs of the test that are not its descendants and use this many CPUs.
+pub fn becomes_quiet_beside(own: f64) -> bool {
     let begun = Instant::now();
     let vain = tmp().join("waited-in-vain");
     let waited_before = fs::metadata(&vain)
@@ -71,7 +76,7 @@ pub fn becomes_quiet() -> bool {
     loop {
         let before = CpuTimes::now();
         thread::sleep(Duration::from_secs(1));
-        if before.used_since().others < QUIET {
+        if before.used_since().others < QUIET + own {
             return true;
         }
         if begun.elapsed() > limit {
