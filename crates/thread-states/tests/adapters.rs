@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::thread;
 use std::time::Duration;
 
+use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusRecorder};
 use opentelemetry::metrics::MeterProvider;
 use opentelemetry_sdk::metrics::data::{AggregatedMetrics, MetricData};
 use opentelemetry_sdk::metrics::{InMemoryMetricExporter, SdkMeterProvider};
@@ -102,6 +103,77 @@ fn a_registry_with_a_metric_of_the_same_name_and_other_labels_is_no_obstacle() {
         page.contains("http_server_request_duration_seconds_count{server=\"shop\""),
         "{page}"
     );
+}
+
+/// Text of a recorder of the facade after a recording.
+fn recorded(metrics: &Metrics, recorder: &PrometheusRecorder) -> String {
+    metrics::with_local_recorder(recorder, || metrics.record());
+    recorder.handle().render()
+}
+
+#[test]
+fn the_facade_has_the_same_series_and_values_as_the_text() {
+    let (metrics, _registration) = stalled();
+    let recorder = PrometheusBuilder::new().build_recorder();
+    for holds in 1..=2 {
+        let (theirs, ours) = (recorded(&metrics, &recorder), metrics.encode());
+        let series = |text| -> BTreeMap<String, f64> {
+            let settled = settled(text).into_iter();
+            settled
+                .map(|(series, value)| (sorted_labels(series), value))
+                .collect()
+        };
+        assert_eq!(series(&theirs), series(&ours));
+        let count = "http_route_hold_seconds_bucket{server=\"shop\",http_route=\"/report\",state=\"blocked\",le=\"+Inf\"}";
+        assert!(theirs.contains(&format!("{count} {holds}\n")), "{theirs}");
+        assert!(theirs.contains("# TYPE http_route_hold_seconds_bucket counter\n"));
+        assert!(theirs.contains("# TYPE thread_state_seconds_total gauge\n"));
+        let hold = hold(0);
+        thread::sleep(Duration::from_millis(20));
+        drop(hold);
+    }
+    let names = |text: &str| -> BTreeSet<String> {
+        let series = text.lines().filter(|line| line.contains("{server="));
+        series
+            .map(|line| line[..line.find('{').unwrap()].to_owned())
+            .collect()
+    };
+    assert_eq!(
+        names(&recorded(&metrics, &recorder)),
+        names(&metrics.encode())
+    );
+}
+
+#[test]
+fn the_facade_gets_names_as_they_are_and_no_metrics_that_are_left_out() {
+    let registry = Registry::new("the \"shop\" \\ 1", []);
+    let metrics = Metrics::builder(registry).without(REQUEST_DURATION).build();
+    let text = recorded(&metrics, &PrometheusBuilder::new().build_recorder());
+    let active = "http_server_active_requests{server=\"the \\\"shop\\\" \\\\ 1\"} 0\n";
+    assert!(
+        text.contains(active) && metrics.encode().contains(active),
+        "{text}"
+    );
+    assert!(!text.contains(REQUEST_DURATION.name), "{text}");
+}
+
+#[test]
+fn gauges_of_a_thread_that_has_ended_are_zero_in_the_facade() {
+    let (metrics, registration) = stalled();
+    let recorder = PrometheusBuilder::new().build_recorder();
+    let info = |text: String| {
+        let mut lines = text.lines().filter(|line| line.starts_with("thread_info{"));
+        let line = lines.next().unwrap();
+        assert_eq!(lines.next(), None);
+        line.rsplit_once(' ').unwrap().1.to_owned()
+    };
+    assert_eq!(info(recorded(&metrics, &recorder)), "1");
+    drop(registration);
+    assert!(!metrics.encode().contains("thread_info{"));
+    let text = recorded(&metrics, &recorder);
+    // Counters keep their values.
+    assert!(text.contains("http_route_hold_seconds_count{server=\"shop\",http_route=\"/report\",state=\"blocked\"} 1\n"), "{text}");
+    assert_eq!(info(text), "0");
 }
 
 #[test]

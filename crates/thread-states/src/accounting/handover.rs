@@ -1,12 +1,12 @@
 //! The thread that gave its worker to another one, where tokio does not say which worker a thread is.
 //!
 //! In `block_in_place` a thread hands its worker to another thread. Nothing is called then, but the other one proves to
-//! be a worker at its next mark. If the runtime then has more threads that are taken for workers than it has workers, one
-//! of them has given its worker away. It is none that is parked, because only workers park. If several threads work,
-//! the one whose last mark is the latest is the most likely: it did something just before, while a thread
-//! that a route has blocked for long cannot have called `block_in_place` a moment ago. If that is wrong, the thread is in the
-//! middle of work that has begun only just now, and soon proves to be a worker: at the end of the work or when it parks. Then the
-//! next one is chosen, but none that has proved to be a worker since the handover.
+//! be a worker at its next mark. If the runtime then has more threads that are taken for workers than it has workers,
+//! one of them has given its worker away. It is none that is parked, because only workers park. If several threads
+//! work, the one whose last mark is the latest is the most likely: it did something just before, while a thread that a
+//! route has blocked for long cannot have called `block_in_place` a moment ago. If that is wrong, the thread is in the
+//! middle of work that has begun only just now, and soon proves to be a worker: at the end of the work or when it
+//! parks. Then the next one is chosen, but none that has proved to be a worker since the handover.
 
 use super::units::Timestamp;
 
@@ -22,8 +22,8 @@ pub(super) struct Candidate {
     pub(super) last_mark: Timestamp,
 }
 
-/// Returns the index of the thread that has most likely given its worker away at some time up to `handover`; `None` if there is
-/// a worker for each thread, and the calling one.
+/// Returns the index of the thread that has most likely given its worker away at some time up to `handover`; `None` if
+/// there is a worker for each thread, and the calling one.
 pub(super) fn giver(
     candidates: impl Iterator<Item = Candidate>,
     workers: usize,

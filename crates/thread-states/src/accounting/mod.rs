@@ -19,12 +19,12 @@
 //!   `published` makes sure that no counter decreases
 //! * `state_start` and `blocked_on` say since when a thread is in its state, and what it waits for
 //! * `registry` is all of a server; `registration` is where threads join it ([`Registry::register`]), and the
-//!   `workers` of a tokio runtime do so themselves ([`Registry::instrument`]); `worker` is one of them, and `handover` finds the thread that it was on
-//!   before; `reading` is the result
+//!   `workers` of a tokio runtime do so themselves ([`Registry::instrument`]); `worker` is one of them, and `handover`
+//!   finds the thread that it was on before; `reading` is the result
 //!
 //! `in_flight` counts requests, `routes` names them, `hold`, `route_times`, `route_sums` and `route_waits` are
-//! their times, `long_holds` counts and reports the holds that delay others (in `durations`), `request_log` has the latest requests
-//! for people who watch, and `fork` notices that this is another process.
+//! their times, `long_holds` counts and reports the holds that delay others (in `durations`), `request_log` has the
+//! latest requests for people who watch, and `fork` notices that this is another process.
 //!
 //! `blocking_pool` hands calls to tokio's blocking pool, and `blocking_calls` measures their waits.
 //!

@@ -53,8 +53,8 @@ impl Registry {
         self.take_over(worker, None, thread_started);
     }
 
-    /// Registers the calling thread as a worker again, after another one has replaced it although it has kept its worker.
-    /// The other one has replaced some other thread in truth.
+    /// Registers the calling thread as a worker again, after another one has replaced it although it has kept its
+    /// worker. The other one has replaced some other thread in truth.
     pub(super) fn register_worker_again(&self, worker: Worker) {
         let clock = clock::with(|clock| clock.shared());
         self.take_over(worker, clock, None);
@@ -220,7 +220,8 @@ mod tests {
         }
     }
 
-    /// Runs `test` with threads of a registry, and with a worker of a runtime that has two and does not say which is which.
+    /// Runs `test` with threads of a registry, and with a worker of a runtime that has two and does not say which is
+    /// which.
     fn without_numbers(test: impl FnOnce(Registry, Worker, &mut Threads)) {
         let registry = Registry::new("test", ["/".to_owned()]);
         let runtime = Builder::new_current_thread().build().unwrap();

@@ -1,8 +1,8 @@
 //! The worker of a tokio runtime that a thread is.
 //!
 //! From version 1.54 on, tokio says which one (the feature `worker-index`). Without it, a thread can still tell that it
-//! is a worker: tokio calls its hooks for parking on workers only, and in a task [`owns_worker`] tells. Which thread was
-//! that worker before is then found by [`handover`](super::handover).
+//! is a worker: tokio calls its hooks for parking on workers only, and in a task [`owns_worker`] tells. Which thread
+//! was that worker before is then found by [`handover`](super::handover).
 
 use std::pin::pin;
 use std::sync::Arc;
@@ -54,13 +54,13 @@ impl Worker {
     }
 }
 
-/// Returns whether the task that the calling thread polls runs on a worker. It does not on a thread of the blocking pool
-/// that calls `Handle::block_on`, nor after `block_in_place` has given the worker away.
+/// Returns whether the task that the calling thread polls runs on a worker. It does not on a thread of the blocking
+/// pool that calls `Handle::block_on`, nor after `block_in_place` has given the worker away.
 ///
-/// A task that yields is woken by its worker, later. Without a worker, tokio wakes it at once, because nobody else would
-/// (tokio/src/runtime/context.rs and scheduler/multi_thread/worker.rs, `defer`). So this polls [`yield_now`] with a waker
-/// of its own. If another version of tokio behaves differently, threads are registered at their first park, or threads of
-/// the blocking pool as well.
+/// A task that yields is woken by its worker, later. Without a worker, tokio wakes it at once, because nobody else
+/// would (tokio/src/runtime/context.rs and scheduler/multi_thread/worker.rs, `defer`). So this polls [`yield_now`] with
+/// a waker of its own. If another version of tokio behaves differently, threads are registered at their first park, or
+/// threads of the blocking pool as well.
 pub(super) fn owns_worker() -> bool {
     #[derive(Default)]
     struct Woken(AtomicBool);

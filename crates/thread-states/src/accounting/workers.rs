@@ -147,11 +147,11 @@ impl Registry {
     /// # Ok::<(), std::io::Error>(())
     /// ```
     ///
-    /// A worker's index is the number that tokio gave it, or the lowest free one if a thread of
-    /// another runtime has that, or without the feature `worker-index`. A worker is registered when it first parks or works for a route, as
-    /// from the start of its thread, until its thread ends; the thread that drives a current-thread
-    /// runtime from its first park until it ends. Threads of the blocking pool are not
-    /// registered, nor is the one that waits in `block_on` of a multi-thread runtime.
+    /// A worker's index is the number that tokio gave it, or the lowest free one if a thread of another runtime has
+    /// that, or without the feature `worker-index`. A worker is registered when it first parks or works for a route, as
+    /// from the start of its thread, until its thread ends; the thread that drives a current-thread runtime from its
+    /// first park until it ends. Threads of the blocking pool are not registered, nor is the one that waits in
+    /// `block_on` of a multi-thread runtime.
     ///
     /// This sets `on_thread_start`, `on_thread_park` and `on_thread_unpark`, and replaces earlier
     /// callbacks: tokio keeps one for each. An application that has others calls [`Workers`] from

@@ -18,8 +18,8 @@ use crate::accounting::{Registration, Registry};
 /// with its own threads: a thread belongs to one server.
 ///
 /// They are text ([`Self::encode`]), or a page of their own ([`Self::export`]). With the feature of the same
-/// name they are a collector for registries of the crates `prometheus` and `prometheus-client`, or instruments
-/// of `opentelemetry`.
+/// name they are a collector for registries of the crates `prometheus` and `prometheus-client`, instruments
+/// of `opentelemetry`, or recorded with the facade `metrics`.
 ///
 /// ```
 /// use thread_states::Metrics;
@@ -37,6 +37,9 @@ pub struct Metrics {
     /// Made when the metrics are first registered.
     #[cfg(feature = "prometheus")]
     pub(super) descs: Arc<std::sync::OnceLock<Vec<prometheus::core::Desc>>>,
+    /// Gauges of the last recording.
+    #[cfg(feature = "metrics")]
+    pub(super) recorded_gauges: Arc<std::sync::Mutex<std::collections::HashSet<metrics::Key>>>,
 }
 
 impl Metrics {
@@ -208,6 +211,8 @@ impl MetricsBuilder {
             left_out: self.left_out.into(),
             #[cfg(feature = "prometheus")]
             descs: Arc::default(),
+            #[cfg(feature = "metrics")]
+            recorded_gauges: Arc::default(),
         }
     }
 }
