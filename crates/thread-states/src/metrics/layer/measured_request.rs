@@ -8,7 +8,7 @@ use std::time::Duration;
 use http::{Method, Request, StatusCode};
 
 use super::super::requests::Requests;
-use super::headers;
+use super::headers::Fields;
 use super::nesting;
 use super::queue_time;
 use super::span::{Span, SpanTimes};
@@ -83,13 +83,14 @@ pub(super) struct Spent {
 
 impl MeasuredRequest {
     pub(super) fn new<B>(settings: &Arc<Settings>, request: &Request<B>) -> Self {
-        let queued = queue_time::queued(request.headers());
+        let fields = Fields::of(request.headers());
+        let queued = fields.start.map(|start| start.and_then(queue_time::queued));
         match &queued {
             Some(Ok(queued)) => settings.requests.queued((*queued).into()),
             Some(Err(queue_time::Rejected)) => settings.requests.start_rejected(),
             None => {}
         }
-        let tag = || headers::tag(request.headers());
+        let tag = || fields.tag();
         Self {
             settings: Arc::clone(settings),
             method: request.method().clone(),

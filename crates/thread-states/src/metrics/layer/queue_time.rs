@@ -2,10 +2,7 @@
 
 use std::time::{Duration, SystemTime};
 
-use http::{HeaderMap, HeaderName};
-
-/// Time at which the request arrived at the front.
-const REQUEST_START: HeaderName = HeaderName::from_static("x-request-start");
+use http::HeaderValue;
 
 /// Longest time in a queue that is plausible: fronts give up after minutes, so a header with a longer
 /// one means something else.
@@ -16,10 +13,10 @@ const LONGEST: Duration = Duration::from_secs(3_600);
 const AHEAD: Duration = Duration::from_millis(1);
 
 /// `X-Request-Start` header that is not valid.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Rejected;
 
-/// Returns how long the request waited, or `None` if the front sent no `X-Request-Start`.
+/// Returns how long a request waited, given its `X-Request-Start`.
 ///
 /// The header is the time of arrival since 1970, after an optional `t=`, in the unit that its magnitude
 /// implies: seconds (nginx: `t=${msec}`), milliseconds (Heroku), microseconds (Apache: `t=%t`) or
@@ -27,17 +24,13 @@ pub(super) struct Rejected;
 ///
 /// # Errors
 ///
-/// If it is not such a number, if it is in the future or more than an hour ago, or if there are several.
-pub(super) fn queued(headers: &HeaderMap) -> Option<Result<Duration, Rejected>> {
-    let mut starts = headers.get_all(REQUEST_START).iter();
-    let start = starts.next()?;
+/// If it is not such a number, or if it is in the future or more than an hour ago.
+pub(super) fn queued(start: &HeaderValue) -> Result<Duration, Rejected> {
     // Clocks before 1970 are not plausible, either.
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
-    let waited = match (starts.next(), now) {
-        (None, Ok(now)) => since_1970(start.as_bytes()).and_then(|start| wait(start, now)),
-        _ => None,
-    };
-    Some(waited.ok_or(Rejected))
+    let now = now.map_err(|_| Rejected)?;
+    let waited = since_1970(start.as_bytes()).and_then(|start| wait(start, now));
+    waited.ok_or(Rejected)
 }
 
 /// Returns the time between `start` and `now`, if it is plausible.
@@ -139,14 +132,12 @@ mod tests {
     }
 
     #[test]
-    fn several_headers_are_rejected() {
-        let mut headers = HeaderMap::new();
-        assert_eq!(queued(&headers), None);
+    fn a_request_waited_since_its_start() {
         let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
-        let now = format!("t={}", now.unwrap().as_millis());
-        headers.append(REQUEST_START, now.parse().unwrap());
-        assert!(queued(&headers).is_some_and(|queued| queued.is_ok()));
-        headers.append(REQUEST_START, now.parse().unwrap());
-        assert_eq!(queued(&headers), Some(Err(Rejected)));
+        let start = now.unwrap() - Duration::from_secs(5);
+        let start = format!("t={}", start.as_millis()).parse().unwrap();
+        let waited = queued(&start).unwrap();
+        assert!((5..60).contains(&waited.as_secs()), "{waited:?}");
+        assert_eq!(queued(&HeaderValue::from_static("t=1")), Err(Rejected));
     }
 }
