@@ -7,12 +7,14 @@ use std::sync::Arc;
 use axum::Json;
 use axum::Router;
 use axum::extract::{Path, State};
-use axum::http::StatusCode;
 use axum::http::header::{CONTENT_TYPE, LOCATION};
+use axum::http::{StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use utoipa::openapi::OpenApi;
 use utoipa_swagger_ui::Config;
+
+use super::rejection;
 
 /// Path of the document.
 pub(super) const OPENAPI: &str = "/openapi.json";
@@ -50,18 +52,22 @@ async fn to_page() -> impl IntoResponse {
     (StatusCode::TEMPORARY_REDIRECT, [(LOCATION, "docs/")])
 }
 
-async fn page(State(config): State<Arc<Config<'static>>>) -> Response {
-    serve("index.html", config)
+async fn page(uri: Uri, State(config): State<Arc<Config<'static>>>) -> Response {
+    serve(&uri, "index.html", config)
 }
 
-async fn file(State(config): State<Arc<Config<'static>>>, Path(name): Path<String>) -> Response {
-    serve(&name, config)
+async fn file(
+    uri: Uri,
+    State(config): State<Arc<Config<'static>>>,
+    Path(name): Path<String>,
+) -> Response {
+    serve(&uri, &name, config)
 }
 
-fn serve(name: &str, config: Arc<Config<'static>>) -> Response {
+fn serve(uri: &Uri, name: &str, config: Arc<Config<'static>>) -> Response {
     match utoipa_swagger_ui::serve(name, config) {
         Ok(Some(file)) => ([(CONTENT_TYPE, file.content_type)], file.bytes).into_response(),
-        Ok(None) => StatusCode::NOT_FOUND.into_response(),
+        Ok(None) => rejection::no_resource(uri).into_response(),
         Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, error.to_string()).into_response(),
     }
 }

@@ -5,17 +5,15 @@
 //! below it.
 
 use std::convert::Infallible;
-use std::panic::AssertUnwindSafe;
-use std::pin::pin;
-use std::task::{Context, Poll};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
 
 use axum::body::HttpBody;
 use axum::extract::Request;
-use axum::http::Uri;
 use axum::response::Response;
-use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, Either};
-use futures_util::poll;
+use pin_project_lite::pin_project;
 use tower::{Service, ServiceExt};
 
 use super::body::{self, BodyLimit};
@@ -35,49 +33,63 @@ where
 {
     type Response = Response;
     type Error = Infallible;
-    type Future = BoxFuture<'static, Result<Response, Infallible>>;
+    type Future = GuardFuture<S::Future>;
 
     fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
         self.inner.poll_ready(context)
     }
 
     fn call(&mut self, request: Request) -> Self::Future {
-        let (method, uri) = (request.method().clone(), request.uri().clone());
         let handler = if request.body().is_end_stream() {
             Either::Left(self.inner.call(request))
         } else {
-            // Boxed, as everything that few requests need: each waiting request has room for the largest of its futures.
-            Either::Right(Box::pin(without_body(
-                self.inner.clone(),
-                request,
-                self.limit,
-            )))
+            let handler = without_body(self.inner.clone(), request, self.limit);
+            Either::Right(Box::pin(handler) as BoxFuture<'static, _>)
         };
-        Box::pin(async move {
-            let (mut uri, mut handler) = (uri, pin!(AssertUnwindSafe(handler).catch_unwind()));
-            let handled = match poll!(handler.as_mut()) {
-                Poll::Ready(handled) => handled,
-                Poll::Pending => {
-                    uri = detached(&uri);
-                    handler.await
-                }
-            };
-            let response = match handled {
-                Ok(response) => response?,
-                Err(_) => rejection::after_panic(),
-            };
-            if rejection::is_foreign_error(&response) {
-                return Ok(Box::pin(rejection::as_problem(&method, &uri, response)).await);
-            }
-            Ok(response)
-        })
+        GuardFuture {
+            handler,
+            problem: None,
+        }
     }
 }
 
-/// Copies the path. The URI of a request refers to the buffer of 8 KiB into which hyper read the head, so it keeps that
-/// buffer for as long as the request waits.
-fn detached(uri: &Uri) -> Uri {
-    Uri::try_from(uri.path()).unwrap_or_default()
+pin_project! {
+    /// Future of [`Guard`].
+    ///
+    /// What few requests need is boxed, because each waiting request has room for the largest of its futures.
+    pub struct GuardFuture<F> {
+        #[pin]
+        handler: Either<F, BoxFuture<'static, Result<Response, Infallible>>>,
+        // Reads the text of a foreign error.
+        problem: Option<BoxFuture<'static, Response>>,
+    }
+}
+
+impl<F> Future for GuardFuture<F>
+where
+    F: Future<Output = Result<Response, Infallible>>,
+{
+    type Output = Result<Response, Infallible>;
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.project();
+        let problem = match this.problem {
+            Some(problem) => problem,
+            none => {
+                // A handler that panicked is not polled again.
+                let poll = AssertUnwindSafe(|| this.handler.poll(context));
+                let response = match catch_unwind(poll) {
+                    Ok(polled) => ready!(polled)?,
+                    Err(_) => rejection::after_panic(),
+                };
+                if !rejection::is_foreign_error(&response) {
+                    return Poll::Ready(Ok(response));
+                }
+                none.insert(Box::pin(rejection::as_problem(response)))
+            }
+        };
+        problem.as_mut().poll(context).map(Ok)
+    }
 }
 
 /// Discards the request body, then calls the inner service with an empty one.

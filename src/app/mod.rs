@@ -79,7 +79,11 @@ where
 {
     let (endpoints, api) = endpoints::router(database).split_for_parts();
     let guard = layer_fn(move |inner| Guard { inner, limit });
-    endpoints.merge(docs::router(api)).layer((layers, guard))
+    endpoints
+        .merge(docs::router(api))
+        .fallback(rejection::not_found)
+        .method_not_allowed_fallback(rejection::method_not_allowed)
+        .layer((layers, guard))
 }
 
 #[cfg(test)]

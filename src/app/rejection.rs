@@ -16,22 +16,36 @@ const MAX_TEXT: usize = 1024;
 
 /// Turns an [error response](is_foreign_error) of axum or another library into a problem. Its status and headers stay,
 /// and its text becomes the detail.
-pub(super) async fn as_problem(method: &Method, uri: &Uri, response: Response) -> Response {
+pub(super) async fn as_problem(response: Response) -> Response {
     let (mut parts, body) = response.into_parts();
     let text = to_bytes(body, MAX_TEXT).await.unwrap_or_default();
-    let detail = match parts.status {
-        _ if !text.is_empty() => String::from_utf8_lossy(&text).into_owned(),
-        StatusCode::NOT_FOUND => format!("no resource at {}", uri.path()),
-        StatusCode::METHOD_NOT_ALLOWED => {
-            format!("method {method} is not allowed; see the Allow header")
-        }
-        _ => "the request was rejected without a reason".to_owned(),
+    let detail = if text.is_empty() {
+        "the request was rejected without a reason".to_owned()
+    } else {
+        String::from_utf8_lossy(&text).into_owned()
     };
     let (problem, body) = Problem::new(parts.status, detail)
         .into_response::<Body>()
         .into_parts();
     parts.headers.extend(problem.headers);
     Response::from_parts(parts, body)
+}
+
+/// Returns the response to a path that no route has.
+pub(super) async fn not_found(uri: Uri) -> Problem {
+    no_resource(&uri)
+}
+
+/// Returns the response to a path at which there is nothing.
+pub(super) fn no_resource(uri: &Uri) -> Problem {
+    let detail = format!("no resource at {}", uri.path());
+    Problem::new(StatusCode::NOT_FOUND, detail)
+}
+
+/// Returns the response to a method that a route does not have.
+pub(super) async fn method_not_allowed(method: Method) -> Problem {
+    let detail = format!("method {method} is not allowed; see the Allow header");
+    Problem::new(StatusCode::METHOD_NOT_ALLOWED, detail)
 }
 
 /// Returns whether a response is an error that is not a problem.
