@@ -2,6 +2,7 @@
 //!
 //! * `process`: starts the servers, the exporter and the front of one process, and ends them
 //! * `layers`: the middleware around the app
+//! * `request_id`: the request ID of a response
 //! * `overload`: the limit on requests in flight
 //! * `abandonment`: requests whose client has left
 //! * `request_queue`: readers of the requests that no thread has taken yet
@@ -23,6 +24,7 @@ mod layers;
 mod memory;
 mod overload;
 mod process;
+mod request_id;
 mod request_queue;
 mod signals;
 mod subnet;
