@@ -23,7 +23,11 @@ use crate::wire::find_cause;
 /// send the body within [`ClientLimits::read_timeout`](super::ClientLimits::read_timeout), of another kind if the
 /// body is malformed or the client closed the connection.
 #[derive(Debug)]
-pub struct RequestBody {
+pub struct RequestBody(Option<Box<ArrivingBody>>);
+
+/// A body that is not empty. Boxed: most requests have none, and each waiting request would have room for it.
+#[derive(Debug)]
+struct ArrivingBody {
     incoming: Incoming,
     state: Arc<ConnectionState>,
     deadline: Option<Deadline>,
@@ -36,11 +40,29 @@ impl RequestBody {
         state: &Arc<ConnectionState>,
         timeout: Option<Duration>,
     ) -> Self {
-        Self {
+        if incoming.is_end_stream() {
+            return Self(None);
+        }
+        Self(Some(Box::new(ArrivingBody {
             incoming,
             state: Arc::clone(state),
             deadline: timeout.map(Deadline::new),
+        })))
+    }
+}
+
+impl ArrivingBody {
+    fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<io::Result<Frame<Bytes>>>> {
+        let Poll::Ready(frame) = Pin::new(&mut self.incoming).poll_frame(cx) else {
+            return self.poll_deadline(cx).map(|error| Some(Err(error)));
+        };
+        if let Some(deadline) = &mut self.deadline {
+            deadline.pause();
         }
+        if frame.is_none() || self.incoming.is_end_stream() {
+            self.state.body_read();
+        }
+        Poll::Ready(frame.map(|frame| frame.map_err(|error| self.io_error(error))))
     }
 
     fn poll_deadline(&mut self, cx: &mut Context<'_>) -> Poll<io::Error> {
@@ -70,6 +92,12 @@ impl RequestBody {
     }
 }
 
+impl Drop for ArrivingBody {
+    fn drop(&mut self) {
+        self.state.body_dropped();
+    }
+}
+
 impl Body for RequestBody {
     type Data = Bytes;
     type Error = io::Error;
@@ -78,31 +106,22 @@ impl Body for RequestBody {
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<io::Result<Frame<Bytes>>>> {
-        let this = self.get_mut();
-        let Poll::Ready(frame) = Pin::new(&mut this.incoming).poll_frame(cx) else {
-            return this.poll_deadline(cx).map(|error| Some(Err(error)));
-        };
-        if let Some(deadline) = &mut this.deadline {
-            deadline.pause();
+        match &mut self.get_mut().0 {
+            Some(arriving) => arriving.poll_frame(cx),
+            None => Poll::Ready(None),
         }
-        if frame.is_none() || this.incoming.is_end_stream() {
-            this.state.body_read();
-        }
-        Poll::Ready(frame.map(|frame| frame.map_err(|error| this.io_error(error))))
     }
 
     fn is_end_stream(&self) -> bool {
-        self.incoming.is_end_stream()
+        let arriving = self.0.as_ref();
+        arriving.is_none_or(|arriving| arriving.incoming.is_end_stream())
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.incoming.size_hint()
-    }
-}
-
-impl Drop for RequestBody {
-    fn drop(&mut self) {
-        self.state.body_dropped();
+        let arriving = self.0.as_ref();
+        arriving.map_or(SizeHint::with_exact(0), |arriving| {
+            arriving.incoming.size_hint()
+        })
     }
 }
 

@@ -3,13 +3,14 @@
 use std::net::TcpStream;
 use std::sync::{Arc, Weak};
 
-use super::connection_state::ConnectionState;
-
-/// The connection that a request came on, which the gateway adds to the extensions of each request.
+/// The connection that a request came on, as an extension of the request.
 ///
 /// The asynchronous gateway drops the app's future when it notices that the client has left. It cannot
 /// notice that while its thread is busy, and the synchronous gateway does not read while the app works.
 /// This type tells an app that is about to begin work, or has done some.
+///
+/// The synchronous gateway adds it to each request. The asynchronous one knows only of the time before it calls the app,
+/// and adds it to the requests whose client has left by then.
 #[derive(Debug, Clone)]
 pub struct ClientConnection(Source);
 
@@ -17,7 +18,8 @@ pub struct ClientConnection(Source);
 enum Source {
     /// A request that outlives its connection must not keep the socket open.
     Socket(Weak<TcpStream>),
-    State(Arc<ConnectionState>),
+    /// The client has left.
+    Closed,
 }
 
 impl ClientConnection {
@@ -25,18 +27,18 @@ impl ClientConnection {
         Self(Source::Socket(Arc::downgrade(socket)))
     }
 
-    pub(super) fn of_state(state: &Arc<ConnectionState>) -> Self {
-        Self(Source::State(Arc::clone(state)))
+    /// A connection whose client has left.
+    pub(super) fn closed() -> Self {
+        Self(Source::Closed)
     }
 
     /// Returns whether the client closed the connection, or only its sending side, while its request
-    /// waited, for at least 100 ms. On the asynchronous gateway this is known of the time before the app
-    /// was called. On other systems than Linux it is never known.
+    /// waited, for at least 100 ms. On other systems than Linux it is never known.
     #[must_use]
     pub fn is_abandoned(&self) -> bool {
         match &self.0 {
             Source::Socket(socket) => socket.upgrade().is_some_and(super::tcp_info::is_abandoned),
-            Source::State(state) => state.is_abandoned(),
+            Source::Closed => true,
         }
     }
 }

@@ -9,10 +9,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU16, Ordering::Relaxed};
 
 use http::StatusCode;
-use tokio_util::sync::CancellationToken;
 
+use super::shutdown::Shutdown;
 use crate::wire;
-use thread_states::InFlightGuard;
+use thread_states::InFlight;
 
 /// State of one connection, shared by its stream, its service and its bodies.
 ///
@@ -29,6 +29,8 @@ pub(super) struct ConnectionState {
     /// Status of the gateway's own error response, or 0.
     error_status: AtomicU16,
     turns: Option<Turns>,
+    /// Counts the requests, unless the connection itself is counted.
+    in_flight: Option<Arc<InFlight>>,
 }
 
 /// Turns of a connection that no thread holds between two requests: in each, a thread serves one request.
@@ -37,7 +39,7 @@ struct Turns {
     /// True if the connection ends with its first response.
     only_one: bool,
     /// It makes the present turn the last one.
-    shutdown: CancellationToken,
+    shutdown: Shutdown,
     /// True from the end of a response until the next turn.
     over: AtomicBool,
     /// True if hyper needs bytes that are not there.
@@ -63,9 +65,17 @@ const DROPPED: u8 = 2;
 const FAILED: u8 = 3;
 
 impl ConnectionState {
+    /// State of a connection whose requests are counted by `in_flight`, if there is one.
+    pub(super) fn counted_by(in_flight: Option<Arc<InFlight>>) -> Self {
+        Self {
+            in_flight,
+            ..Self::default()
+        }
+    }
+
     /// State of a connection that a thread serves in turns, until the shutdown; or in `only_one`, for which no thread
     /// waits either.
-    pub(super) fn in_turns(shutdown: CancellationToken, only_one: bool) -> Self {
+    pub(super) fn in_turns(shutdown: Shutdown, only_one: bool) -> Self {
         Self {
             turns: Some(Turns {
                 only_one,
@@ -192,7 +202,10 @@ impl ConnectionState {
 
     /// Records that bytes of a request's head arrived. Returns whether they are the first.
     pub(super) fn head_received(&self) -> bool {
-        !self.head_started.swap(true, Relaxed)
+        // Not `swap`, which locks the bus: only the task of the connection calls it.
+        let is_first = !self.has_head();
+        self.head_started.store(true, Relaxed);
+        is_first
     }
 
     /// Returns whether bytes of a request's head have arrived.
@@ -272,13 +285,27 @@ impl ConnectionState {
 /// Guard for a request that is being served, from the app's call until its response has ended or was
 /// abandoned.
 #[derive(Debug)]
-pub(super) struct RequestGuard {
-    pub(super) state: Arc<ConnectionState>,
-    pub(super) _in_flight: Option<InFlightGuard>,
+pub(super) struct RequestGuard(Arc<ConnectionState>);
+
+impl RequestGuard {
+    pub(super) fn new(state: &Arc<ConnectionState>) -> Self {
+        if let Some(in_flight) = &state.in_flight {
+            in_flight.begin();
+        }
+        Self(Arc::clone(state))
+    }
+
+    /// State of the connection.
+    pub(super) fn state(&self) -> &ConnectionState {
+        &self.0
+    }
 }
 
 impl Drop for RequestGuard {
     fn drop(&mut self) {
-        self.state.response_ended();
+        self.0.response_ended();
+        if let Some(in_flight) = &self.0.in_flight {
+            in_flight.end();
+        }
     }
 }

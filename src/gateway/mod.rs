@@ -7,6 +7,7 @@
 //!
 //! * `config`: address, threads and limits
 //! * `running`: the threads, and the handle to them
+//! * `shutdown`: the signal that ends them
 //! * `listener`: listening sockets and their accept queues
 //! * `connection_state`: which request or response the bytes of a connection belong to
 //! * `service`, `body`: the app as a hyper service, and the bodies that report to the connection state
@@ -39,6 +40,7 @@ mod memory;
 mod rejection;
 mod running;
 mod service;
+mod shutdown;
 pub mod synchronous;
 #[cfg(target_os = "linux")]
 mod tcp_info;

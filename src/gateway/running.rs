@@ -10,11 +10,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
 
-use tokio_util::sync::CancellationToken;
-
 use super::config::{ClientLimits, GatewayConfig};
 use super::listener::{self, BoundGateway};
 use super::memory::LargeHeads;
+use super::shutdown::Shutdown;
 use crate::metrics::AcceptQueue;
 use thread_states::{InFlight, Registry};
 
@@ -23,7 +22,7 @@ use thread_states::{InFlight, Registry};
 pub struct RunningGateway {
     address: SocketAddr,
     listeners: Arc<[TcpListener]>,
-    shutdown: CancellationToken,
+    shutdown: Shutdown,
     idle: Option<Arc<dyn IdleConnections>>,
     /// Disconnected when the last thread has ended: each holds a sender, and none sends.
     ended: Arc<Mutex<Receiver<Infallible>>>,
@@ -97,7 +96,7 @@ impl RunningGateway {
         let running = Self {
             address: bound.local_addr(),
             listeners: bound.listeners.into(),
-            shutdown: CancellationToken::new(),
+            shutdown: Shutdown::default(),
             idle: None,
             ended: Arc::new(Mutex::new(ended)),
         };
@@ -131,8 +130,7 @@ impl RunningGateway {
             pool_threads: config.pool_threads,
             connections: config.connections.get().div_ceil(config.threads.get()),
             large_heads,
-            // A token locks itself when it is looked at; the threads should not share that lock.
-            shutdown: self.shutdown.child_token(),
+            shutdown: self.shutdown.of_thread(),
             in_flight,
         })
     }
@@ -171,7 +169,7 @@ pub(super) struct Worker {
     pub(super) connections: usize,
     /// Limit that all threads share.
     pub(super) large_heads: LargeHeads,
-    pub(super) shutdown: CancellationToken,
+    pub(super) shutdown: Shutdown,
     /// Requests in flight on this thread, if it is accounted for.
     pub(super) in_flight: Option<Arc<InFlight>>,
 }

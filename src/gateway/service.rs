@@ -20,7 +20,6 @@ use super::body::{RequestBody, ResponseBody};
 use super::client_connection::ClientConnection;
 use super::connection_state::{ConnectionState, RequestGuard};
 use crate::wire::{HeadError, check_head};
-use thread_states::InFlight;
 
 /// Application that a gateway serves: a tower service that never fails, such as an axum `Router`.
 pub trait App:
@@ -57,9 +56,8 @@ where
 pub(super) struct Connected<A> {
     pub(super) app: A,
     pub(super) state: Arc<ConnectionState>,
-    pub(super) client: ClientConnection,
-    /// Counts the requests in flight, unless the connection itself is counted.
-    pub(super) in_flight: Option<Arc<InFlight>>,
+    /// Tells of clients that leave; without it, only of those that have left when the app is called.
+    pub(super) client: Option<ClientConnection>,
     /// Time for a request's body to arrive, unless the stream below hyper enforces it.
     pub(super) body_timeout: Option<Duration>,
 }
@@ -79,11 +77,12 @@ impl<A: App> hyper::service::Service<Request<Incoming>> for Connected<A> {
         if !self.state.has_served() && asks_for_close(&request) {
             self.state.will_close();
         }
-        let guard = RequestGuard {
-            state: Arc::clone(&self.state),
-            _in_flight: self.in_flight.as_ref().map(InFlight::enter),
-        };
-        request.extensions_mut().insert(self.client.clone());
+        let guard = RequestGuard::new(&self.state);
+        // Not without need: an extension takes an allocation and a hash table.
+        let closed = || self.state.is_abandoned().then(ClientConnection::closed);
+        if let Some(client) = self.client.clone().or_else(closed) {
+            request.extensions_mut().insert(client);
+        }
         let request =
             request.map(|incoming| RequestBody::new(incoming, &self.state, self.body_timeout));
         Either::Right(ResponseFuture {
@@ -114,7 +113,7 @@ impl<A: App> Future for ResponseFuture<A> {
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
         if let Some(guard) = this.guard
-            && guard.state.is_turn_over()
+            && guard.state().is_turn_over()
         {
             // hyper had read this request already when it sent the previous response. It is polled again in its own
             // turn.
@@ -127,7 +126,7 @@ impl<A: App> Future for ResponseFuture<A> {
         };
         // The rest of the body would be read as the head of the next request, so the connection closes. A client that does
         // not know of a close would lose its next request (RFC 9112, section 9.6).
-        if guard.state.is_body_given_up() || guard.state.is_last_turn() {
+        if guard.state().is_body_given_up() || guard.state().is_last_turn() {
             let close = HeaderValue::from_static("close");
             response.headers_mut().insert(CONNECTION, close);
         }

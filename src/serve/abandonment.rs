@@ -18,6 +18,7 @@ use tower::layer::layer_fn;
 use tower::{Layer, Service};
 
 use crate::gateway::ClientConnection;
+use crate::wire::CoarseInstant;
 
 /// Time for which a handler holds its thread from which on it is worth looking at the connection
 /// again.
@@ -65,8 +66,8 @@ pin_project! {
         inner: F,
         client: Option<ClientConnection>,
         // Response of a handler that held its thread for long. It waits for one turn of the event loop,
-        // in which the asynchronous gateway notices that the client has left.
-        late: Option<(Turn, Response<Body>)>,
+        // in which the asynchronous gateway notices that the client has left. Boxed, as few requests need it.
+        late: Option<Box<(Turn, Response<Body>)>>,
     }
 }
 
@@ -83,46 +84,29 @@ where
                 .as_ref()
                 .is_some_and(ClientConnection::is_abandoned)
         };
-        if let Some((turn, _)) = this.late {
-            ready!(turn.as_mut().poll(context));
+        if let Some(late) = this.late {
+            ready!(late.0.as_mut().poll(context));
         }
         if is_abandoned() {
             return Poll::Ready(Ok(client_closed_request()));
         }
-        if let Some((_, response)) = this.late.take() {
-            return Poll::Ready(Ok(response));
+        if let Some(late) = this.late.take() {
+            return Poll::Ready(Ok(late.1));
         }
-        let start = coarse_now();
+        let start = CoarseInstant::now();
         let response = ready!(this.inner.poll(context))?;
-        if coarse_now().saturating_sub(start) < LONG_HOLD {
+        if CoarseInstant::now().duration_since(start) < LONG_HOLD {
             return Poll::Ready(Ok(response));
         }
         let mut turn: Turn = Box::pin(tokio::task::yield_now());
         // Pending, and wakes the task after the turn.
         let polled = turn.as_mut().poll(context);
-        *this.late = Some((turn, response));
+        *this.late = Some(Box::new((turn, response)));
         if polled.is_ready() {
             context.waker().wake_by_ref();
         }
         Poll::Pending
     }
-}
-
-/// Time of a clock that advances in steps of some milliseconds, and takes a fifth of the time of the exact one to read
-/// (clock_gettime(2)).
-#[cfg(target_os = "linux")]
-fn coarse_now() -> Duration {
-    use nix::time::{ClockId, clock_gettime};
-    // Not rustix, which cannot read this clock under valgrind.
-    clock_gettime(ClockId::CLOCK_MONOTONIC_COARSE).map_or(Duration::ZERO, Duration::from)
-}
-
-#[cfg(not(target_os = "linux"))]
-fn coarse_now() -> Duration {
-    use std::sync::LazyLock;
-    use std::time::Instant;
-    static START: LazyLock<Instant> = LazyLock::new(Instant::now);
-    START.elapsed()
 }
 
 /// Returns the response that a client gets that has only closed its sending side.

@@ -11,7 +11,6 @@ use tokio::runtime::{Builder, Runtime};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::task::TaskTracker;
 
-use super::client_connection::ClientConnection;
 use super::connection_state::ConnectionState;
 use super::listener::{self, BoundGateway};
 use super::running::{RunningGateway, Worker};
@@ -136,12 +135,11 @@ async fn serve_connection<A: App>(
     worker: Arc<Worker>,
     _place: OwnedSemaphorePermit,
 ) {
-    let state = Arc::new(ConnectionState::default());
+    let state = Arc::new(ConnectionState::counted_by(worker.in_flight.clone()));
     let service = Connected {
         app,
         state: Arc::clone(&state),
-        client: ClientConnection::of_state(&state),
-        in_flight: worker.in_flight.clone(),
+        client: None,
         body_timeout: Some(worker.limits.read_timeout),
     };
     let stream = AsyncStream::new(

@@ -21,12 +21,12 @@ use bytes::Bytes;
 use hyper::rt::{Read, ReadBufCursor, Write};
 use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::TcpStream;
-use tokio::time::{Instant, Sleep, sleep_until};
+use tokio::time::{Instant, Sleep, sleep};
 
 use super::super::ClientLimits;
 use super::super::connection_state::ConnectionState;
 use super::super::memory::{LONGEST_READ, LargeHead, LargeHeads, SMALL_HEAD};
-use crate::wire;
+use crate::wire::{self, CoarseInstant};
 
 /// Most bytes of a response that are copied to be written as one.
 const LONGEST_COPY: usize = 1024;
@@ -38,9 +38,9 @@ pub(super) struct AsyncStream {
     state: Arc<ConnectionState>,
     limits: ClientLimits,
     /// Deadline for the client to finish a head, or to start one; set when a read has to wait.
-    read_deadline: Option<Instant>,
+    read_deadline: Option<CoarseInstant>,
     /// Deadline for the client to read of a response; set when a write has to wait.
-    write_deadline: Option<Instant>,
+    write_deadline: Option<CoarseInstant>,
     /// Bytes of the head that arrived.
     head_bytes: usize,
     large_heads: LargeHeads,
@@ -62,7 +62,7 @@ impl AsyncStream {
             socket,
             state,
             limits,
-            read_deadline: Some(Instant::now() + limits.read_timeout),
+            read_deadline: Some(CoarseInstant::after(limits.read_timeout)),
             write_deadline: None,
             head_bytes: 0,
             large_heads,
@@ -156,7 +156,7 @@ impl AsyncStream {
         };
         let deadline = *self
             .read_deadline
-            .get_or_insert_with(|| Instant::now() + timeout);
+            .get_or_insert_with(|| CoarseInstant::after(timeout));
         ready!(self.timer.poll_until(cx, deadline));
         self.state.head_timed_out();
         Poll::Ready(ErrorKind::TimedOut.into())
@@ -167,7 +167,7 @@ impl AsyncStream {
         let timeout = self.limits.write_timeout;
         let deadline = *self
             .write_deadline
-            .get_or_insert_with(|| Instant::now() + timeout);
+            .get_or_insert_with(|| CoarseInstant::after(timeout));
         ready!(self.timer.poll_until(cx, deadline));
         Poll::Ready(ErrorKind::TimedOut.into())
     }
@@ -242,26 +242,45 @@ impl Write for AsyncStream {
     }
 }
 
-/// Timer whose deadline may change at every poll.
+/// Timer whose deadline may change at every poll, all of which are of one task.
 ///
 /// To reset tokio's timer takes a lock, and the deadline moves with every request. So it is reset only
-/// when it would fire too late, or has fired too early.
+/// when it would fire too late, or has fired too early. Until then it is not polled either: it has the task's waker.
 #[derive(Debug, Default)]
-struct Timer(Option<Pin<Box<Sleep>>>);
+struct Timer(Option<Running>);
+
+/// A timer that has been polled.
+#[derive(Debug)]
+struct Running {
+    sleep: Pin<Box<Sleep>>,
+    /// Time at which it fires.
+    end: CoarseInstant,
+}
 
 impl Timer {
-    fn poll_until(&mut self, cx: &mut Context<'_>, deadline: Instant) -> Poll<()> {
-        let sleep = self
-            .0
-            .get_or_insert_with(|| Box::pin(sleep_until(deadline)));
-        if sleep.deadline() > deadline {
-            sleep.as_mut().reset(deadline);
+    fn poll_until(&mut self, cx: &mut Context<'_>, deadline: CoarseInstant) -> Poll<()> {
+        if let Some(Running { sleep, end }) = &self.0
+            && !sleep.is_elapsed()
+            && *end <= deadline
+        {
+            return Poll::Pending;
         }
-        ready!(sleep.as_mut().poll(cx));
-        if sleep.deadline() < deadline {
-            sleep.as_mut().reset(deadline);
-            return sleep.as_mut().poll(cx);
+        let now = CoarseInstant::now();
+        if now >= deadline {
+            return Poll::Ready(());
         }
-        Poll::Ready(())
+        let left = deadline.duration_since(now);
+        let sleep = match self.0.take() {
+            Some(Running { mut sleep, .. }) => {
+                sleep.as_mut().reset(Instant::now() + left);
+                sleep
+            }
+            None => Box::pin(sleep(left)),
+        };
+        let Running { sleep, .. } = self.0.insert(Running {
+            sleep,
+            end: deadline,
+        });
+        sleep.as_mut().poll(cx)
     }
 }

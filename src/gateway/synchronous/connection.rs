@@ -48,8 +48,7 @@ impl<A: App> SyncConnection<A> {
         let service = Connected {
             app,
             state: Arc::clone(&state),
-            client: ClientConnection::of_socket(&socket),
-            in_flight: None,
+            client: Some(ClientConnection::of_socket(&socket)),
             body_timeout: None,
         };
         let deadline = keep_alive.then(|| Instant::now() + worker.limits.read_timeout);

@@ -23,10 +23,10 @@ use hyper::rt::{Read, ReadBufCursor, Write};
 use rustix::net::{RecvFlags, recv};
 #[cfg(target_os = "linux")]
 use socket2::SockRef;
-use tokio_util::sync::CancellationToken;
 
 use super::super::ClientLimits;
 use super::super::connection_state::ConnectionState;
+use super::super::shutdown::Shutdown;
 use crate::wire;
 
 /// Most bytes of one read.
@@ -56,7 +56,7 @@ pub(super) struct BlockingStream {
     time_left: Duration,
     /// Deadline of a first head for which no thread waits from the beginning.
     first_deadline: Option<Instant>,
-    shutdown: CancellationToken,
+    shutdown: Shutdown,
     due: Due,
     /// True if the app was polled since the last bytes of the body, so that a read may block.
     yielded: bool,
@@ -68,7 +68,7 @@ impl BlockingStream {
         state: Arc<ConnectionState>,
         limits: ClientLimits,
         first_deadline: Option<Instant>,
-        shutdown: CancellationToken,
+        shutdown: Shutdown,
     ) -> Self {
         Self {
             socket,

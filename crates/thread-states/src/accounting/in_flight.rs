@@ -101,8 +101,19 @@ impl InFlight {
     /// assert_eq!(registry.requests_in_flight(), 0);
     /// ```
     pub fn enter(self: &Arc<Self>) -> InFlightGuard {
-        self.begin_by(Timestamp::now);
+        self.begin();
         InFlightGuard(Arc::clone(self))
+    }
+
+    /// Counts one more request, as [`Self::enter`] does, until [`Self::end`]. For code that has a guard of its own, in
+    /// which a second reference to the count would be one too many.
+    pub fn begin(&self) {
+        self.begin_by(Timestamp::now);
+    }
+
+    /// Ends a request that [`Self::begin`] began.
+    pub fn end(&self) {
+        self.end_by(Timestamp::now);
     }
 
     /// Counts one more request, as [`Self::enter`] does, from a time that was just read, until [`Self::end_at`].
@@ -203,7 +214,7 @@ pub struct InFlightGuard(Arc<InFlight>);
 
 impl Drop for InFlightGuard {
     fn drop(&mut self) {
-        self.0.end_by(Timestamp::now);
+        self.0.end();
     }
 }
 
