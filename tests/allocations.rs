@@ -19,10 +19,11 @@ use threadlab::gateway::{GatewayConfig, asynchronous};
 use threadlab::serve::{self, ServerConfig};
 use tower::ServiceExt;
 
-/// Most bytes that a waiting request may hold, its connection included. Measured: 21,449.
-const BYTES_PER_WAIT: i64 = 22_000;
-/// Most allocations that a `GET /dummy` on a kept connection may make. Measured: 27.
-const ALLOCATIONS_PER_REQUEST: i64 = 27;
+/// Most bytes that a waiting request may hold, its connection included. Measured: 20,445.
+const BYTES_PER_WAIT: i64 = 21_000;
+/// Most allocations that a `GET /dummy` on a kept connection may make. Measured: 20, and one
+/// more for the `Server-Timing` of a request that runs for long, as on a busy machine.
+const ALLOCATIONS_PER_REQUEST: i64 = 21;
 
 /// Counts what the threads of a server allocate. What they free is allocated by them, too: connections stay on their
 /// thread.
