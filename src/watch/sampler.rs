@@ -15,7 +15,7 @@ use super::proc_files::{Inode, Pid, Stat};
 use super::reading::WatchReading;
 use super::server::{Listeners, ObservedServer};
 use super::target::{NamedTarget, Target};
-use super::tree;
+use super::tree::Holders;
 
 /// Settings of a watcher.
 #[derive(Debug, Clone)]
@@ -308,17 +308,19 @@ impl Sampler {
     fn scan(&mut self, shared: &Arc<Shared>, servers: &[WatchHandle]) {
         self.read_listeners();
         let now = Timestamp::now();
+        let inodes = self.listeners.inodes.clone();
+        let holders = Holders::of_all(&inodes);
         if self.discovers {
-            self.discover(shared, servers);
+            self.discover(shared, servers, &holders);
         }
         for server in shared.servers() {
-            server.lock().scan(&self.listening, now);
+            server.lock().scan(&self.listening, &holders, now);
         }
         self.scanned_at = now;
     }
 
     /// Adds a server for each process that listens and is not watched yet.
-    fn discover(&mut self, shared: &Arc<Shared>, servers: &[WatchHandle]) {
+    fn discover(&mut self, shared: &Arc<Shared>, servers: &[WatchHandle], holders: &Holders<'_>) {
         if self.listeners.inodes == self.discovered {
             return;
         }
@@ -345,7 +347,7 @@ impl Sampler {
                 });
         let mut taken = watched;
         for (port, inodes) in ports {
-            let holders = tree::holders(&inodes);
+            let holders = holders.of(&inodes);
             if holders.iter().any(|pid| taken.contains(pid)) {
                 continue;
             }

@@ -12,7 +12,7 @@ use crate::watch::proc_files::{Inode, Pid, Stat, Tid, threads};
 use crate::watch::process::ObservedProcess;
 use crate::watch::target::Target;
 use crate::watch::thread::ObservedThread;
-use crate::watch::tree;
+use crate::watch::tree::{self, Holders};
 
 /// The most threads of one server that are watched.
 const MOST_THREADS: usize = 4_096;
@@ -21,7 +21,12 @@ const UNFOUND: u32 = 5;
 
 impl ObservedServer {
     /// Looks for processes and threads that are new or have ended. `listening` are the listening sockets of the namespace.
-    pub(in crate::watch) fn scan(&mut self, listening: &[TcpSocket], now: Timestamp) {
+    pub(in crate::watch) fn scan(
+        &mut self,
+        listening: &[TcpSocket],
+        holders: &Holders<'_>,
+        now: Timestamp,
+    ) {
         const EVERY_SO_MANY: u64 = 10;
         // Scans may be seconds apart.
         const LONGEST: Nanos = Nanos::from_millis(4_000);
@@ -37,7 +42,7 @@ impl ObservedServer {
         if !rarely && !has_run && !self.is_choice_due(&sockets, rarely) {
             return;
         }
-        self.choose(sockets, listening, rarely);
+        self.choose(sockets, listening, holders, rarely);
         let tree = tree::with_descendants(&self.roots, rarely);
         let is_first = self.processes.is_empty() && self.threads.is_empty();
         // A number may belong to another process by now.
@@ -121,7 +126,13 @@ impl ObservedServer {
     }
 
     /// Chooses its processes again, if that is due.
-    fn choose(&mut self, sockets: HashSet<Inode>, listening: &[TcpSocket], rarely: bool) {
+    fn choose(
+        &mut self,
+        sockets: HashSet<Inode>,
+        listening: &[TcpSocket],
+        holders: &Holders<'_>,
+        rarely: bool,
+    ) {
         self.roots.retain(|pid| {
             let process = self.processes.get(pid);
             process.is_some_and(|p| {
@@ -130,7 +141,7 @@ impl ObservedServer {
         });
         if self.is_choice_due(&sockets, rarely) {
             self.roots
-                .extend(tree::chosen(&self.named.target, listening));
+                .extend(tree::chosen(&self.named.target, listening, holders));
             // Somebody has these sockets. If nobody is found again and again, descriptors are hidden.
             let is_hidden = !sockets.is_empty() && self.roots.is_empty();
             self.unfound = if is_hidden { self.unfound + 1 } else { 0 };
