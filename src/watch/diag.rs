@@ -342,15 +342,21 @@ mod tests {
 
     use super::*;
 
-    /// The sockets of this process's network namespace with this local port.
-    fn with_port(port: u16) -> Vec<TcpSocket> {
-        Diag::open().unwrap().query(Query::Ports(&[port])).unwrap()
+    /// The sockets of this process's network namespace with this local address.
+    fn with_address(address: SocketAddr) -> Vec<TcpSocket> {
+        let ports = [address.port()];
+        let mut sockets = Diag::open().unwrap().query(Query::Ports(&ports)).unwrap();
+        sockets.retain(|socket| socket.local == address);
+        sockets
     }
 
     #[test]
     fn only_sockets_with_the_wanted_ports_are_reported() {
+        // An address that no other process uses, with any of its ports.
+        let [_, a, b, c] = std::process::id().to_be_bytes();
+        let ip = Ipv4Addr::new(127, 64 + a, b, c);
         let listeners: Vec<_> = (0..40)
-            .map(|_| TcpListener::bind("127.0.0.1:0").unwrap())
+            .map(|_| TcpListener::bind((ip, 0)).unwrap())
             .collect();
         let ports: Vec<u16> = listeners
             .iter()
@@ -358,7 +364,9 @@ mod tests {
             .collect();
         for wanted in [0, 1, 2, 3, 39, 40] {
             let sockets = Diag::open().unwrap().query(Query::Ports(&ports[..wanted]));
-            let mut found: Vec<u16> = sockets.unwrap().iter().map(|s| s.local.port()).collect();
+            let sockets = sockets.unwrap().into_iter();
+            let own = sockets.filter(|socket| socket.local.ip() == ip);
+            let mut found: Vec<u16> = own.map(|socket| socket.local.port()).collect();
             found.sort_unstable();
             let mut expected = ports[..wanted].to_vec();
             expected.sort_unstable();
@@ -381,7 +389,7 @@ mod tests {
             let mut client = TcpStream::connect(address).unwrap();
             client.write_all(b"request").unwrap();
 
-            let queued = with_port(address.port());
+            let queued = with_address(address);
             let connection = queued
                 .iter()
                 .find(|s| s.kind != SocketKind::Listens)
@@ -396,7 +404,7 @@ mod tests {
             let (mut accepted, _) = listener.accept().unwrap();
             accepted.read_exact(&mut [0; 7]).unwrap();
             accepted.write_all(b"response").unwrap();
-            let served = with_port(address.port());
+            let served = with_address(address);
             let connection = served
                 .iter()
                 .find(|s| s.kind != SocketKind::Listens)

@@ -418,7 +418,6 @@ async fn twenty_seconds_against_milliseconds() {
     let lab = Lab::start(&[]);
     let browser = Browser::open(&lab.front).await;
     browser.resize(1280, 1200, 1).await;
-    tokio::time::sleep(Duration::from_secs(8)).await;
     set_wait(&browser, 20).await;
     browser.click("#run").await;
     let verdict = browser.verdict().await;

@@ -4,7 +4,7 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use axum::Router;
 use axum::body::Body;
@@ -234,6 +234,7 @@ fn a_request_whose_event_came_while_another_route_blocked_waited_for_a_thread() 
     let block = get(async || thread::sleep(BLOCKED));
     let app = app().route("/block", block);
     let app = app.layer(metrics.layer().server_timing(true));
+    let begun = Instant::now();
     let response = instrumented(&metrics).block_on(async {
         park().await;
         let (mut waits, mut blocks) = (app.clone(), app);
@@ -242,16 +243,13 @@ fn a_request_whose_event_came_while_another_route_blocked_waited_for_a_thread() 
         send(&mut blocks, "/block").await;
         victim.await.unwrap()
     });
-    // It awaits 50 ms, and is blocked from 20 ms to 220 ms.
+    let lasted = begun.elapsed().as_secs_f64();
+    // It awaits 50 ms, and is blocked from 20 ms to 220 ms, or later on a busy machine.
     let value = |name| value(&metrics, name, &["/wait"]).unwrap();
     let (ready, awaited) = (value(READY), value(AWAITED));
     assert!(
-        (0.17..0.3).contains(&ready),
-        "{ready} ready, {awaited} awaited"
-    );
-    assert!(
-        (0.01..0.1).contains(&awaited),
-        "{ready} ready, {awaited} awaited"
+        ready > 0.17 && awaited > 0.01 && ready + awaited <= lasted,
+        "{ready} ready, {awaited} awaited of {lasted}"
     );
     let in_header = timing(&response, "ready").unwrap() / 1e3;
     assert!((in_header - ready).abs() < 0.001, "{in_header} of {ready}");

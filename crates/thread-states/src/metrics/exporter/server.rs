@@ -379,12 +379,20 @@ mod tests {
             ..ConnectionLimits::default()
         };
         let address = start(limits);
-        let mut client = send(address, "GET /large HTTP/1.1\r\nhost: a\r\n\r\n");
-        thread::sleep(Duration::from_secs(1));
-        let mut bytes = Vec::new();
-        // The kernel's buffers hold a part of the response.
-        let _ = client.read_to_end(&mut bytes);
-        assert!((1..20_000_000).contains(&bytes.len()), "{}", bytes.len());
+        // On a busy machine, it may take the server a while to fill the kernel's buffers, which hold a part of the
+        // response.
+        let lengths = [1, 4, 16]
+            .map(Duration::from_secs)
+            .into_iter()
+            .map(|pause| {
+                let mut client = send(address, "GET /large HTTP/1.1\r\nhost: a\r\n\r\n");
+                thread::sleep(pause);
+                let mut bytes = Vec::new();
+                let _ = client.read_to_end(&mut bytes);
+                bytes.len()
+            });
+        let mut lengths = lengths.inspect(|length| assert!(*length > 0));
+        assert!(lengths.any(|length| length < 20_000_000));
     }
 
     #[test]
