@@ -6,7 +6,7 @@
 //! work, the one whose last mark is the latest is the most likely: it did something just before, while a thread that a
 //! route has blocked for long cannot have called `block_in_place` a moment ago. If that is wrong, the thread is in the
 //! middle of work that has begun only just now, and soon proves to be a worker: at the end of the work or when it
-//! parks. Then the next one is chosen, but none that has proved to be a worker since the handover.
+//! parks. Then the next one is chosen, but none that has marked anything since the handover.
 
 use super::units::Timestamp;
 
@@ -34,7 +34,7 @@ pub(super) fn giver(
         return None;
     }
     let likelihood = |thread: &Candidate| {
-        let has_proved = thread.registered >= handover;
+        let has_proved = thread.registered.max(thread.last_mark) >= handover;
         (!thread.is_parked, !has_proved, thread.last_mark)
     };
     let giver = candidates.into_iter().max_by_key(likelihood)?;
@@ -81,7 +81,7 @@ mod tests {
 
     #[test]
     fn a_thread_that_has_proved_to_be_a_worker_since_then_has_not() {
-        let threads = threads([(false, 10, 12), (false, 1, 2), (false, 11, 13)]);
+        let threads = threads([(false, 10, 8), (false, 1, 2), (false, 1, 13)]);
         assert_eq!(giver(threads, 3, at(10)), Some(1));
     }
 
