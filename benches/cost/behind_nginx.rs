@@ -2,20 +2,20 @@
 
 use std::fs;
 use std::io::{self, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::Command;
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use anyhow::{Context, ensure};
 use threadlab::flavor::Flavor;
 
 use crate::address::free_address;
 use crate::comparison::{SETTLE, quartiles};
-use crate::cpu::{self, Cpus};
+use crate::cpu::Cpus;
 use crate::goal::Goals;
 use crate::load::{Client, Connections, Rate};
+use crate::program::Program;
 use crate::server::{self, Accounting, Server};
 
 pub(crate) const TITLE: &str = "behind nginx";
@@ -24,9 +24,6 @@ const ASYNC: &str = "async, kept";
 const AXUM: &str = "axum::serve, the same app, kept";
 /// Goal: CPU time of the asynchronous gateway, in that of `axum::serve`.
 const AT_MOST: f64 = 1.05;
-
-/// Limit of the wait until nginx listens.
-const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// A server, and what nginx does with its connections to it.
 struct Upstream {
@@ -69,66 +66,47 @@ impl Upstream {
     }
 }
 
-/// nginx in one process. It ends when it is dropped.
-struct Nginx {
-    process: Child,
-    directory: PathBuf,
-}
+/// A directory that is removed when it is dropped.
+struct Directory(PathBuf);
 
-impl Nginx {
-    /// Starts nginx on the CPU of the servers; `None` if it is not installed.
-    fn start(upstreams: &[Upstream], cpus: &Cpus) -> anyhow::Result<Option<Self>> {
-        let directory = std::env::temp_dir().join(format!("threadlab-cost-{}", std::process::id()));
-        fs::create_dir_all(&directory)?;
-        let all = upstreams.iter().enumerate();
-        let all: String = all.map(|(index, one)| one.configuration(index)).collect();
-        let path = |name: &str| directory.join(name).display().to_string();
-        let temporary = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
-            .map(|kind| format!("{kind}_temp_path {};", path(kind)))
-            .concat();
-        let configuration = format!(
-            "daemon off; master_process off; pid {}; error_log {};
-             events {{}}
-             http {{ access_log off; keepalive_requests 1000000000; {temporary} {all} }}\n",
-            path("pid"),
-            path("errors"),
-        );
-        fs::write(directory.join("nginx.conf"), configuration)?;
-        let started = cpus.as_server(|| {
-            Command::new("nginx")
-                .args(["-c", &path("nginx.conf"), "-e", &path("errors")])
-                .stderr(Stdio::null())
-                .spawn()
-        })?;
-        let process = match started {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                fs::remove_dir_all(directory)?;
-                return Ok(None);
-            }
-            process => process.context("nginx cannot be started")?,
-        };
-        let nginx = Self { process, directory };
-        let begun = Instant::now();
-        while TcpStream::connect(upstreams[0].front).is_err() {
-            let errors = fs::read_to_string(nginx.directory.join("errors")).unwrap_or_default();
-            ensure!(begun.elapsed() < TIMEOUT, "nginx does not listen: {errors}");
-            thread::sleep(Duration::from_millis(20));
-        }
-        Ok(Some(nginx))
-    }
-
-    fn cpu_time(&self) -> io::Result<Duration> {
-        let pid = self.process.id();
-        cpu::time_of(Path::new(&format!("/proc/{pid}/task/{pid}")))
+impl Directory {
+    fn new() -> io::Result<Self> {
+        let path = std::env::temp_dir().join(format!("threadlab-cost-{}", std::process::id()));
+        fs::create_dir_all(&path)?;
+        Ok(Self(path))
     }
 }
 
-impl Drop for Nginx {
+impl Drop for Directory {
     fn drop(&mut self) {
-        let _ = self.process.kill();
-        let _ = self.process.wait();
-        let _ = fs::remove_dir_all(&self.directory);
+        let _ = fs::remove_dir_all(&self.0);
     }
+}
+
+/// Starts nginx in one process on the CPU of the servers, with its files in this directory; `None` if it is not
+/// installed.
+fn start_nginx(
+    upstreams: &[Upstream],
+    directory: &Path,
+    cpus: &Cpus,
+) -> anyhow::Result<Option<Program>> {
+    let all = upstreams.iter().enumerate();
+    let all: String = all.map(|(index, one)| one.configuration(index)).collect();
+    let path = |name: &str| directory.join(name).display().to_string();
+    let temporary = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
+        .map(|kind| format!("{kind}_temp_path {};", path(kind)))
+        .concat();
+    let configuration = format!(
+        "daemon off; master_process off; pid {}; error_log stderr emerg;
+         events {{}}
+         http {{ access_log off; keepalive_requests 1000000000; {temporary} {all} }}\n",
+        path("pid"),
+    );
+    let file = path("nginx.conf");
+    fs::write(&file, configuration)?;
+    let mut command = Command::new("nginx");
+    command.args(["-c", &file, "-e", "stderr"]);
+    Program::start(&mut command, upstreams[0].front, cpus)
 }
 
 /// Microseconds of CPU time per request.
@@ -169,7 +147,8 @@ pub(crate) fn measure(
         Upstream::new(AXUM, server::axum_with_the_app(cpus)?, Kept),
     ];
     writeln!(out, "## {TITLE}\n")?;
-    let Some(nginx) = Nginx::start(&upstreams, cpus)? else {
+    let directory = Directory::new()?;
+    let Some(nginx) = start_nginx(&upstreams, &directory.0, cpus)? else {
         writeln!(out, "Not measured: nginx is not installed.\n")?;
         return Ok(());
     };
@@ -195,7 +174,7 @@ pub(crate) fn measure(
 
 fn turn(
     upstream: &Upstream,
-    nginx: &Nginx,
+    nginx: &Program,
     client: &mut Client,
     slice: Duration,
 ) -> anyhow::Result<Turn> {

@@ -1,4 +1,4 @@
-//! Goals: upper bounds of measured values.
+//! Goals: bounds of measured values.
 
 use std::io::{self, Write};
 
@@ -18,15 +18,28 @@ impl Goals {
             return " | ".to_owned();
         };
         // A value that was not measured is NaN, and misses every goal.
-        let verdict = if measured <= at_most {
+        let verdict = self.note(measured <= at_most, || {
+            format!("{name}: {measured:.3}, the goal is at most {at_most}")
+        });
+        format!("≤ {at_most} | {verdict}")
+    }
+
+    /// The same with a lower bound.
+    pub(crate) fn check_at_least(&mut self, name: &str, measured: f64, at_least: f64) -> String {
+        let verdict = self.note(measured >= at_least, || {
+            format!("{name}: {measured:.3}, the goal is at least {at_least}")
+        });
+        format!("≥ {at_least} | {verdict}")
+    }
+
+    fn note(&mut self, met: bool, line: impl FnOnce() -> String) -> &'static str {
+        if met {
             self.met += 1;
             "met"
         } else {
-            let line = format!("{name}: {measured:.3}, the goal is at most {at_most}");
-            self.missed.push(line);
+            self.missed.push(line());
             "**missed**"
-        };
-        format!("≤ {at_most} | {verdict}")
+        }
     }
 
     /// Writes how many goals were met, and which were missed.

@@ -11,6 +11,8 @@
 //! * `comparison`: servers under one load, in turns, and the goals of their ratios
 //! * `goal`: goals, and the verdicts on them
 //! * `behind_nginx`: servers behind nginx, and nginx
+//! * `originals`: the gateways and the article's programs in Python
+//! * `program`: a server in processes of its own
 //! * `parts`: the cost of each part of a request
 //! * `scrape`: the cost of a scrape
 //! * `sweep`: a server with more and more threads, waits and requests
@@ -21,8 +23,10 @@ mod comparison;
 mod cpu;
 mod goal;
 mod load;
+mod originals;
 mod parts;
 mod postgresql;
+mod program;
 mod scrape;
 mod server;
 mod service;
@@ -137,6 +141,9 @@ fn main() -> anyhow::Result<()> {
     if wanted(behind_nginx::TITLE) {
         behind_nginx::measure(turns, slice, &cpus, &mut goals, out)?;
     }
+    if wanted(originals::TITLE) {
+        originals::measure(turns, slice, &cpus, &mut goals, out)?;
+    }
     if wanted(parts::TITLE) {
         parts::measure(turns, out)?;
     }
@@ -155,7 +162,7 @@ fn main() -> anyhow::Result<()> {
             scrapes,
             window,
         };
-        sweep.measure(out)?;
+        sweep.measure(&mut goals, out)?;
     }
     goals.write(out)?;
     Ok(())

@@ -12,6 +12,7 @@ use anyhow::{Context, ensure};
 use crate::comparison::quartiles;
 use crate::cpu;
 use crate::crowd::{connect, memory, raise_file_limit};
+use crate::goal::Goals;
 use crate::lab::Server;
 use crate::load::{Client, Connections, Rate};
 use crate::scrape::get;
@@ -21,6 +22,10 @@ pub(crate) const TITLE: &str = "a sweep";
 const THREADS: [usize; 4] = [1, 8, 64, 512];
 const WAITS: [usize; 6] = [0, 100, 1_000, 5_000, 10_000, 20_000];
 const RATES: [u32; 4] = [0, 100, 1_000, 10_000];
+/// Goal: milliseconds of latency beside any number of waits.
+const LATENCY_AT_MOST: f64 = 1.0;
+/// File descriptors for what is opened besides waiting requests.
+const SPARE_FILES: usize = 100;
 /// Limit of the wait until all requests wait.
 const TIMEOUT: Duration = Duration::from_secs(60);
 
@@ -35,9 +40,10 @@ pub(crate) struct Sweep {
 
 impl Sweep {
     /// Measures the three, one after another, and writes a table in Markdown of each.
-    pub(crate) fn measure(&self, out: &mut dyn Write) -> anyhow::Result<()> {
-        // A waiting request has a descriptor here, and one in the server, which inherits the limit.
-        let most = raise_file_limit(WAITS[WAITS.len() - 1] + 100);
+    pub(crate) fn measure(&self, goals: &mut Goals, out: &mut dyn Write) -> anyhow::Result<()> {
+        // A waiting request has a descriptor here, and one in the server, which inherits the limit and has fewer others.
+        let others = fs::read_dir("/proc/self/fd")?.count() + SPARE_FILES;
+        let most = raise_file_limit(WAITS[WAITS.len() - 1] + others) - others;
         writeln!(out, "## {TITLE} over the number of threads, idle\n")?;
         heading("threads", out)?;
         for threads in self.first(&THREADS) {
@@ -49,15 +55,25 @@ impl Sweep {
             "\n## {TITLE} over the number of waiting requests, one thread\n"
         )?;
         heading("waits", out)?;
-        for waits in self.first(&WAITS) {
-            if waits + 100 > most {
-                writeln!(out, "| {waits} | the limit of open files is {most} | | | |")?;
-                continue;
-            }
+        let mut latencies = Vec::new();
+        // As many as the limit on open files allows.
+        let mut rows: Vec<usize> = self.first(&WAITS).map(|waits| waits.min(most)).collect();
+        rows.dedup();
+        for waits in rows {
             let server = start(1)?;
             let clients = wait_at(&server, waits)?;
             self.row(&waits, &server, || wait(self.window), out)?;
+            latencies.push((waits, self.latency(&server)?));
             drop(clients);
+        }
+        writeln!(
+            out,
+            "\n| waits | 99th percentile of the latency of `/dummy` meanwhile, ms | goal | |\n|--:|--:|--:|---|"
+        )?;
+        for (waits, latency) in latencies {
+            let name = format!("{TITLE}: `/dummy` beside {waits} waits, ms");
+            let goal = goals.check(&name, latency, Some(LATENCY_AT_MOST));
+            writeln!(out, "| {waits} | {latency:.2} | {goal} |")?;
         }
         writeln!(out, "\n## {TITLE} over the rate of requests, one thread\n")?;
         heading("requests/s", out)?;
@@ -74,6 +90,20 @@ impl Sweep {
         }
         writeln!(out)?;
         Ok(())
+    }
+
+    /// Milliseconds within which 99 % of the responses of `/dummy` come, one after another on connections of their own.
+    fn latency(&self, server: &Server) -> anyhow::Result<f64> {
+        let address = server.http.parse()?;
+        let mut took = Vec::new();
+        for _ in 0..self.scrapes * 20 {
+            let begun = Instant::now();
+            get(address, "/dummy")?;
+            took.push(begun.elapsed().as_secs_f64() * 1e3);
+            thread::sleep(Duration::from_millis(1));
+        }
+        took.sort_by(f64::total_cmp);
+        Ok(took[took.len() * 99 / 100])
     }
 
     fn first<T: Copy>(&self, list: &[T]) -> impl Iterator<Item = T> {
