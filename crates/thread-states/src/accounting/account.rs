@@ -5,13 +5,13 @@ use std::sync::Arc;
 use tokio::runtime::Id;
 
 use super::blocked_on::BlockedOn;
-use super::clock::Shared;
 use super::handover::Candidate;
 use super::observer::{Observer, Reader, ThreadTimes};
 use super::published::Published;
 use super::reading::ThreadReading;
 use super::route_sums::RouteSums;
 use super::route_times::RouteTimes;
+use super::shared::Shared;
 use super::state::{State, Times};
 use super::units::{Nanos, Timestamp};
 use super::worker::Worker;

@@ -4,13 +4,13 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::account::Account;
-use super::clock::Shared;
 use super::handover;
 use super::observer::{Reader, Turn};
 use super::published::PublishedRoute;
 use super::reading::{Reading, ThreadReading};
 use super::route_sums::RouteSums;
 use super::route_times::RouteTimes;
+use super::shared::Shared;
 use super::state::State;
 use super::units::Timestamp;
 use super::worker::Worker;

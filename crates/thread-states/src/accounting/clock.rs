@@ -1,18 +1,19 @@
 //! The clock of the calling thread: its marks, and what it publishes of them.
 
 use std::cell::RefCell;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use tokio::task;
 
 use super::blocking_calls::BlockingCalls;
-use super::evidence::{Evidence, Moment};
-use super::hold::{Held, Hold, OpenHold};
+use super::evidence::Moment;
+use super::hold::{Held, Hold, HoldEnd, HoldStart, OpenHold};
 use super::in_flight::InFlight;
 use super::kernel::{Counters, Source, Unsupported};
 use super::long_holds::LongHolds;
+use super::read_budget::ReadBudget;
 use super::route_times::RouteTimes;
+use super::shared::Shared;
 use super::slot::Slot;
 use super::snapshot::{Settled, Snapshot};
 use super::state::Times;
@@ -20,11 +21,6 @@ use super::units::{Nanos, Timestamp};
 use super::window::{BlockedBounds, OffCpu, Park, Parks, Window, WindowTimes};
 use super::words::{Words, to_array};
 
-/// Counters are read at every mark while marks are few; beyond this many per second on average,
-/// only at some of them. A read costs 1 to 2 µs, so this is 0.2 % of a CPU.
-const READS_PER_SECOND: u64 = 1_000;
-/// Reads that may follow each other at once, after a quiet time.
-const READS_AT_ONCE: u64 = 32;
 /// Work that took longer than this, for a route or for none, pays for a read: 2 µs are 2 % of it. What
 /// is shorter counts as running, and is too short to matter if it was not.
 const LONG_WORK: Nanos = Nanos::from_micros(100);
@@ -51,28 +47,6 @@ pub(super) fn replace(clock: Option<Clock>) -> Option<Clock> {
     CURRENT.try_with(|current| current.replace(clock)).ok()?
 }
 
-/// Beginning of a hold.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum HoldStart {
-    /// With new work.
-    New,
-    /// With work that was awaiting: it ends an await that [`HoldEnd::Awaits`] began, perhaps on
-    /// another thread.
-    AfterAwait,
-    /// With work that was awaiting and has been woken: the wake-up ended the await, and
-    /// this ends the wait for a thread that began then.
-    AfterWake,
-}
-
-/// End of a hold.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum HoldEnd {
-    /// The work is done.
-    Done,
-    /// The work now waits without the thread: this begins an await.
-    Awaits,
-}
-
 /// Result of a mark at which a hold begins.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum HoldMark {
@@ -85,7 +59,7 @@ pub(super) enum HoldMark {
 /// One thread's clock. Only the thread itself touches it; others read what it publishes in its slot.
 ///
 /// Everything that marks change is plain state in here, so that a mark costs a few stores. The
-/// counters are read at few of them (see [`READS_PER_SECOND`]), which closes the window.
+/// counters are read at few of them (see [`ReadBudget`]), which closes the window.
 #[derive(Debug)]
 pub(super) struct Clock {
     index: usize,
@@ -100,8 +74,7 @@ pub(super) struct Clock {
     routes: Vec<RouteTimes>,
     /// The counters were read since the last mark was published.
     was_read: bool,
-    /// When the budget of reads will be full again.
-    budget_full_at: Timestamp,
+    budget: ReadBudget,
     /// The task in which the thread found that another had replaced it.
     replaced_in: Option<task::Id>,
     /// Start of the first hold longer than [`STALL`] since the thread was last parked.
@@ -114,33 +87,6 @@ pub(super) struct Clock {
 impl Drop for Clock {
     fn drop(&mut self) {
         self.end();
-    }
-}
-
-/// The part of a clock that the exporter reads.
-#[derive(Debug)]
-pub(super) struct Shared {
-    pub(super) source: Source,
-    pub(super) slot: Slot,
-    pub(super) in_flight: Arc<InFlight>,
-    /// Locked by the exporter; the thread only tries to, so that it never waits.
-    pub(super) evidence: Mutex<Evidence>,
-    /// Start of the clock.
-    pub(super) began: Timestamp,
-    replaced: AtomicU64,
-}
-
-impl Shared {
-    /// Ends the thread's time: from now on another thread is the same worker.
-    pub(super) fn replace(&self) {
-        let now = Timestamp::now().as_nanos();
-        self.replaced.store(now, Ordering::Release);
-    }
-
-    /// When another thread replaced this one; `None` if none has.
-    pub(super) fn replaced(&self) -> Option<Timestamp> {
-        let replaced = self.replaced.load(Ordering::Acquire);
-        (replaced > 0).then_some(Timestamp::from_nanos(replaced))
     }
 }
 
@@ -171,21 +117,14 @@ impl Clock {
         let slot = Slot::new(Snapshot::slot_words(routes));
         let mut clock = Self {
             index,
-            shared: Arc::new(Shared {
-                source,
-                slot,
-                in_flight,
-                evidence: Mutex::default(),
-                began: base.wall,
-                replaced: AtomicU64::new(0),
-            }),
+            shared: Arc::new(Shared::new(source, slot, in_flight, base.wall)),
             window: Window::new(base, None),
             times: Times::default(),
             hold: None,
             unheld: base.wall,
             routes: vec![RouteTimes::default(); routes],
             was_read: true,
-            budget_full_at: Timestamp::default(),
+            budget: ReadBudget::default(),
             replaced_in: None,
             stalled_since: None,
             long_holds,
@@ -232,7 +171,7 @@ impl Clock {
         let wall = Timestamp::now();
         // The budget may be spent, but long work for no route must not be charged to the route that
         // comes after the park.
-        if self.may_read(wall) || self.worked_long_for_no_route(wall) {
+        if self.budget.take(wall) || self.worked_long_for_no_route(wall) {
             self.read(wall);
         }
         self.window.parks.park = Some(Park {
@@ -251,7 +190,7 @@ impl Clock {
         self.window
             .parks
             .unpark(wall, self.shared.in_flight.unpark(wall));
-        if self.may_read(wall) {
+        if self.budget.take(wall) {
             self.read(wall);
         }
         self.unheld = wall;
@@ -448,19 +387,6 @@ impl Clock {
             now,
             off_cpu,
         })
-    }
-
-    /// Takes one read from the budget, if it has one left: a token bucket, kept as the time at which
-    /// it will be full again (the generic cell rate algorithm, ITU-T I.371).
-    fn may_read(&mut self, wall: Timestamp) -> bool {
-        const INTERVAL: Nanos = Nanos::from_nanos(1_000_000_000 / READS_PER_SECOND);
-        const BURST: Nanos = Nanos::from_nanos(READS_AT_ONCE * INTERVAL.as_nanos());
-        let full_at = self.budget_full_at.max(wall) + INTERVAL;
-        let allowed = full_at.duration_since(wall) <= BURST;
-        if allowed {
-            self.budget_full_at = full_at;
-        }
-        allowed
     }
 
     /// Publishes the marks, and the times of one route that have changed, as one change: a reader that saw the end of a

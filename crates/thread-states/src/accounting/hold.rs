@@ -6,6 +6,28 @@ use super::state::{State, Times};
 use super::units::{Nanos, Timestamp};
 use super::words::words;
 
+/// Beginning of a hold.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum HoldStart {
+    /// With new work.
+    New,
+    /// With work that was awaiting: it ends an await that [`HoldEnd::Awaits`] began, perhaps on
+    /// another thread.
+    AfterAwait,
+    /// With work that was awaiting and has been woken: the wake-up ended the await, and
+    /// this ends the wait for a thread that began then.
+    AfterWake,
+}
+
+/// End of a hold.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum HoldEnd {
+    /// The work is done.
+    Done,
+    /// The work now waits without the thread: this begins an await.
+    Awaits,
+}
+
 /// Time during which a route's code occupied a thread, by the thread's state.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[non_exhaustive]

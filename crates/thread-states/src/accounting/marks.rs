@@ -3,8 +3,8 @@
 use std::marker::PhantomData;
 use std::sync::Arc;
 
-use super::clock::{self, Clock, HoldEnd, HoldMark, HoldStart};
-use super::hold::Held;
+use super::clock::{self, Clock, HoldMark};
+use super::hold::{Held, HoldEnd, HoldStart};
 use super::long_holds::LONG_HOLD;
 use super::registry::Registry;
 use super::units::Timestamp;

@@ -11,9 +11,9 @@
 //! ```
 //!
 //! * `marks`: the thread marks where it parks ([`park`], [`unpark`]) and for which route it works
-//!   ([`hold()`]) on its own `clock`, which reads the counters of the `kernel`
+//!   ([`hold()`]) on its own `clock`, which reads the counters of the `kernel`, as often as its `read_budget` allows
 //! * `window` turns marks and counters into states, with the `evidence` of earlier observations
-//! * the clock publishes both in a `slot`, as `words`; `snapshot` is the layout
+//! * the clock publishes both in a `slot`, as `words`; `snapshot` is the layout, and `shared` all that others see of a clock
 //! * `observer` computes the times of one thread up to now from slot and counters, also while the
 //!   thread waits; `account` adds up the threads of one index, `accounts` is all of a server, and
 //!   `published` makes sure that no counter decreases
@@ -50,6 +50,7 @@ mod long_holds;
 mod marks;
 mod observer;
 mod published;
+mod read_budget;
 mod reading;
 mod registration;
 mod registry;
@@ -58,6 +59,7 @@ mod route_sums;
 mod route_times;
 mod route_waits;
 mod routes;
+mod shared;
 mod slot;
 mod snapshot;
 mod state;
@@ -69,9 +71,8 @@ mod worker;
 mod workers;
 
 pub use blocking_pool::spawn_blocking;
-pub use clock::{HoldEnd, HoldStart};
 pub(crate) use durations::{DURATION_BOUNDS, DurationCounts};
-pub use hold::Held;
+pub use hold::{Held, HoldEnd, HoldStart};
 pub use in_flight::{InFlight, InFlightGuard};
 #[cfg(target_os = "linux")]
 pub(crate) use kernel::process_cpu_seconds;

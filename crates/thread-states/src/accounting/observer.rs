@@ -5,13 +5,13 @@ use std::sync::{Arc, PoisonError};
 use tokio::runtime::Id;
 
 use super::blocked_on::SeenWait;
-use super::clock::Shared;
 use super::evidence::Moment;
 use super::handover::Candidate;
 use super::hold::{Held, OpenHold};
 use super::kernel::{Activity, Counters, OsThread};
 use super::route_sums::RouteSums;
 use super::route_times::RouteTimes;
+use super::shared::Shared;
 use super::snapshot::{Settled, Snapshot};
 use super::state::{State, Times};
 use super::state_start::StateStart;

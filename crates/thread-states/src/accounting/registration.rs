@@ -4,10 +4,11 @@ use std::marker::PhantomData;
 use std::sync::{Arc, Once};
 
 use super::accounts::Accounts;
-use super::clock::{self, Clock, Shared};
+use super::clock::{self, Clock};
 use super::in_flight::InFlight;
 use super::kernel::Unsupported;
 use super::registry::Registry;
+use super::shared::Shared;
 use super::units::Timestamp;
 use super::worker::Worker;
 
@@ -132,7 +133,7 @@ mod tests {
 
     use tokio::runtime::{Builder, Id};
 
-    use super::super::clock::{HoldEnd, HoldStart};
+    use super::super::hold::{HoldEnd, HoldStart};
     use super::*;
 
     fn index() -> Option<usize> {

@@ -196,7 +196,8 @@ impl Registry {
 mod tests {
     use std::thread;
 
-    use super::super::clock::{self, HoldStart};
+    use super::super::clock;
+    use super::super::hold::HoldStart;
     use super::super::reading::RouteReading;
     use super::super::units::Nanos;
     use super::*;
