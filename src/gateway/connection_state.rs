@@ -202,7 +202,7 @@ impl ConnectionState {
 
     /// Records that bytes of a request's head arrived. Returns whether they are the first.
     pub(super) fn head_received(&self) -> bool {
-        // Not `swap`, which locks the bus: only the task of the connection calls it.
+        // A `swap` would take longer, and only the task of the connection calls this.
         let is_first = !self.has_head();
         self.head_started.store(true, Relaxed);
         is_first
