@@ -8,6 +8,7 @@ use std::process::{Child, ChildStdout, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use fantoccini::actions::{InputSource, MouseActions, PointerAction};
+use fantoccini::elements::Element;
 use fantoccini::wd::WebDriverCompatibleCommand;
 use fantoccini::{Client, ClientBuilder, Locator};
 use hyper_util::client::legacy::connect::HttpConnector;
@@ -21,6 +22,8 @@ pub(crate) const TIMEOUT: Duration = Duration::from_secs(30);
 pub(crate) struct Browser {
     client: Client,
     driver: Driver,
+    /// Entries of the console that were taken so far.
+    log: Vec<Value>,
 }
 
 /// The WebDriver; on drop it is ended together with its browser.
@@ -131,9 +134,33 @@ impl Browser {
         });
         let client = connect(driver.port, wanted.as_object().unwrap()).await;
         client.goto(&format!("http://{front}/")).await.unwrap();
-        let browser = Self { client, driver };
+        let mut browser = Self {
+            client,
+            driver,
+            log: Vec::new(),
+        };
+        for _ in 0..5 {
+            if !browser.lacks_files().await {
+                break;
+            }
+            browser.client.refresh().await.unwrap();
+        }
         browser.connected().await;
         browser
+    }
+
+    /// Returns true if the browser did not load all of the page because the network changed meanwhile.
+    async fn lacks_files(&mut self) -> bool {
+        let new = self.log.len();
+        self.read_log().await;
+        self.log[new..].iter().any(is_of_the_network)
+    }
+
+    /// Takes the new entries of the console, which the browser returns once.
+    async fn read_log(&mut self) {
+        let log = ChromiumCommand("se/log", json!({ "type": "browser" }));
+        let entries = self.client.issue_cmd(log).await.unwrap();
+        self.log.extend(entries.as_array().unwrap().iter().cloned());
     }
 
     /// Reloads the page.
@@ -144,22 +171,24 @@ impl Browser {
 
     /// Waits until the page is connected to both servers.
     pub(crate) async fn connected(&self) {
-        self.until("return [...document.querySelectorAll('.connection')].every((line) => line.textContent === 'Connected')")
-            .await;
+        // The page has no such lines until its script runs.
+        self.until(
+            "const lines = [...document.querySelectorAll('.connection')];
+             return lines.length > 0 && lines.every((line) => line.textContent === 'Connected')",
+        )
+        .await;
     }
 
     /// Closes the browser. Fails if the console has an error that contains none of these texts.
-    pub(crate) async fn close_but_for(self, expected: &[&str]) {
-        let log = ChromiumCommand("se/log", json!({ "type": "browser" }));
-        let entries = self.client.issue_cmd(log).await.unwrap();
+    pub(crate) async fn close_but_for(mut self, expected: &[&str]) {
+        self.read_log().await;
         self.client.close().await.unwrap();
         drop(self.driver);
-        let complaints: Vec<_> = entries.as_array().unwrap().iter().collect();
-        let unexpected = |entry: &&&Value| {
+        let unexpected = |entry: &&Value| {
             let message = entry["message"].as_str().unwrap();
-            !expected.iter().any(|part| message.contains(part))
+            !is_of_the_network(entry) && !expected.iter().any(|part| message.contains(part))
         };
-        let unexpected: Vec<_> = complaints.iter().filter(unexpected).collect();
+        let unexpected: Vec<_> = self.log.iter().filter(unexpected).collect();
         assert!(unexpected.is_empty(), "the console says: {unexpected:#?}");
     }
 
@@ -205,21 +234,27 @@ impl Browser {
             .await;
     }
 
+    /// Waits for the first element that a selector finds.
+    async fn find(&self, selector: &str) -> Element {
+        let wait = self.client.wait().at_most(TIMEOUT);
+        wait.for_element(Locator::Css(selector)).await.unwrap()
+    }
+
     /// Returns the text of the first element that a selector finds.
     pub(crate) async fn text(&self, selector: &str) -> String {
-        let element = self.client.find(Locator::Css(selector)).await.unwrap();
+        let element = self.find(selector).await;
         element.text().await.unwrap()
     }
 
     /// Clicks the first element that a selector finds.
     pub(crate) async fn click(&self, selector: &str) {
-        let element = self.client.find(Locator::Css(selector)).await.unwrap();
+        let element = self.find(selector).await;
         element.click().await.unwrap();
     }
 
     /// Moves the mouse to the middle of the first element that a selector finds.
     pub(crate) async fn hover(&self, selector: &str) {
-        let element = self.client.find(Locator::Css(selector)).await.unwrap();
+        let element = self.find(selector).await;
         let moves = MouseActions::new("mouse".to_owned()).then(PointerAction::MoveToElement {
             element,
             duration: None,
@@ -302,4 +337,11 @@ async fn connect(port: u16, wanted: &serde_json::Map<String, Value>) -> Client {
         }
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
+}
+
+/// Returns true for an error that a request met because a network interface appeared or went away, as with each container
+/// that another program starts.
+fn is_of_the_network(entry: &Value) -> bool {
+    let message = entry["message"].as_str().unwrap();
+    message.contains("net::ERR_NETWORK_CHANGED")
 }
