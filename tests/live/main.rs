@@ -6,6 +6,8 @@
 mod address;
 #[path = "../common/lab.rs"]
 mod lab;
+#[path = "../../crates/thread-states/tests/common/quiet.rs"]
+mod quiet;
 
 mod accessible;
 mod behind;
