@@ -10,7 +10,8 @@ use crate::client::{request, response_to};
 use crate::failures::silent;
 use crate::lab::{Behind, Front, Lab};
 
-const SLOW: Duration = Duration::from_millis(300);
+/// Above the bucket of 0.5 s, which on a busy machine contains a connect, too.
+const SLOW: Duration = Duration::from_millis(600);
 
 /// Returns the samples by series.
 fn scrape(lab: &Lab) -> BTreeMap<String, f64> {
@@ -111,17 +112,20 @@ fn histograms_contain_the_times_of_requests() {
             )
         };
         // The attempt at the dead server may be recorded too, with almost no time.
-        let slow = bucket("+Inf") - bucket("0.25");
+        let slow = bucket("+Inf") - bucket("0.5");
         assert_eq!(slow, 2.0, "{name}: {samples:#?}");
         assert_eq!(bucket("+Inf"), value(&format!("{name}_count"), labels));
         let sum = value(&format!("{name}_sum"), labels);
-        assert!((0.6..2.0).contains(&sum), "{name}: {sum}");
+        assert!((1.2..4.0).contains(&sum), "{name}: {sum}");
     }
     let connects = value(
         "nginx_upstream_connect_duration_seconds_bucket",
-        r#"server="sync",le="0.1""#,
+        r#"server="sync",le="0.5""#,
     );
-    assert!(connects >= 2.0, "the kernel connects at once: {samples:#?}");
+    assert!(
+        connects >= 2.0,
+        "the time to connect contains that of the response: {connects}"
+    );
 }
 
 #[test]
