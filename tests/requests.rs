@@ -95,10 +95,20 @@ fn count(scrape: &Scrape, server: &str, route: &str, status: u16) -> f64 {
     scrape.samples.get(&series).copied().unwrap_or_default()
 }
 
+/// Runs a test of each kind of server, both at the same time.
+fn on_both_servers(test: impl Fn(&str) + Sync) {
+    thread::scope(|scope| {
+        for name in ["sync", "async"] {
+            let test = &test;
+            scope.spawn(move || test(name));
+        }
+    });
+}
+
 /// Three clients leave while another request holds the only thread.
 #[test]
 fn requests_whose_clients_left_in_the_queue_are_not_worked_on() {
-    for name in ["sync", "async"] {
+    on_both_servers(|name| {
         let server = Server::start(name, &[]);
         let holding = send(&server.http, "GET /blocking?seconds=3 HTTP/1.1|Host: x");
         let active = format!(r#"http_server_active_requests{{server="{name}"}}"#);
@@ -118,7 +128,7 @@ fn requests_whose_clients_left_in_the_queue_are_not_worked_on() {
         assert_eq!(count(&scrape, name, "/cpu", 200), 0.0, "{name}");
         assert_eq!(count(&scrape, name, "/blocking", 200), 1.0, "{name}");
         drop((holding, left));
-    }
+    });
 }
 
 /// The requests are the second ones of their connections, which the synchronous server keeps.
@@ -154,11 +164,11 @@ fn requests_on_kept_connections_are_queued_and_not_worked_on_after_their_clients
 /// Neither server can notice it meanwhile.
 #[test]
 fn clients_that_leave_while_a_handler_holds_its_thread_count_as_499() {
-    for name in ["sync", "async"] {
+    on_both_servers(|name| {
         let server = Server::start(name, &[]);
         let active = format!(r#"http_server_active_requests{{server="{name}"}}"#);
         for (index, leave) in Leave::ALL.into_iter().enumerate() {
-            let client = send(&server.http, "GET /blocking?seconds=1 HTTP/1.1|Host: x");
+            let client = send(&server.http, "GET /blocking?seconds=1.5 HTTP/1.1|Host: x");
             wait_for(&server.metrics, &active, 1.0);
             let left = leave.leave(client);
             wait_for(&server.metrics, &active, 0.0);
@@ -167,7 +177,7 @@ fn clients_that_leave_while_a_handler_holds_its_thread_count_as_499() {
             assert_eq!(counted, index as f64 + 1.0, "{name}, {leave:?}");
             drop(left);
         }
-    }
+    });
 }
 
 /// As `nc -N` does, for example. On a busy machine the request may wait.
