@@ -5,7 +5,7 @@ use std::error::Error;
 use std::future::{Ready, ready};
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
 use futures_util::future::Either;
@@ -86,11 +86,31 @@ impl<A: App> hyper::service::Service<Request<Incoming>> for Connected<A> {
         let request =
             request.map(|incoming| RequestBody::new(incoming, &self.state, self.body_timeout));
         Either::Right(ResponseFuture {
-            response: self.app.clone().oneshot(request),
+            response: self.respond(request),
             guard: Some(guard),
         })
     }
 }
+
+impl<A: App> Connected<A> {
+    /// Calls the app now if it is ready, as routers always are: a request that waits in a future is moved twice more.
+    fn respond(&self, request: Request<RequestBody>) -> AppFuture<A> {
+        let mut app = self.app.clone();
+        let mut context = Context::from_waker(Waker::noop());
+        // hyper may have read a request before its turn.
+        if !self.state.is_turn_over() && app.poll_ready(&mut context).is_ready() {
+            Either::Left(app.call(request))
+        } else {
+            Either::Right(app.oneshot(request))
+        }
+    }
+}
+
+/// Future of the app, which has been called or is called as soon as it is ready.
+type AppFuture<A> = Either<
+    <A as tower::Service<Request<RequestBody>>>::Future,
+    Oneshot<A, Request<RequestBody>>,
+>;
 
 /// Returns whether hyper closes the connection after the response because the client wants it.
 fn asks_for_close<B>(request: &Request<B>) -> bool {
@@ -102,7 +122,7 @@ pin_project! {
     /// Future of the app's response to one request.
     pub(super) struct ResponseFuture<A: App> {
         #[pin]
-        response: Oneshot<A, Request<RequestBody>>,
+        response: AppFuture<A>,
         guard: Option<RequestGuard>,
     }
 }
