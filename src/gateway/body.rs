@@ -15,17 +15,25 @@ use tokio::time::{Instant, Sleep};
 use super::connection_state::{ConnectionState, RequestGuard};
 use crate::wire::find_cause;
 
-/// Body of a request, as the app reads it.
-///
-/// # Errors
-///
-/// A frame may be an [`io::Error`]: of the kind [`io::ErrorKind::TimedOut`] if the client did not
-/// send the body within [`ClientLimits::read_timeout`](super::ClientLimits::read_timeout), of another kind if the
-/// body is malformed or the client closed the connection.
-#[derive(Debug)]
-pub struct RequestBody(Option<Box<ArrivingBody>>);
+/// Returns the body of a request as the app reads it. It waits for its bytes for at most `timeout` in total, or without
+/// a limit.
+pub(super) fn request_body(
+    incoming: Incoming,
+    state: &Arc<ConnectionState>,
+    timeout: Option<Duration>,
+) -> axum::body::Body {
+    // Most requests have no body, and this one needs no allocation.
+    if incoming.is_end_stream() {
+        return axum::body::Body::empty();
+    }
+    axum::body::Body::new(ArrivingBody {
+        incoming,
+        state: Arc::clone(state),
+        deadline: timeout.map(Deadline::new),
+    })
+}
 
-/// A body that is not empty. Boxed: most requests have none, and each waiting request would have room for it.
+/// A body that is not empty.
 #[derive(Debug)]
 struct ArrivingBody {
     incoming: Incoming,
@@ -33,38 +41,7 @@ struct ArrivingBody {
     deadline: Option<Deadline>,
 }
 
-impl RequestBody {
-    /// Creates a body that waits for its bytes for at most `timeout` in total, or without a limit.
-    pub(super) fn new(
-        incoming: Incoming,
-        state: &Arc<ConnectionState>,
-        timeout: Option<Duration>,
-    ) -> Self {
-        if incoming.is_end_stream() {
-            return Self(None);
-        }
-        Self(Some(Box::new(ArrivingBody {
-            incoming,
-            state: Arc::clone(state),
-            deadline: timeout.map(Deadline::new),
-        })))
-    }
-}
-
 impl ArrivingBody {
-    fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<io::Result<Frame<Bytes>>>> {
-        let Poll::Ready(frame) = Pin::new(&mut self.incoming).poll_frame(cx) else {
-            return self.poll_deadline(cx).map(|error| Some(Err(error)));
-        };
-        if let Some(deadline) = &mut self.deadline {
-            deadline.pause();
-        }
-        if frame.is_none() || self.incoming.is_end_stream() {
-            self.state.body_read();
-        }
-        Poll::Ready(frame.map(|frame| frame.map_err(|error| self.io_error(error))))
-    }
-
     fn poll_deadline(&mut self, cx: &mut Context<'_>) -> Poll<io::Error> {
         match &mut self.deadline {
             Some(deadline) => deadline.poll_passed(cx).map(|()| self.timed_out()),
@@ -98,30 +75,32 @@ impl Drop for ArrivingBody {
     }
 }
 
-impl Body for RequestBody {
+impl Body for ArrivingBody {
     type Data = Bytes;
     type Error = io::Error;
 
     fn poll_frame(
-        self: Pin<&mut Self>,
+        mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<io::Result<Frame<Bytes>>>> {
-        match &mut self.get_mut().0 {
-            Some(arriving) => arriving.poll_frame(cx),
-            None => Poll::Ready(None),
+        let Poll::Ready(frame) = Pin::new(&mut self.incoming).poll_frame(cx) else {
+            return self.poll_deadline(cx).map(|error| Some(Err(error)));
+        };
+        if let Some(deadline) = &mut self.deadline {
+            deadline.pause();
         }
+        if frame.is_none() || self.incoming.is_end_stream() {
+            self.state.body_read();
+        }
+        Poll::Ready(frame.map(|frame| frame.map_err(|error| self.io_error(error))))
     }
 
     fn is_end_stream(&self) -> bool {
-        let arriving = self.0.as_ref();
-        arriving.is_none_or(|arriving| arriving.incoming.is_end_stream())
+        self.incoming.is_end_stream()
     }
 
     fn size_hint(&self) -> SizeHint {
-        let arriving = self.0.as_ref();
-        arriving.map_or(SizeHint::with_exact(0), |arriving| {
-            arriving.incoming.size_hint()
-        })
+        self.incoming.size_hint()
     }
 }
 

@@ -52,7 +52,6 @@ mod tcp_info {
     }
 }
 
-pub use body::RequestBody;
 pub use client_connection::ClientConnection;
 pub use config::{ClientLimits, GatewayConfig};
 pub use listener::BoundGateway;

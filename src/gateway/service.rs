@@ -8,23 +8,28 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
+use axum::body::{Body, HttpBody};
 use futures_util::future::Either;
 use http::header::CONNECTION;
 use http::{HeaderValue, Request, Response};
-use http_body::Body;
 use hyper::body::Incoming;
 use pin_project_lite::pin_project;
 use tower::util::{Oneshot, ServiceExt};
 
-use super::body::{RequestBody, ResponseBody};
+use super::body::{ResponseBody, request_body};
 use super::client_connection::ClientConnection;
 use super::connection_state::{ConnectionState, RequestGuard};
 use crate::wire::{HeadError, check_head};
 
 /// Application that a gateway serves: a tower service that never fails, such as an axum `Router`.
+///
+/// A frame of a request's body may be an error that an [`io::Error`](std::io::Error) caused: of the kind
+/// [`TimedOut`](std::io::ErrorKind::TimedOut) if the client did not send the body within
+/// [`ClientLimits::read_timeout`](super::ClientLimits::read_timeout), of another kind if the body is malformed or the
+/// client closed the connection.
 pub trait App:
     tower::Service<
-        Request<RequestBody>,
+        Request<Body>,
         Response = Response<<Self as App>::Body>,
         Error = Infallible,
         Future: Send,
@@ -33,20 +38,16 @@ pub trait App:
     + 'static
 {
     /// Body of its responses.
-    type Body: Body<Data: Send, Error: Into<Box<dyn Error + Send + Sync>>> + Send + 'static;
+    type Body: HttpBody<Data: Send, Error: Into<Box<dyn Error + Send + Sync>>> + Send + 'static;
 }
 
 impl<S, B> App for S
 where
-    S: tower::Service<
-            Request<RequestBody>,
-            Response = Response<B>,
-            Error = Infallible,
-            Future: Send,
-        > + Clone
+    S: tower::Service<Request<Body>, Response = Response<B>, Error = Infallible, Future: Send>
+        + Clone
         + Send
         + 'static,
-    B: Body<Data: Send, Error: Into<Box<dyn Error + Send + Sync>>> + Send + 'static,
+    B: HttpBody<Data: Send, Error: Into<Box<dyn Error + Send + Sync>>> + Send + 'static,
 {
     type Body = B;
 }
@@ -84,7 +85,7 @@ impl<A: App> hyper::service::Service<Request<Incoming>> for Connected<A> {
             request.extensions_mut().insert(client);
         }
         let request =
-            request.map(|incoming| RequestBody::new(incoming, &self.state, self.body_timeout));
+            request.map(|incoming| request_body(incoming, &self.state, self.body_timeout));
         Either::Right(ResponseFuture {
             response: self.respond(request),
             guard: Some(guard),
@@ -94,7 +95,7 @@ impl<A: App> hyper::service::Service<Request<Incoming>> for Connected<A> {
 
 impl<A: App> Connected<A> {
     /// Calls the app now if it is ready, as routers always are: a request that waits in a future is moved twice more.
-    fn respond(&self, request: Request<RequestBody>) -> AppFuture<A> {
+    fn respond(&self, request: Request<Body>) -> AppFuture<A> {
         let mut app = self.app.clone();
         let mut context = Context::from_waker(Waker::noop());
         // hyper may have read a request before its turn.
@@ -107,10 +108,7 @@ impl<A: App> Connected<A> {
 }
 
 /// Future of the app, which has been called or is called as soon as it is ready.
-type AppFuture<A> = Either<
-    <A as tower::Service<Request<RequestBody>>>::Future,
-    Oneshot<A, Request<RequestBody>>,
->;
+type AppFuture<A> = Either<<A as tower::Service<Request<Body>>>::Future, Oneshot<A, Request<Body>>>;
 
 /// Returns whether hyper closes the connection after the response because the client wants it.
 fn asks_for_close<B>(request: &Request<B>) -> bool {
