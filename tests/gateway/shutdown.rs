@@ -115,6 +115,10 @@ fn idle_connections_are_closed_at_once() {
             client.get("/");
             assert_eq!(client.receive().status, 200);
         }
+        // Those in the accept queue would be reset.
+        eventually("all connections are accepted", || {
+            server.running.accept_queue().unwrap().length == 0
+        });
         ends_promptly(&server.running);
         for client in &mut idle {
             client.assert_closed();
