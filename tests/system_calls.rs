@@ -20,6 +20,7 @@ use std::sync::mpsc;
 use std::thread;
 
 use common::lab::Server;
+use nix::errno::Errno;
 use nix::sys::ptrace::{self, Options};
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::Pid;
@@ -87,7 +88,11 @@ fn count(thread: Pid, attached: &mpsc::Sender<nix::Result<()>>) -> nix::Result<C
         match waitpid(thread, Some(WaitPidFlag::__WALL))? {
             WaitStatus::Exited(..) | WaitStatus::Signaled(..) => return Ok(calls),
             WaitStatus::PtraceSyscall(_) => {
-                let info = ptrace::syscall_info(thread)?;
+                let info = match ptrace::syscall_info(thread) {
+                    // It was killed meanwhile, which the next wait reports.
+                    Err(Errno::ESRCH) => continue,
+                    info => info?,
+                };
                 if info.op == libc::PTRACE_SYSCALL_INFO_ENTRY {
                     #[expect(unsafe_code, reason = "libc has a union for what depends on the stop")]
                     // SAFETY: the kernel wrote the field of this stop.

@@ -21,6 +21,8 @@ const AT_MOST: Duration = Duration::from_millis(250);
 /// metrics. No thread has run since, so nothing else is read of it but its CPU clock.
 const MOST_READS: u64 = 180;
 
+const MOST_SCRAPES: usize = 100;
+
 /// Folder of the exporter's thread in `/proc`.
 fn exporter() -> PathBuf {
     let tasks = fs::read_dir("/proc/self/task").unwrap();
@@ -68,7 +70,7 @@ fn a_scrape_of_a_thousand_threads_takes_milliseconds_and_few_reads() {
         all_wait.wait();
 
         let exporter = &exporter();
-        let scrape = |_| {
+        let scrape = || {
             let (before, begun) = (reads(exporter), cpu_time(exporter));
             let mut response = ureq::get(format!("http://{address}/metrics"))
                 .call()
@@ -83,11 +85,18 @@ fn a_scrape_of_a_thousand_threads_takes_milliseconds_and_few_reads() {
                     .map(|(now, before)| now - before),
             )
         };
-        let (times, counts): (Vec<_>, Vec<_>) = (0..6).map(scrape).unzip();
-        let best = times.iter().min().unwrap();
-        assert!(*best < AT_MOST, "{best:?}");
-        // At the first one, and after those in which a thread was still on its way to its wait, more is read.
-        let fewest = counts.into_iter().min().unwrap();
+        let (mut best, mut fewest) = (Duration::MAX, None);
+        // At the first one, and after those in which a thread was still on its way to its wait, more is read. On a busy
+        // machine that is many of them.
+        for index in 0..MOST_SCRAPES {
+            let (time, reads) = scrape();
+            best = best.min(time);
+            fewest = [fewest, reads].into_iter().flatten().min();
+            if index >= 5 && fewest.is_none_or(|fewest| fewest <= MOST_READS) {
+                break;
+            }
+        }
+        assert!(best < AT_MOST, "{best:?}");
         match fewest {
             Some(fewest) => assert!(fewest <= MOST_READS, "{fewest} reads"),
             None => println!("NOT VERIFIED: the kernel does not count reads"),
