@@ -282,6 +282,20 @@ fn a_close_after_an_unread_body_is_announced() {
     }
 }
 
+/// The gateways take a first "close" for the end of the connection: they set no idle timer, and keep the end of the
+/// response for the close.
+#[test]
+fn a_close_is_not_undone_by_a_second_field() {
+    for gateway in Gateway::THAT_KEEP {
+        let server = Server::start(gateway);
+        let mut client = server.connect();
+        let both = "connection: close\r\nconnection: keep-alive\r\n";
+        client.send(format!("GET / HTTP/1.1\r\nhost: test\r\n{both}\r\n"));
+        assert_eq!(client.receive().text(), "hello", "{gateway:?}");
+        client.assert_closed();
+    }
+}
+
 #[test]
 #[cfg(target_os = "linux")]
 fn the_ends_of_a_response_and_of_its_connection_arrive_together() {
