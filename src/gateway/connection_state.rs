@@ -158,6 +158,7 @@ impl ConnectionState {
     }
 
     /// Returns whether the response has ended, and perhaps not all of its bytes are written yet.
+    #[cfg(target_os = "linux")]
     pub(super) fn is_response_complete(&self) -> bool {
         self.phase.load(Relaxed) == RESPONDED
     }
