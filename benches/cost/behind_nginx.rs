@@ -12,7 +12,7 @@ use threadlab::flavor::Flavor;
 
 use crate::address::free_address;
 use crate::comparison::{SETTLE, quartiles};
-use crate::cpu::Cpus;
+use crate::cpu::{Cpus, per_response};
 use crate::goal::Goals;
 use crate::load::{Client, Connections, Rate};
 use crate::program::Program;
@@ -181,10 +181,9 @@ fn turn(
     let before = (upstream.server.thread.cpu_time()?, nginx.cpu_time()?);
     let responses = client.send_for(slice)?;
     thread::sleep(SETTLE);
-    let each = |time: Duration| time.as_secs_f64() * 1e6 / f64::from(responses);
     Ok(Turn {
-        server: each(upstream.server.thread.cpu_time()? - before.0),
-        nginx: each(nginx.cpu_time()? - before.1),
+        server: per_response(upstream.server.thread.cpu_time()? - before.0, responses),
+        nginx: per_response(nginx.cpu_time()? - before.1, responses),
     })
 }
 

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use axum::Router;
 use threadlab::flavor::Flavor;
 
-use crate::cpu::Cpus;
+use crate::cpu::{Cpus, per_response};
 use crate::goal::Goals;
 use crate::load::{Client, Connections, Rate};
 use crate::server::{self, Accounting, Server};
@@ -201,10 +201,10 @@ fn measure(server: &Server, client: &mut Client, slice: Duration) -> anyhow::Res
     let responses = client.send_for(slice)?;
     let wall = begun.elapsed();
     thread::sleep(SETTLE);
-    let cpu = (server.thread.cpu_time()? - before).as_secs_f64();
+    let cpu = server.thread.cpu_time()? - before;
     Ok(Turn {
-        cpu: cpu * 1e6 / f64::from(responses),
-        busy: cpu / wall.as_secs_f64(),
+        cpu: per_response(cpu, responses),
+        busy: cpu.as_secs_f64() / wall.as_secs_f64(),
     })
 }
 

@@ -74,6 +74,11 @@ pub(crate) fn time_of(task: &Path) -> io::Result<Duration> {
     Ok(Duration::from_nanos(nanoseconds))
 }
 
+/// Microseconds of CPU time for each of these responses.
+pub(crate) fn per_response(time: Duration, responses: u32) -> f64 {
+    time.as_secs_f64() * 1e6 / f64::from(responses)
+}
+
 /// Waits until a thread of this process has this name.
 fn find(name: &str) -> io::Result<Pid> {
     let begun = Instant::now();

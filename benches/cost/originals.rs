@@ -11,7 +11,7 @@ use threadlab::flavor::Flavor;
 
 use crate::address::free_address;
 use crate::comparison::{SETTLE, quartiles};
-use crate::cpu::Cpus;
+use crate::cpu::{Cpus, per_response};
 use crate::goal::Goals;
 use crate::load::{Client, Connections, Rate};
 use crate::program::Program;
@@ -136,18 +136,13 @@ impl Pair {
         // An interpreter needs longer for as many requests.
         let responses = self.program_client.send_for(4 * slice)?;
         thread::sleep(SETTLE);
-        let program = per_request(self.program.cpu_time()? - before, responses);
+        let program = per_response(self.program.cpu_time()? - before, responses);
         let before = self.gateway.thread.cpu_time()?;
         let responses = self.gateway_client.send_for(slice)?;
         thread::sleep(SETTLE);
-        let gateway = per_request(self.gateway.thread.cpu_time()? - before, responses);
+        let gateway = per_response(self.gateway.thread.cpu_time()? - before, responses);
         Ok(Turn { program, gateway })
     }
-}
-
-/// Microseconds.
-fn per_request(time: Duration, responses: u32) -> f64 {
-    time.as_secs_f64() * 1e6 / f64::from(responses)
 }
 
 fn write(pair: &Pair, turns: &[Turn], goals: &mut Goals, out: &mut dyn Write) -> io::Result<()> {

@@ -253,6 +253,11 @@ mod tests {
         clock::with(|clock| clock.counts()).unwrap()
     }
 
+    /// Returns whether the time of each of three threads counts.
+    fn which_count(threads: &mut Threads) -> [bool; 3] {
+        [0, 1, 2].map(|thread| threads.on(thread, counts))
+    }
+
     #[test]
     fn without_numbers_a_third_thread_replaces_the_one_that_works() {
         without_numbers(|registry, worker, threads| {
@@ -260,10 +265,7 @@ mod tests {
             threads.on(0, || clock::with(Clock::park));
             threads.on(1, take_and_hold(&registry, worker));
             threads.on(2, take(&registry, worker));
-            assert_eq!(
-                [0, 1, 2].map(|thread| threads.on(thread, counts)),
-                [true, false, true]
-            );
+            assert_eq!(which_count(threads), [true, false, true]);
             assert_eq!(threads.on(2, index), Some(1));
             assert_eq!(registry.read().states().len(), 2);
         });
@@ -276,10 +278,7 @@ mod tests {
             thread::sleep(Duration::from_millis(10));
             threads.on(1, take_and_hold(&registry, worker));
             threads.on(2, take(&registry, worker));
-            assert_eq!(
-                [0, 1, 2].map(|thread| threads.on(thread, counts)),
-                [true, false, true]
-            );
+            assert_eq!(which_count(threads), [true, false, true]);
             assert_eq!(threads.on(2, index), Some(1));
         });
     }
@@ -291,20 +290,14 @@ mod tests {
             threads.on(0, take_and_hold(&registry, worker));
             threads.on(1, take_and_hold(&registry, worker));
             threads.on(2, take_and_hold(&registry, worker));
-            assert_eq!(
-                [0, 1, 2].map(|thread| threads.on(thread, counts)),
-                [true, false, true]
-            );
+            assert_eq!(which_count(threads), [true, false, true]);
             let again = registry.clone();
             threads.on(1, move || {
                 clock::with(|clock| clock.release(Timestamp::now(), 0, HoldEnd::Done));
                 again.register_worker_again(worker);
             });
             // Not the third one, whose mark is the latest: it has taken the worker over.
-            assert_eq!(
-                [0, 1, 2].map(|thread| threads.on(thread, counts)),
-                [false, true, true]
-            );
+            assert_eq!(which_count(threads), [false, true, true]);
             let states = registry.read().states();
             assert_eq!(states.into_keys().collect::<Vec<_>>(), [0, 1]);
             for thread in registry.read().threads {
