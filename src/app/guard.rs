@@ -56,7 +56,7 @@ where
 pin_project! {
     /// Future of [`Guard`].
     ///
-    /// What few requests need is boxed, because each waiting request has room for the largest of its futures.
+    /// Parts that few requests need are boxed, because each waiting request has room for the largest of its futures.
     pub struct GuardFuture<F> {
         #[pin]
         handler: Either<F, BoxFuture<'static, Result<Response, Infallible>>>,

@@ -133,6 +133,7 @@ mod tests {
         let none = HashSet::new();
         assert!(chosen(&Target::Pid(shell.id()), &[], &Holders::of_all(&none)).is_empty());
     }
+
     #[test]
     fn each_listening_socket_has_its_holders_but_this_process() {
         let sockets = [(); 2].map(|()| TcpListener::bind("127.0.0.1:0").unwrap());

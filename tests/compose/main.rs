@@ -42,11 +42,11 @@ use libtest_mimic::{Arguments, Trial};
 use http::get;
 use lanes::{Lane, SharedStack};
 
-/// What can run on each engine: confinement, experiments, health checks.
+/// Tests that can run on each engine: confinement, experiments, health checks.
 static EXPERIMENTS: SharedStack = SharedStack::named("experiments");
-/// What scales, restarts and fills the services, which depends little on the engine.
+/// Tests that scale, restart and fill the services, which depend little on the engine.
 static CHANGES: SharedStack = SharedStack::named("changes");
-/// What compares the article's programs.
+/// Tests that compare the article's programs.
 static ORIGINALS: SharedStack = SharedStack::named("originals");
 static FIRST_RUN: Lane = Lane::new();
 static LOSSES: Lane = Lane::new();

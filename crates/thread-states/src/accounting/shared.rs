@@ -1,4 +1,4 @@
-//! What others read of a thread's clock.
+//! The part of a thread's clock that other threads read.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
@@ -23,7 +23,7 @@ pub(super) struct Shared {
 }
 
 impl Shared {
-    /// What is read of a clock that begins at this time.
+    /// Returns the shared part of a clock that begins at this time.
     pub(super) fn new(
         source: Source,
         slot: Slot,
