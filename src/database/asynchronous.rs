@@ -65,8 +65,8 @@ impl AsynchronousDriver {
         })
     }
 
-    /// Runs a query. If the future is dropped, PostgreSQL cancels the query, and
-    /// its connection returns to the pool after that. Returns the time that it waited for a connection.
+    /// Runs a query. If the future is dropped, PostgreSQL cancels the query, and its connection is closed after that.
+    /// Returns the time that it waited for a connection.
     ///
     /// # Errors
     ///
@@ -209,11 +209,10 @@ async fn sleep(
 ) -> Result<(), Error> {
     let running = scopeguard::guard(connection, |connection| {
         driver.spawn(async move {
-            let cancelled = timeout(CANCEL_DEADLINE, cancel(&connection)).await;
-            if !matches!(cancelled, Ok(Ok(()))) {
-                // Closes the connection instead of returning it to the pool.
-                drop(Object::take(connection));
-            }
+            // Until PostgreSQL has ended the query, it keeps its place in the pool.
+            let _ = timeout(CANCEL_DEADLINE, cancel(&connection)).await;
+            // Closes the connection instead of returning it to the pool: the cancellation could hit the next query.
+            drop(Object::take(connection));
         });
     });
     let seconds = time.as_secs_f64();
@@ -231,8 +230,11 @@ async fn sleep(
     done.map(drop)
 }
 
-/// Cancels the query of a connection and waits until the connection is free again, so that the cancellation cannot hit
-/// the next query.
+/// Cancels the query of a connection and waits until it has ended.
+///
+/// The cancellation can still take effect after that: PostgreSQL receives it on a connection of its own and signals the
+/// process of the query, before version 17 twice (`signal_child` in postmaster.c). No signal follows once PostgreSQL has
+/// closed that connection; libpq waits for this, `cancel_query` does not.
 async fn cancel(client: &Client) -> Result<(), Error> {
     client.cancel_token().cancel_query(NoTls).await?;
     // PostgreSQL responds to this after it has responded to the cancelled query. If the query had ended before, the

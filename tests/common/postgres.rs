@@ -76,6 +76,12 @@ impl Postgres {
         format!("postgresql://lab@{}/postgres", self.address)
     }
 
+    /// Returns the address that it listens on.
+    #[allow(dead_code, reason = "not every program of tests connects by itself")]
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.address
+    }
+
     /// Returns the result of a query as text; `None` if it failed.
     pub(crate) fn try_query(&self, sql: &str) -> Option<String> {
         let output = Command::new(self.programs.join("psql"))
