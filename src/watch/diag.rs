@@ -1,5 +1,6 @@
 //! TCP sockets of this network namespace: `sock_diag` over netlink (`sock_diag(7)`).
 
+use std::collections::HashSet;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::fd::OwnedFd;
@@ -120,7 +121,11 @@ impl Diag {
         })
     }
 
-    /// Returns the sockets of this network namespace.
+    /// Returns the sockets of this network namespace, each once.
+    ///
+    /// The kernel sends a dump in parts, and continues each at the position in a hash chain at which the last one ended
+    /// (`inet_diag_dump_icsk` in `net/ipv4/inet_diag.c`). If a socket was added to the chain meanwhile, it reports one a
+    /// second time, without `NLM_F_DUMP_INTR`.
     ///
     /// # Errors
     ///
@@ -136,6 +141,8 @@ impl Diag {
                 Timestamp::now(),
                 &mut sockets,
             )? {
+                let mut seen = HashSet::with_capacity(sockets.len());
+                sockets.retain(|socket| seen.insert(socket.cookie));
                 return Ok(sockets);
             }
         }
@@ -337,6 +344,7 @@ fn u64_at(bytes: &[u8], offset: usize) -> Option<u64> {
 mod tests {
     use std::io::{Read, Write};
     use std::net::{TcpListener, TcpStream};
+    use std::os::unix::net::UnixDatagram;
 
     use proptest::prelude::*;
 
@@ -416,6 +424,49 @@ mod tests {
             assert_eq!(connection.remote, client.local_addr().unwrap());
             assert!(connection.inode > 0 && connection.receive_queue == 0);
         }
+    }
+
+    /// A message of the kernel about a listening socket.
+    fn message(cookie: u64, port: u16) -> Vec<u8> {
+        const LENGTH: usize = HEADER + MESSAGE_LENGTH;
+        let mut message = [0; LENGTH];
+        message[..4].copy_from_slice(&(LENGTH as u32).to_ne_bytes());
+        message[4..6].copy_from_slice(&20_u16.to_ne_bytes());
+        message[HEADER] = libc::AF_INET as u8;
+        message[HEADER + 1] = LISTEN;
+        message[HEADER + 4..HEADER + 6].copy_from_slice(&port.to_be_bytes());
+        message[HEADER + 44..HEADER + 52].copy_from_slice(&cookie.to_ne_bytes());
+        message.to_vec()
+    }
+
+    #[test]
+    fn a_socket_that_two_parts_of_a_dump_repeat_is_reported_once() {
+        let (socket, kernel) = UnixDatagram::pair().unwrap();
+        let done = [
+            &16_u32.to_ne_bytes()[..],
+            &NLMSG_DONE.to_ne_bytes(),
+            &[0; 10],
+        ]
+        .concat();
+        // Two sockets may share a port.
+        let parts = [
+            [message(1, 80), message(2, 81)].concat(),
+            [message(2, 81), message(3, 81)].concat(),
+            done,
+        ];
+        for part in parts {
+            kernel.send(&part).unwrap();
+        }
+        let mut diag = Diag {
+            socket: socket.into(),
+            buffer: vec![0; BUFFER],
+        };
+        let sockets = diag.query(Query::Listeners).unwrap();
+        let found: Vec<_> = sockets
+            .iter()
+            .map(|socket| (socket.cookie, socket.local.port()))
+            .collect();
+        assert_eq!(found, [(1, 80), (2, 81), (3, 81)]);
     }
 
     #[test]
