@@ -308,69 +308,15 @@ impl Sampler {
     fn scan(&mut self, shared: &Arc<Shared>, servers: &[WatchHandle]) {
         self.read_listeners();
         let now = Timestamp::now();
-        let inodes = self.listeners.inodes.clone();
-        let holders = Holders::of_all(&inodes);
-        if self.discovers {
-            self.discover(shared, servers, &holders);
+        let holders = Holders::of_all(&self.listeners.inodes);
+        if self.discovers && self.listeners.inodes != self.discovered {
+            discover(shared, servers, &self.listening, &holders);
+            self.discovered.clone_from(&self.listeners.inodes);
         }
         for server in shared.servers() {
             server.lock().scan(&self.listening, &holders, now);
         }
         self.scanned_at = now;
-    }
-
-    /// Adds a server for each process that listens and is not watched yet.
-    fn discover(&mut self, shared: &Arc<Shared>, servers: &[WatchHandle], holders: &Holders<'_>) {
-        if self.listeners.inodes == self.discovered {
-            return;
-        }
-        let watched: BTreeSet<Pid> = servers
-            .iter()
-            .flat_map(|server| server.lock().pids().collect::<Vec<_>>())
-            .collect();
-        let mut names: BTreeSet<String> = servers
-            .iter()
-            .map(|server| server.name().to_owned())
-            .collect();
-        // One by port: all processes that share the port are one server, and it stays one when it restarts.
-        let ports: BTreeMap<u16, HashSet<Inode>> =
-            self.listening
-                .iter()
-                .fold(BTreeMap::new(), |mut ports, socket| {
-                    if socket.kind == SocketKind::Listens {
-                        ports
-                            .entry(socket.local.port())
-                            .or_insert_with(HashSet::new)
-                            .insert(socket.inode);
-                    }
-                    ports
-                });
-        let mut taken = watched;
-        for (port, inodes) in ports {
-            let holders = holders.of(&inodes);
-            if holders.iter().any(|pid| taken.contains(pid)) {
-                continue;
-            }
-            let Some(first) = holders.first().and_then(|pid| Stat::of_process(*pid)) else {
-                continue;
-            };
-            taken.extend(holders);
-            let name = if names.contains(&first.comm) {
-                format!("{}-{port}", first.comm)
-            } else {
-                first.comm
-            };
-            names.insert(name.clone());
-            tracing::info!(server = name, port, "found a server to watch");
-            add(
-                shared,
-                NamedTarget {
-                    name,
-                    target: Target::Port(port),
-                },
-            );
-        }
-        self.discovered.clone_from(&self.listeners.inodes);
     }
 
     /// Says once what cannot be read.
@@ -382,6 +328,59 @@ impl Sampler {
                 }
             }
         }
+    }
+}
+
+/// Adds a server for each process that listens and is not watched yet.
+fn discover(
+    shared: &Arc<Shared>,
+    servers: &[WatchHandle],
+    listening: &[TcpSocket],
+    holders: &Holders<'_>,
+) {
+    let watched: BTreeSet<Pid> = servers
+        .iter()
+        .flat_map(|server| server.lock().pids().collect::<Vec<_>>())
+        .collect();
+    let mut names: BTreeSet<String> = servers
+        .iter()
+        .map(|server| server.name().to_owned())
+        .collect();
+    // One by port: all processes that share the port are one server, and it stays one when it restarts.
+    let ports: BTreeMap<u16, HashSet<Inode>> =
+        listening.iter().fold(BTreeMap::new(), |mut ports, socket| {
+            if socket.kind == SocketKind::Listens {
+                ports
+                    .entry(socket.local.port())
+                    .or_insert_with(HashSet::new)
+                    .insert(socket.inode);
+            }
+            ports
+        });
+    let mut taken = watched;
+    for (port, inodes) in ports {
+        let holders = holders.of(&inodes);
+        if holders.iter().any(|pid| taken.contains(pid)) {
+            continue;
+        }
+        let Some(first) = holders.first().and_then(|pid| Stat::of_process(*pid)) else {
+            continue;
+        };
+        taken.extend(holders);
+        let name = if names.contains(&first.comm) {
+            format!("{}-{port}", first.comm)
+        } else {
+            first.comm
+        };
+        names.insert(name.clone());
+        tracing::info!(server = name, port, "found a server to watch");
+        add(
+            shared,
+            NamedTarget {
+                name,
+                target: Target::Port(port),
+            },
+        );
     }
 }
 

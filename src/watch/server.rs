@@ -161,6 +161,12 @@ impl ObservedServer {
 
     /// Brings times and states of these threads up to the last tick.
     fn update_those(&mut self, chosen: impl Fn(&ObservedThread) -> bool + Copy) {
+        self.update_times(chosen);
+        self.set_states(chosen);
+    }
+
+    /// Brings the times of these threads up to the last tick, but for waits that only a look can settle.
+    fn update_times(&mut self, chosen: impl Fn(&ObservedThread) -> bool + Copy) {
         for (pid, motion) in &self.motions {
             let Some(process) = self.processes.get(pid) else {
                 continue;
@@ -171,7 +177,6 @@ impl ObservedServer {
             }
         }
         self.settle_blocked(chosen);
-        self.set_states(chosen);
     }
 
     /// Notes which connections with a request in flight were closed just now.

@@ -33,7 +33,7 @@ impl ObservedServer {
         listeners: &Listeners,
         now: Timestamp,
     ) {
-        self.update();
+        self.update_times(|_| true);
         self.set_accept_queue(listeners);
         let ports = &self.ports;
         let own: Vec<&TcpSocket> = sockets
