@@ -8,7 +8,10 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
-use clap::{Args, ValueEnum, builder::PossibleValuesParser};
+use clap::builder::PossibleValuesParser;
+use clap::error::ErrorKind;
+use clap::parser::ValueSource;
+use clap::{ArgMatches, Args, Command, FromArgMatches, ValueEnum};
 
 use super::defaults::{METRICS, shifted};
 use super::guess;
@@ -71,7 +74,7 @@ pub(super) struct ExperimentArgs {
     #[arg(long, env = "THREADLAB_GUESS", num_args = 0, action = clap::ArgAction::SetTrue)]
     guess: bool,
     #[command(flatten)]
-    plan: PlanArgs,
+    plan: Plan,
     /// Directory for the report as index.html (a page with plots) and report.json; created if it does not exist
     #[arg(long, env = "THREADLAB_OUT", value_name = "DIR")]
     out: Option<PathBuf>,
@@ -92,6 +95,41 @@ struct PlanArgs {
     /// With --rate: largest acceptable 99th percentile of the latency, in seconds
     #[arg(long, env = "THREADLAB_TARGET_P99", value_name = "SECONDS", requires = "rate", value_parser = value::timeout)]
     target_p99: Option<SecondsArg>,
+}
+
+/// [`PlanArgs`], of which none may be given for nothing.
+#[derive(Debug, Clone)]
+struct Plan(PlanArgs);
+
+impl FromArgMatches for Plan {
+    fn from_arg_matches(matches: &ArgMatches) -> clap::error::Result<Self> {
+        let plan = PlanArgs::from_arg_matches(matches)?;
+        // Unlike `requires`, this allows the variable, which `up` and `serve` have, too.
+        let is_given = matches.value_source("threads") == Some(ValueSource::CommandLine);
+        if is_given && plan.rate.is_none() {
+            return Err(clap::Error::raw(
+                ErrorKind::MissingRequiredArgument,
+                "--threads is for the experiment capacity with --rate <PER_SECOND> and --wait <SECONDS>; the others run \
+                 with the threads that the lab was started with\n",
+            ));
+        }
+        Ok(Self(plan))
+    }
+
+    fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> clap::error::Result<()> {
+        *self = Self::from_arg_matches(matches)?;
+        Ok(())
+    }
+}
+
+impl Args for Plan {
+    fn augment_args(command: Command) -> Command {
+        PlanArgs::augment_args(command)
+    }
+
+    fn augment_args_for_update(command: Command) -> Command {
+        PlanArgs::augment_args_for_update(command)
+    }
 }
 
 impl PlanArgs {
@@ -158,7 +196,7 @@ pub(super) fn run(arguments: ExperimentArgs) -> anyhow::Result<ExitCode> {
     if let Some(directory) = &arguments.out {
         open_files(directory).with_context(|| cannot_write(directory))?;
     }
-    if arguments.plan.rate.is_some() && !arguments.names.iter().any(|name| name == "capacity") {
+    if arguments.plan.0.rate.is_some() && !arguments.names.iter().any(|name| name == "capacity") {
         bail!("--rate is for the experiment capacity: threadlab experiment capacity --rate ...");
     }
     let servers = distinct(arguments.servers);
@@ -186,7 +224,7 @@ pub(super) fn run(arguments: ExperimentArgs) -> anyhow::Result<ExitCode> {
         },
         wait: arguments.seconds,
         servers,
-        plan: arguments.plan.plan(),
+        plan: arguments.plan.0.plan(),
     };
     let chosen: Vec<_> = chosen.collect();
     let guesses = match arguments.guess {

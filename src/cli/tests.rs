@@ -49,6 +49,19 @@ fn values_out_of_range_are_rejected() {
 }
 
 #[test]
+fn threads_of_an_experiment_need_a_rate() {
+    let parse = |arguments: &[&str]| {
+        let command = ["threadlab", "experiment", "capacity"];
+        let error = Cli::try_parse_from(command.iter().chain(arguments)).err();
+        error.map(|error| error.to_string())
+    };
+    let planned = ["--rate=5", "--wait=1", "--threads=4"];
+    assert_eq!(parse(&planned), None);
+    let error = parse(&planned[2..]).unwrap();
+    assert!(error.contains("with --rate"), "{error}");
+}
+
+#[test]
 fn variables_of_switches_are_true_or_false() {
     for (text, on) in [("true", true), ("1", true), ("OFF", false), ("", false)] {
         assert_eq!(value::switch(text), Ok(on), "{text:?}");

@@ -137,6 +137,11 @@ impl LabClient {
         self.progress.show_step(step);
     }
 
+    /// Changes the planned duration of the current experiment, once it is known what the lab has.
+    pub(super) fn plan(&self, duration: Duration) {
+        self.progress.plan(duration);
+    }
+
     /// Scrapes every metrics port, each address once: what two names of one port export would count twice.
     ///
     /// # Errors

@@ -18,14 +18,14 @@ use super::scrape::StateSeconds;
 pub(super) struct Progress {
     multi: MultiProgress,
     bar: ProgressBar,
-    /// Planned durations of all experiments.
-    planned: Vec<Duration>,
     state: RefCell<State>,
 }
 
 /// The current experiment.
 #[derive(Debug)]
 struct State {
+    /// Planned durations of all experiments.
+    planned: Vec<Duration>,
     /// Index in `planned`.
     index: usize,
     step: String,
@@ -46,15 +46,14 @@ impl Progress {
     /// Shows a bar over the sum of the planned durations.
     pub(super) fn new(planned: Vec<Duration>) -> Self {
         let multi = MultiProgress::new();
-        let total: Duration = planned.iter().sum();
-        let bar = multi.add(ProgressBar::new(total.as_millis() as u64));
+        let bar = multi.add(ProgressBar::new(milliseconds(&planned)));
         bar.set_style(style("{bar:20} {prefix}{wide_msg}"));
         bar.enable_steady_tick(Duration::from_millis(250));
         Self {
             multi,
             bar,
-            planned,
             state: RefCell::new(State {
+                planned,
                 index: 0,
                 step: String::new(),
                 started: None,
@@ -73,6 +72,16 @@ impl Progress {
         self.bar.set_prefix(format!("{name}: "));
     }
 
+    /// Changes the planned duration of the current experiment, which may depend on the lab.
+    pub(super) fn plan(&self, duration: Duration) {
+        let mut state = self.state.borrow_mut();
+        let index = state.index;
+        if let Some(planned) = state.planned.get_mut(index) {
+            *planned = duration;
+        }
+        self.bar.set_length(milliseconds(&state.planned));
+    }
+
     /// Ends the current experiment.
     pub(super) fn end(&self) {
         let mut state = self.state.borrow_mut();
@@ -81,8 +90,8 @@ impl Progress {
         for lane in state.lanes.drain(..) {
             lane.bar.finish_and_clear();
         }
-        let done: Duration = self.planned.iter().take(state.index).sum();
-        self.bar.set_position(done.as_millis() as u64);
+        let done = state.planned.iter().take(state.index);
+        self.bar.set_position(milliseconds(done));
     }
 
     /// Removes everything from the terminal.
@@ -127,7 +136,7 @@ impl Progress {
     pub(super) fn update(&self, states: impl Fn(LabServer) -> Option<StateSeconds>) {
         self.show_time_left();
         let mut state = self.state.borrow_mut();
-        let planned = self.planned.get(state.index).copied().unwrap_or_default();
+        let planned = state.planned.get(state.index).copied().unwrap_or_default();
         let elapsed = state
             .started
             .map_or(Duration::ZERO, |start| start.elapsed());
@@ -142,14 +151,14 @@ impl Progress {
 
     fn show_time_left(&self) {
         let state = self.state.borrow();
-        let done: Duration = self.planned.iter().take(state.index).sum();
-        let planned = self.planned.get(state.index).copied().unwrap_or_default();
+        let done: Duration = state.planned.iter().take(state.index).sum();
+        let planned = state.planned.get(state.index).copied().unwrap_or_default();
         let elapsed = state
             .started
             .map_or(Duration::ZERO, |start| start.elapsed());
         let position = done + elapsed.min(planned);
         self.bar.set_position(position.as_millis() as u64);
-        let total: Duration = self.planned.iter().sum();
+        let total: Duration = state.planned.iter().sum();
         let left = (total - position).as_secs_f64().ceil();
         let left = if elapsed > planned {
             "takes longer than planned".to_owned()
@@ -191,6 +200,12 @@ impl Lane {
     }
 }
 
+/// Sum of durations in milliseconds, the unit of the bar.
+fn milliseconds<'a>(durations: impl IntoIterator<Item = &'a Duration>) -> u64 {
+    let total: Duration = durations.into_iter().sum();
+    total.as_millis() as u64
+}
+
 /// Columns of a terminal that does not know its width.
 const DEFAULT_COLUMNS: usize = 80;
 
@@ -214,6 +229,18 @@ mod tests {
         assert_eq!(progress.bar.position(), 20_000);
         progress.show_step("the next");
         assert_eq!(progress.bar.message(), "~10 s left; the next");
+    }
+
+    #[test]
+    fn the_plan_of_an_experiment_can_change_when_it_has_begun() {
+        let progress = Progress::new([20, 24, 10].map(Duration::from_secs).into());
+        progress.end();
+        progress.plan(Duration::from_secs(14));
+        assert_eq!(progress.bar.length(), Some(44_000));
+        progress.show_step("async: offloaded");
+        assert_eq!(progress.bar.message(), "~24 s left; async: offloaded");
+        progress.end();
+        assert_eq!(progress.bar.position(), 34_000);
     }
 
     #[test]

@@ -48,14 +48,7 @@ pub(super) const EXPERIMENT: Experiment = Experiment {
     ],
     duration: |config| {
         let cells = cells(&config.servers).filter(Cell::has_handler);
-        // The query beside /dummy, and the rounds of several at once.
-        let times = cells.map(|cell| {
-            let threads = cell.server.handler_threads().unwrap_or(1);
-            let rounds = QUERIES.div_ceil(threads);
-            let queries = 1 + if cell.frees_thread() { 1 } else { rounds };
-            query_time(config.wait) * queries as u32 + pair::lag(cell.server)
-        });
-        times.sum()
+        cells.map(|cell| cell.planned(config.wait)).sum()
     },
     perform: |lab, run| Box::pin(perform(lab, run)),
 };
@@ -89,7 +82,11 @@ async fn perform(lab: &LabClient, run: &mut Run) -> Result<(), Error> {
                 .to_owned(),
         );
     }
-    for cell in cells(&lab.servers).filter(|cell| cell.exists(&scrape)) {
+    let cells: Vec<_> = cells(&lab.servers)
+        .filter(|cell| cell.exists(&scrape))
+        .collect();
+    lab.plan(cells.iter().map(|cell| cell.planned(lab.wait)).sum());
+    for cell in cells {
         lab.show_step(&format!("{}: {}", cell.server, cell.way));
         cell.measure(lab, run).await?;
     }
@@ -131,6 +128,16 @@ impl Cell {
     /// Returns true if the query leaves the thread free that serves requests.
     fn frees_thread(&self) -> bool {
         self.server.flavor() == Flavor::Async && self.way != "synchronous"
+    }
+
+    /// Planned duration: the query beside /dummy, and the rounds of several at once.
+    fn planned(&self, wait: Duration) -> Duration {
+        let threads = self.server.handler_threads().unwrap_or(1);
+        let rounds = match self.frees_thread() {
+            true => 1,
+            false => QUERIES.div_ceil(threads),
+        };
+        query_time(wait) * (1 + rounds) as u32 + pair::lag(self.server)
     }
 
     async fn measure(&self, lab: &LabClient, run: &mut Run) -> Result<(), Error> {
