@@ -44,7 +44,7 @@ pub(super) fn bind(config: &GatewayConfig, sockets: usize) -> Result<BoundGatewa
 fn listen(config: &GatewayConfig, sockets: usize) -> io::Result<BoundGateway> {
     // This socket does not share its port, so that binding fails if another process listens on the
     // port, even if that process would share it. It never listens if there are several.
-    let first = open(config, config.listen, false)?;
+    let first = open(config.listen, false)?;
     let address = first
         .local_addr()?
         .as_socket()
@@ -53,7 +53,7 @@ fn listen(config: &GatewayConfig, sockets: usize) -> io::Result<BoundGateway> {
         vec![first]
     } else {
         (0..sockets)
-            .map(|_| open(config, address, true))
+            .map(|_| open(address, true))
             .collect::<io::Result<_>>()?
     };
     for socket in &opened {
@@ -68,7 +68,7 @@ fn listen(config: &GatewayConfig, sockets: usize) -> io::Result<BoundGateway> {
 
 /// Returns a bound socket that does not listen yet. On Linux, accepted connections inherit its
 /// options, which saves a system call for each connection and option.
-fn open(config: &GatewayConfig, address: SocketAddr, share_port: bool) -> io::Result<Socket> {
+fn open(address: SocketAddr, share_port: bool) -> io::Result<Socket> {
     let socket = Socket::new(
         Domain::for_address(address),
         Type::STREAM,
@@ -78,7 +78,6 @@ fn open(config: &GatewayConfig, address: SocketAddr, share_port: bool) -> io::Re
     socket.set_reuse_address(true)?;
     socket.set_reuse_port(share_port)?;
     socket.set_tcp_nodelay(true)?;
-    socket.set_write_timeout(Some(config.limits.write_timeout))?;
     socket.bind(&address.into())?;
     Ok(socket)
 }
@@ -124,8 +123,6 @@ mod tests {
         let _client = TcpStream::connect(bound.local_addr()).unwrap();
         let (accepted, _) = bound.listeners[0].accept().unwrap();
         assert!(accepted.nodelay().unwrap());
-        let timeout = accepted.write_timeout().unwrap();
-        assert_eq!(timeout, Some(bound.config.limits.write_timeout));
     }
 
     #[test]

@@ -1,8 +1,10 @@
 //! Limits for clients, and the responses to requests beyond them.
 
+use std::io::{Read, Write};
 use std::net::TcpListener;
 use std::time::{Duration, Instant};
 
+use socket2::{Domain, Socket, Type};
 use threadlab::gateway::GatewayConfig;
 
 use crate::harness::{Client, Gateway, Response, SOON, Server, eventually, threads};
@@ -20,6 +22,8 @@ against_all!(
     more_than_100_fields_get_431,
     a_target_above_the_limit_gets_414,
     a_client_that_does_not_read_is_disconnected,
+    a_client_that_reads_little_now_and_then_is_disconnected,
+    a_large_response_may_take_longer_than_its_parts,
     the_backlog_limits_waiting_connections,
     a_taken_port_is_an_error,
     a_shared_port_of_another_server_is_an_error,
@@ -198,6 +202,43 @@ fn a_client_that_does_not_read_is_disconnected(gateway: Gateway) {
     client.get("/stream?mib=64");
     eventually("the response given up", || server.seen.dropped() == 1);
     assert_eq!(server.get("/").status, 200);
+}
+
+fn a_client_that_reads_little_now_and_then_is_disconnected(gateway: Gateway) {
+    let server = Server::with(gateway, |config| {
+        config.limits.write_timeout = Duration::from_millis(400);
+    });
+    let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+    // The kernel takes more of the response whenever the client has read 30 KB, in a quarter of a second.
+    socket.set_recv_buffer_size(4096).unwrap();
+    socket.connect(&server.address().into()).unwrap();
+    let mut socket = std::net::TcpStream::from(socket);
+    let request = b"GET /stream?mib=64 HTTP/1.1\r\nhost: test\r\n\r\n";
+    socket.write_all(request).unwrap();
+    let start = Instant::now();
+    while server.seen.dropped() == 0 {
+        assert!(start.elapsed() < SOON, "the connection is still open");
+        // It fails when the connection has just been closed.
+        let _ = socket.read(&mut [0; 1024]);
+        std::thread::sleep(Duration::from_millis(8));
+    }
+    assert_eq!(server.get("/").status, 200);
+}
+
+fn a_large_response_may_take_longer_than_its_parts(gateway: Gateway) {
+    const TIMEOUT: Duration = Duration::from_millis(600);
+    const MIB: usize = 24;
+    let server = Server::with(gateway, |config| config.limits.write_timeout = TIMEOUT);
+    let mut client = server.connect();
+    client.get(&format!("/stream?mib={MIB}"));
+    let start = Instant::now();
+    client.receive_head();
+    // The framing of the chunks comes on top.
+    for _ in 0..MIB {
+        client.take(1024 * 1024);
+        std::thread::sleep(Duration::from_millis(40));
+    }
+    assert!(start.elapsed() > TIMEOUT);
 }
 
 /// The kernel does not accept further connections: `connect` does not return.

@@ -9,7 +9,7 @@
 //!   head
 //! * a read while a request is served has no deadline: hyper reads to notice a client that leaves, and
 //!   `body` enforces the deadline of a body
-//! * a write that waits has the write timeout, which starts again with every byte that was written
+//! * a write that waits has the write timeout for all of its bytes: a client cannot extend it by reading some now and then
 
 use std::io::{self, ErrorKind, IoSlice};
 use std::mem::MaybeUninit;
@@ -39,8 +39,8 @@ pub(super) struct AsyncStream {
     limits: ClientLimits,
     /// Deadline for the client to finish a head, or to start one; set when a read has to wait.
     read_deadline: Option<CoarseInstant>,
-    /// Deadline for the client to read of a response; set when a write has to wait.
-    write_deadline: Option<CoarseInstant>,
+    /// Set when a write has to wait.
+    write_deadline: Option<WriteDeadline>,
     /// Bytes of the head that arrived.
     head_bytes: usize,
     large_heads: LargeHeads,
@@ -49,6 +49,22 @@ pub(super) struct AsyncStream {
     /// True if the last read had to wait.
     read_waits: bool,
     timer: Timer,
+}
+
+/// Deadline for the client to read what was ready to be sent when a write first had to wait.
+#[derive(Debug, Clone, Copy)]
+struct WriteDeadline {
+    at: CoarseInstant,
+    /// Bytes that were ready then and are not sent.
+    bytes: usize,
+}
+
+impl WriteDeadline {
+    /// Counts sent bytes. Returns the deadline for the others; `None` if there are none.
+    fn after(self, sent: usize) -> Option<Self> {
+        let bytes = self.bytes.checked_sub(sent).filter(|bytes| *bytes > 0)?;
+        Some(Self { bytes, ..self })
+    }
 }
 
 impl AsyncStream {
@@ -162,12 +178,18 @@ impl AsyncStream {
         Poll::Ready(ErrorKind::TimedOut.into())
     }
 
-    /// Ready with an error when a write has waited too long.
-    fn poll_write_deadline(&mut self, cx: &mut Context<'_>) -> Poll<io::Error> {
+    /// Ready with an error when a write of these bytes, or of earlier ones, has waited too long.
+    fn poll_write_deadline(
+        &mut self,
+        cx: &mut Context<'_>,
+        slices: &[IoSlice<'_>],
+    ) -> Poll<io::Error> {
         let timeout = self.limits.write_timeout;
-        let deadline = *self
-            .write_deadline
-            .get_or_insert_with(|| CoarseInstant::after(timeout));
+        let deadline = self.write_deadline.get_or_insert_with(|| WriteDeadline {
+            at: CoarseInstant::after(timeout),
+            bytes: slices.iter().map(|slice| slice.len()).sum(),
+        });
+        let deadline = deadline.at;
         ready!(self.timer.poll_until(cx, deadline));
         Poll::Ready(ErrorKind::TimedOut.into())
     }
@@ -208,10 +230,12 @@ impl Write for AsyncStream {
         }
         match self.write_some(cx, slices) {
             Poll::Ready(written) => {
-                self.write_deadline = None;
+                if let (Some(deadline), Ok(sent)) = (self.write_deadline, &written) {
+                    self.write_deadline = deadline.after(*sent);
+                }
                 Poll::Ready(written)
             }
-            Poll::Pending => self.poll_write_deadline(cx).map(Err),
+            Poll::Pending => self.poll_write_deadline(cx, slices).map(Err),
         }
     }
 
@@ -282,5 +306,20 @@ impl Timer {
             end: deadline,
         });
         sleep.as_mut().poll(cx)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_deadline_of_a_write_holds_until_all_of_its_bytes_are_sent() {
+        let at = CoarseInstant::now();
+        let deadline = WriteDeadline { at, bytes: 100 };
+        let later = deadline.after(60).unwrap();
+        assert_eq!((later.at, later.bytes), (at, 40));
+        // More may have become ready since then, and have been sent with the rest.
+        assert!(later.after(40).is_none() && later.after(50).is_none());
     }
 }

@@ -9,8 +9,11 @@
 //! * while the app wants the body: the read waits, but only after the app had a turn
 //! * otherwise: the read returns 0 bytes, which hyper takes for a client that has closed its sending
 //!   side. With `half_close(true)` it then still writes the response.
+//!
+//! A write waits until the client has read enough. The time for that begins when a write first has to wait, and ends when
+//! nothing is left to write.
 
-use std::io::{self, ErrorKind, IoSlice, Write as _};
+use std::io::{self, ErrorKind, IoSlice};
 use std::mem::MaybeUninit;
 use std::net::TcpStream;
 use std::pin::Pin;
@@ -21,7 +24,6 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use hyper::rt::{Read, ReadBufCursor, Write};
 use rustix::net::{RecvFlags, recv};
-#[cfg(target_os = "linux")]
 use socket2::SockRef;
 
 use super::super::ClientLimits;
@@ -52,6 +54,9 @@ pub(super) struct BlockingStream {
     socket: Arc<TcpStream>,
     state: Arc<ConnectionState>,
     read_timeout: Duration,
+    write_timeout: Duration,
+    /// Deadline for the client to read what is ready to be sent; set when a write has to wait.
+    write_deadline: Option<Instant>,
     /// Time left for the client: first for its head, then for its body. Only reads use it up.
     time_left: Duration,
     /// Deadline of a first head for which no thread waits from the beginning.
@@ -74,6 +79,8 @@ impl BlockingStream {
             socket,
             state,
             read_timeout: limits.read_timeout,
+            write_timeout: limits.write_timeout,
+            write_deadline: None,
             time_left: limits.read_timeout,
             first_deadline,
             shutdown,
@@ -202,14 +209,41 @@ impl BlockingStream {
         Err(ErrorKind::TimedOut.into())
     }
 
+    /// Sends bytes, and waits until at least one is sent or the client has no time left. Most often there is room for all
+    /// of them, and a write without a limit of its wait saves the call that sets one.
+    fn write(&mut self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+        let mut sent = self.send(slices, libc::MSG_DONTWAIT);
+        while let Err(error) = &sent
+            && is_transient(error)
+        {
+            let timeout = self.write_timeout;
+            let start = || Instant::now() + timeout;
+            let deadline = *self.write_deadline.get_or_insert_with(start);
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return Err(ErrorKind::TimedOut.into());
+            }
+            self.socket.set_write_timeout(Some(left))?;
+            sent = self.send(slices, 0);
+        }
+        sent
+    }
+
     /// Sends bytes. The last ones of a connection stay in the kernel until the close, which follows at once: they share a
     /// packet with its FIN (`tcp_send_fin` in `net/ipv4/tcp_output.c`), and each packet costs microseconds on both sides.
-    fn send(&self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+    fn send(&self, slices: &[IoSlice<'_>], flags: libc::c_int) -> io::Result<usize> {
         #[cfg(target_os = "linux")]
-        if self.state.is_response_complete() && (!self.state.has_turns() || self.state.closes()) {
-            return SockRef::from(&*self.socket).send_vectored_with_flags(slices, libc::MSG_MORE);
-        }
-        (&*self.socket).write_vectored(slices)
+        let flags = match self.is_last_write() {
+            true => flags | libc::MSG_MORE,
+            false => flags,
+        };
+        SockRef::from(&*self.socket).send_vectored_with_flags(slices, flags)
+    }
+
+    /// Returns whether nothing follows these bytes but the close of the connection.
+    #[cfg(target_os = "linux")]
+    fn is_last_write(&self) -> bool {
+        self.state.is_response_complete() && (!self.state.has_turns() || self.state.closes())
     }
 
     fn receive(&self, buf: &mut ReadBufCursor<'_>, flags: RecvFlags) -> io::Result<usize> {
@@ -221,7 +255,7 @@ impl BlockingStream {
     }
 }
 
-/// Returns whether a read that failed may be tried again: nothing is there yet, or a signal came.
+/// Returns whether a read or a write that failed may be tried again: nothing is there yet, or a signal came.
 fn is_transient(error: &io::Error) -> bool {
     matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted)
 }
@@ -253,23 +287,14 @@ impl Write for BlockingStream {
     }
 
     fn poll_write_vectored(
-        self: Pin<&mut Self>,
+        mut self: Pin<&mut Self>,
         _: &mut Context<'_>,
         slices: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         if self.state.is_waiting() {
             return Poll::Ready(Ok(self.state.take_hyper_reply(slices)));
         }
-        Poll::Ready(loop {
-            match self.send(slices) {
-                Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                // The end of SO_SNDTIMEO, which the socket inherited from the listening one.
-                Err(error) if error.kind() == ErrorKind::WouldBlock => {
-                    break Err(ErrorKind::TimedOut.into());
-                }
-                written => break written,
-            }
-        })
+        Poll::Ready(self.write(slices))
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -277,6 +302,7 @@ impl Write for BlockingStream {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.write_deadline = None;
         if self.state.flushed() {
             if self.state.has_turns() && !self.state.is_body_unread() {
                 self.state.end_turn();
