@@ -72,7 +72,7 @@ pub struct ClientLimits {
     /// [`TimedOut`](std::io::ErrorKind::TimedOut). Default: 10 s.
     pub read_timeout: Duration,
     /// Time for a client to read data that is ready to be sent, however it spreads its reads, before its connection is
-    /// closed. A large response becomes ready in parts of about 64 KiB. Default: 30 s.
+    /// closed. Of a body in several frames, the next ones become ready when less than 64 KiB are left. Default: 30 s.
     pub write_timeout: Duration,
     /// Time for which a connection is kept open between two requests, if it is kept.
     /// Default: 75 s, longer than nginx's 60 s, so that nginx closes first and never sends a request
