@@ -20,7 +20,7 @@ use axum::response::IntoResponse;
 use futures_util::FutureExt;
 use thread_states::Metrics;
 use thread_states::problem::Problem;
-use threadlab::app::BodyLimit;
+use threadlab::app::{self, BodyLimit, Guard};
 use threadlab::gateway::{GatewayConfig, RunningGateway, asynchronous, synchronous};
 use threadlab::proxy::{self, ProxyConfig, RunningProxy, ServerPath, Upstream};
 use tokio::runtime::Runtime;
@@ -329,11 +329,11 @@ pub(crate) fn request_start(bytes: &[u8]) {
 
 /// A path and a query: the app begins to wait, or responds, and an error is a problem that names no fault of its own.
 pub(crate) fn parameters(bytes: &[u8]) {
-    static APP: LazyLock<(Router, Runtime)> = LazyLock::new(|| {
+    static APP: LazyLock<(Guard<Router>, Runtime)> = LazyLock::new(|| {
         count_panics();
         let mut runtime = tokio::runtime::Builder::new_current_thread();
         let runtime = runtime.enable_time().build().unwrap();
-        (threadlab::app::router(BodyLimit::default()), runtime)
+        (app::service(BodyLimit::default(), None), runtime)
     });
     let Ok(mut uri) = Uri::try_from(bytes) else {
         return;

@@ -6,6 +6,8 @@ use std::io::{self, Read, Write};
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
+use axum::Router;
+use axum::ServiceExt as _;
 use axum::body::{Body, Bytes, to_bytes};
 use axum::extract::MatchedPath;
 use axum::http::header::{ALLOW, CONTENT_LENGTH, CONTENT_TYPE, LOCATION};
@@ -14,11 +16,10 @@ use axum::middleware::{self, Next};
 use axum::response::IntoResponse;
 use futures_util::{FutureExt, future, stream};
 use serde_json::{Value, json};
-use threadlab::app::{BodyLimit, ROUTES, router, router_within};
+use threadlab::app::{self, BodyLimit, Guard, ROUTES};
 use threadlab::database::{Database, DatabaseConfig, DatabasePools};
 use tokio::net::TcpListener;
 use tower::ServiceExt;
-use tower::layer::util::Identity;
 
 /// Small limit, so that no test has to send a megabyte.
 const LIMIT: BodyLimit = BodyLimit(1000);
@@ -48,7 +49,7 @@ impl Received {
     }
 }
 
-async fn send(app: axum::Router, request: Request<Body>) -> Received {
+async fn send(app: Guard<Router>, request: Request<Body>) -> Received {
     let (parts, body) = app.oneshot(request).await.unwrap().into_parts();
     Received {
         status: parts.status,
@@ -63,14 +64,14 @@ async fn request(method: Method, uri: &str, body: Body) -> Received {
 }
 
 /// The app with SQLite as its database.
-fn app() -> axum::Router {
+fn app() -> Guard<Router> {
     app_with(&DatabaseConfig::default())
 }
 
-fn app_with(config: &DatabaseConfig) -> axum::Router {
+fn app_with(config: &DatabaseConfig) -> Guard<Router> {
     let mut pools = DatabasePools::new().unwrap();
     let database = Database::open(config, "test", &mut pools).unwrap();
-    router_within(LIMIT, Some(database), Identity::new())
+    app::service(LIMIT, Some(database))
 }
 
 async fn fetch(uri: &str) -> Received {
@@ -120,7 +121,7 @@ async fn queries_of_an_app_without_a_database_get_501() {
     for driver in ["synchronous", "offloaded", "asynchronous"] {
         let path = format!("/database/{driver}?seconds=0");
         let request = Request::get(path).body(Body::empty()).unwrap();
-        let response = send(router(LIMIT), request).await;
+        let response = send(app::service(LIMIT, None), request).await;
         response.problem(StatusCode::NOT_IMPLEMENTED);
     }
 }
@@ -330,7 +331,7 @@ async fn wrong_methods_get_405_with_the_allowed_ones() {
 #[tokio::test]
 async fn a_body_within_the_limit_is_read_and_ignored() {
     let request = Request::get("/dummy").body(Body::from(vec![0; 1000]));
-    let response = send(router(LIMIT), request.unwrap()).await;
+    let response = send(app::service(LIMIT, None), request.unwrap()).await;
     assert_eq!(response.status, StatusCode::OK);
 }
 
@@ -379,23 +380,36 @@ async fn an_incomplete_body_is_a_bad_request() {
     response.problem(StatusCode::BAD_REQUEST);
 }
 
-/// Routes as a layer around the app sees them.
 #[tokio::test]
-async fn the_list_of_routes_has_the_patterns_of_matched_paths() {
-    let report_route = |route: MatchedPath, request, next: Next| async move {
-        (
-            [("x-route", route.as_str().to_owned())],
-            next.run(request).await,
-        )
-            .into_response()
+async fn the_route_of_a_path_is_the_one_that_the_router_matches() {
+    let report_route = |request: Request<Body>, next: Next| async move {
+        let matched = request.extensions().get::<MatchedPath>().cloned();
+        let route = matched.map_or_else(String::new, |route| route.as_str().to_owned());
+        ([("x-route", route)], next.run(request).await).into_response()
     };
-    let app = router(LIMIT).layer(middleware::from_fn(report_route));
-    for route in ROUTES {
-        let path = route.replace("{*file}", "swagger-ui.css");
-        let request = Request::get(path + "?seconds=0").body(Body::empty());
-        let response = send(app.clone(), request.unwrap()).await;
-        assert!(!response.status.is_client_error(), "{route}");
-        assert_eq!(response.headers["x-route"], *route);
+    let app = app::router(None).layer(middleware::from_fn(report_route));
+    let routes = ROUTES.iter().map(|route| (*route, Some(*route)));
+    let file = Some("/docs/{*file}");
+    let others = [
+        ("/docs/swagger-ui.css", file),
+        ("/docs/a/b", file),
+        ("/docs//", file),
+        ("/dummy/", None),
+        ("/dumm", None),
+        ("//", None),
+        ("/docs%2Fx", None),
+        ("/%64ummy", None),
+        ("/database", None),
+    ];
+    for (path, route) in routes.chain(others) {
+        assert_eq!(app::route(path), route, "{path}");
+        let request = Request::get(path.to_owned() + "?seconds=0").body(Body::empty());
+        let response = app.clone().oneshot(request.unwrap()).await.unwrap();
+        assert_eq!(
+            response.headers()["x-route"],
+            route.unwrap_or_default(),
+            "{path}"
+        );
     }
 }
 
@@ -415,7 +429,8 @@ async fn docs_redirects_to_its_page_under_any_prefix() {
 async fn a_client_gets_100_continue_only_if_its_body_is_small_enough() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
-    let server = tokio::spawn(axum::serve(listener, router(LIMIT)).into_future());
+    let app = app::service(LIMIT, None);
+    let server = tokio::spawn(axum::serve(listener, app.into_make_service()).into_future());
     for (length, expected) in [(1000, "HTTP/1.1 100 "), (1001, "HTTP/1.1 413 ")] {
         let mut client = TcpStream::connect(address).unwrap();
         write!(

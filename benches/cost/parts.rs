@@ -5,13 +5,12 @@ use std::hint::black_box;
 use std::io::{self, Write};
 use std::time::Instant;
 
-use anyhow::Context as _;
-use axum::Router;
 use axum::body::Body;
 use futures_util::FutureExt;
 use http::Request;
 use thread_states::{HoldEnd, HoldStart, InFlight, Metrics, Registry, Timestamp};
 use threadlab::flavor::Flavor;
+use threadlab::gateway::App;
 use threadlab::serve::ServerConfig;
 use threadlab::{app, serve};
 use tower::ServiceExt;
@@ -34,9 +33,11 @@ pub(crate) fn measure(turns: usize, out: &mut dyn Write) -> anyhow::Result<()> {
     let metrics = Metrics::of(registry.clone());
 
     writeln!(out, "## {TITLE}\n\n| in a loop | ns |\n|---|--:|")?;
-    for (name, app) in apps(&registry, &metrics) {
-        call(&app).context("the app did not respond at once")?;
-        row(name, turns, out, || drop(call(&app)))?;
+    for (name, mut request) in requests(&registry, &metrics) {
+        anyhow::ensure!(request(), "the app did not respond at once");
+        row(name, turns, out, || {
+            request();
+        })?;
     }
     let at = Timestamp::from_nanos;
     row("mark: a clock read", turns, out, || {
@@ -68,20 +69,27 @@ pub(crate) fn measure(turns: usize, out: &mut dyn Write) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Sends one request, and returns whether the response was there at once.
+type SendRequest = Box<dyn FnMut() -> bool>;
+
 /// From the smallest to the whole stack.
-fn apps(registry: &Registry, metrics: &Metrics) -> [(&'static str, Router); 5] {
+fn requests(registry: &Registry, metrics: &Metrics) -> [(&'static str, SendRequest); 5] {
     let settings = ServerConfig::default();
-    let stack = |requests| serve::stack(Flavor::Async, requests, None, registry, &settings);
+    let stack = |requests| {
+        to(serve::stack(
+            Flavor::Async,
+            requests,
+            None,
+            registry,
+            &settings,
+        ))
+    };
     let layer = || serve::request_layer(Flavor::Async, metrics);
-    let app = app::router(app::BodyLimit::default());
     [
-        (
-            "axum: an app of one route",
-            server::one_route().with_state(()),
-        ),
+        ("axum: an app of one route", to(server::one_route())),
         (
             "the app: limits, panics, one shape of errors",
-            app.with_state(()),
+            to(app::service(app::BodyLimit::default(), None)),
         ),
         (
             "and request IDs, a limit of requests in flight",
@@ -95,11 +103,15 @@ fn apps(registry: &Registry, metrics: &Metrics) -> [(&'static str, Router); 5] {
     ]
 }
 
-/// Sends one request through an app that responds at once.
-fn call(app: &Router) -> Option<http::Response<Body>> {
-    let mut request = Request::new(Body::empty());
-    *request.uri_mut() = http::Uri::from_static("/dummy");
-    app.clone().oneshot(request).now_or_never()?.ok()
+/// Requests to this app, as a gateway calls it.
+fn to<A: App>(mut app: A) -> SendRequest {
+    Box::new(move || {
+        let mut request = Request::new(Body::empty());
+        *request.uri_mut() = http::Uri::from_static("/dummy");
+        let ready = app.ready().now_or_never();
+        let response = ready.and_then(|app| app.ok()?.call(request).now_or_never());
+        response.is_some()
+    })
 }
 
 fn row(name: &str, turns: usize, out: &mut dyn Write, mut part: impl FnMut()) -> io::Result<()> {

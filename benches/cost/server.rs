@@ -8,8 +8,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
 use anyhow::Context;
+use axum::body::Body;
 use axum::routing::get;
-use axum::{Json, Router};
+use axum::{Json, Router, ServiceExt as _};
 use bytes::Bytes;
 use http::header::CONTENT_TYPE;
 use http::{HeaderValue, Response};
@@ -21,7 +22,7 @@ use serde::Serialize;
 use thread_states::Metrics;
 use thread_states::Registry;
 use threadlab::flavor::Flavor;
-use threadlab::gateway::{asynchronous, synchronous};
+use threadlab::gateway::{App, asynchronous, synchronous};
 use threadlab::serve::ServerConfig;
 use threadlab::{app, gateway, serve};
 use tokio::runtime::Builder;
@@ -85,11 +86,8 @@ pub(crate) fn gateway(
 
 /// The lab's app, without the layers that `serve` adds, under axum's own server.
 pub(crate) fn axum_with_the_app(cpus: &Cpus) -> anyhow::Result<Server> {
-    axum_serve(
-        "axum::serve, the same app",
-        app::router(app::BodyLimit::default()),
-        cpus,
-    )
+    let app = app::service(app::BodyLimit::default(), None);
+    axum_serve("axum::serve, the same app", app, cpus)
 }
 
 /// An app with one route, under axum's own server.
@@ -99,7 +97,9 @@ pub(crate) fn axum_with_one_route(cpus: &Cpus) -> anyhow::Result<Server> {
 
 /// An app with one route: no parameters, no limits, no error format.
 pub(crate) fn one_route() -> Router {
-    Router::new().route("/dummy", get(async || Json(Message { message: MESSAGE })))
+    let message = async || Json(Message { message: MESSAGE });
+    // `with_state` joins handlers and routes here; otherwise axum would do it for every request.
+    Router::new().route("/dummy", get(message)).with_state(())
 }
 
 #[derive(Debug, Serialize)]
@@ -107,10 +107,14 @@ struct Message {
     message: &'static str,
 }
 
-fn axum_serve(name: &'static str, app: Router, cpus: &Cpus) -> anyhow::Result<Server> {
+fn axum_serve(
+    name: &'static str,
+    app: impl App<Body = Body> + Sync,
+    cpus: &Cpus,
+) -> anyhow::Result<Server> {
     on_an_event_loop(name, cpus, |listener| async move {
         // It never returns.
-        let _ = axum::serve(listener, app).await;
+        let _ = axum::serve(listener, app.into_make_service()).await;
     })
 }
 

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::Router;
+use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
 use axum::http::header::{CONTENT_TYPE, LOCATION};
 use axum::http::{StatusCode, Uri};
@@ -15,6 +16,7 @@ use utoipa::openapi::OpenApi;
 use utoipa_swagger_ui::Config;
 
 use super::rejection;
+use thread_states::problem::Problem;
 
 /// Path of the document.
 pub(super) const OPENAPI: &str = "/openapi.json";
@@ -59,15 +61,20 @@ async fn page(uri: Uri, State(config): State<Arc<Config<'static>>>) -> Response 
 async fn file(
     uri: Uri,
     State(config): State<Arc<Config<'static>>>,
-    Path(name): Path<String>,
+    name: Result<Path<String>, PathRejection>,
 ) -> Response {
-    serve(&uri, &name, config)
+    match name {
+        Ok(Path(name)) => serve(&uri, &name, config),
+        Err(error) => Problem::new(error.status(), error.body_text()).into_response(),
+    }
 }
 
 fn serve(uri: &Uri, name: &str, config: Arc<Config<'static>>) -> Response {
     match utoipa_swagger_ui::serve(name, config) {
         Ok(Some(file)) => ([(CONTENT_TYPE, file.content_type)], file.bytes).into_response(),
         Ok(None) => rejection::no_resource(uri).into_response(),
-        Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, error.to_string()).into_response(),
+        Err(error) => {
+            Problem::new(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()).into_response()
+        }
     }
 }

@@ -1,8 +1,8 @@
-//! The service around every route: it discards the request body, turns a panic into a response, and
+//! The service around the routes: it discards the request body, turns a panic into a response, and
 //! gives all error responses one form.
 //!
-//! One service does all three, because axum boxes the future of each layer and clones the services
-//! below it.
+//! It is around the router and not a layer within it: axum clones and boxes the layers of a router, and boxes
+//! their futures, for each request.
 
 use std::convert::Infallible;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -19,7 +19,7 @@ use tower::{Service, ServiceExt};
 use super::body::{self, BodyLimit};
 use super::rejection;
 
-/// The service around a route.
+/// The service around the routes.
 #[derive(Debug, Clone)]
 pub struct Guard<S> {
     pub(super) inner: S,

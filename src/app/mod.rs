@@ -1,4 +1,4 @@
-//! The application: one `Router` that both gateways serve, as any server serves a WSGI or ASGI
+//! The application: one service that both gateways serve, as any server serves a WSGI or ASGI
 //! application. It knows nothing about threads, sockets or metrics.
 //!
 //! * `endpoints`: the handlers, each with another way to wait or work
@@ -8,7 +8,7 @@
 //!   `parameter`: parameters with at most one value
 //! * `cpu`: the computation of `/cpu`
 //! * `docs`: the OpenAPI document and its pages
-//! * `guard`: the service around every route
+//! * `guard`: the service around the routes
 //! * `body`: discards request bodies
 //! * `rejection`: the common form of all error responses
 
@@ -25,15 +25,7 @@ mod rejection;
 mod seconds;
 mod slots;
 
-use std::convert::Infallible;
-
 use axum::Router;
-use axum::extract::Request;
-use axum::response::IntoResponse;
-use axum::routing::Route;
-use tower::layer::layer_fn;
-use tower::layer::util::Identity;
-use tower::{Layer, Service};
 
 use crate::database::Database;
 
@@ -42,8 +34,7 @@ pub use guard::Guard;
 pub use parameter::ParameterError;
 pub use seconds::{MAX_SECONDS, Seconds};
 
-/// Route patterns of [`router`] in the form of axum's `MatchedPath`. With them a metric with a route
-/// label has all its series from the start.
+/// Route patterns of the [`service`]. With them a metric with a route label has all its series from the start.
 pub const ROUTES: &[&str] = &[
     "/",
     "/dummy",
@@ -59,31 +50,34 @@ pub const ROUTES: &[&str] = &[
     docs::FILE,
 ];
 
-/// Returns the application. Its responses are JSON; all error responses are a
-/// [`Problem`](thread_states::problem::Problem). It has no database.
-pub fn router(limit: BodyLimit) -> Router {
-    router_within(limit, None, Identity::new())
+/// Returns the pattern of the route that serves a path: one of [`ROUTES`].
+///
+/// For layers around the app, which do not see axum's `MatchedPath`.
+#[must_use]
+pub fn route(path: &str) -> Option<&str> {
+    let file = || path.strip_prefix(docs::PAGE).map(|_| docs::FILE);
+    let fixed = ROUTES.iter().find(|route| **route == path);
+    fixed.copied().or_else(file)
 }
 
-/// Returns the application within `layers`, which see the matched route. Without `database`, the endpoints below
-/// `/database` respond with 501.
-///
-/// [`Router::layer`] has the same effect, but would box each request's service, future and response
-/// once more.
-pub fn router_within<L>(limit: BodyLimit, database: Option<Database>, layers: L) -> Router
-where
-    L: Layer<Guard<Route>> + Clone + Send + Sync + 'static,
-    L::Service: Service<Request, Error = Infallible> + Clone + Send + Sync + 'static,
-    <L::Service as Service<Request>>::Response: IntoResponse + 'static,
-    <L::Service as Service<Request>>::Future: Send + 'static,
-{
+/// Returns the application. Its responses are JSON; all error responses are a
+/// [`Problem`](thread_states::problem::Problem). Without `database`, the endpoints below `/database` respond with 501.
+#[must_use]
+pub fn service(limit: BodyLimit, database: Option<Database>) -> Guard<Router> {
+    let inner = router(database);
+    Guard { inner, limit }
+}
+
+/// Returns the routes of the [`service`], which reads request bodies for them, and gives errors that are not their own
+/// the form of a problem.
+pub fn router(database: Option<Database>) -> Router {
     let (endpoints, api) = endpoints::router(database).split_for_parts();
-    let guard = layer_fn(move |inner| Guard { inner, limit });
     endpoints
         .merge(docs::router(api))
         .fallback(rejection::not_found)
         .method_not_allowed_fallback(rejection::method_not_allowed)
-        .layer((layers, guard))
+        // It joins handlers and layers here; otherwise axum would do it for every request.
+        .with_state(())
 }
 
 #[cfg(test)]

@@ -106,7 +106,6 @@ mod tests {
     use axum::routing::get;
     use serde_json::{Value, json};
     use tower::ServiceExt;
-    use tower::layer::layer_fn;
 
     use axum::response::IntoResponse;
 
@@ -120,10 +119,10 @@ mod tests {
         R: IntoResponse + 'static,
     {
         let routes = Router::new().route("/", get(move || async move { handler() }));
-        let app = routes.layer(layer_fn(|inner| Guard {
-            inner,
+        let app = Guard {
+            inner: routes,
             limit: BodyLimit::default(),
-        }));
+        };
         let response = app.oneshot(Request::new(Body::empty())).await.unwrap();
         let (parts, body) = response.into_parts();
         let body = to_bytes(body, usize::MAX).await.unwrap();

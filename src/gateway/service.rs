@@ -1,5 +1,6 @@
 //! The app as a hyper service.
 
+use std::cell::RefCell;
 use std::convert::Infallible;
 use std::error::Error;
 use std::future::{Ready, ready};
@@ -55,7 +56,8 @@ where
 /// The app on one connection.
 #[derive(Debug)]
 pub(super) struct Connected<A> {
-    pub(super) app: A,
+    /// Called in its place: to clone it would take reference counts that all threads share.
+    pub(super) app: RefCell<A>,
     pub(super) state: Arc<ConnectionState>,
     /// Tells of clients that leave; without it, only of those that have left when the app is called.
     pub(super) client: Option<ClientConnection>,
@@ -96,13 +98,14 @@ impl<A: App> hyper::service::Service<Request<Incoming>> for Connected<A> {
 impl<A: App> Connected<A> {
     /// Calls the app now if it is ready, as routers always are: a request that waits in a future is moved twice more.
     fn respond(&self, request: Request<Body>) -> AppFuture<A> {
-        let mut app = self.app.clone();
+        // An app does not serve a connection's next request within a call.
+        let mut app = self.app.borrow_mut();
         let mut context = Context::from_waker(Waker::noop());
         // hyper may have read a request before its turn.
         if !self.state.is_turn_over() && app.poll_ready(&mut context).is_ready() {
             Either::Left(app.call(request))
         } else {
-            Either::Right(app.oneshot(request))
+            Either::Right(app.clone().oneshot(request))
         }
     }
 }

@@ -1,20 +1,17 @@
 //! The middleware around the app.
 
-use axum::Router;
-use axum::routing::any;
+use axum::body::Body;
 use thread_states::metrics::{RequestLayer, ThreadModel};
 use thread_states::{Metrics, Registry};
 use tower::ServiceBuilder;
 use tower::util::option_layer;
 
 use super::config::ServerConfig;
-use super::{abandonment, overload, request_id};
+use super::{abandonment, health, overload, request_id};
 use crate::app;
 use crate::database::Database;
 use crate::flavor::Flavor;
-
-/// Path at which a server responds to the probes of a front, without being measured.
-const HEALTH: &str = "/healthz";
+use crate::gateway::App;
 
 /// Returns the layer that measures the requests of a server.
 #[must_use]
@@ -28,6 +25,8 @@ pub fn request_layer(flavor: Flavor, metrics: &Metrics) -> RequestLayer {
         .layer()
         .thread_model(thread_model)
         .count_in_flight(false)
+        // It is around the router, and so before the match.
+        .name_unmatched(app::route)
         .request_log(true);
     layer.server_timing(true)
 }
@@ -40,18 +39,16 @@ pub fn stack(
     database: Option<Database>,
     threads: &Registry,
     config: &ServerConfig,
-) -> Router {
+) -> impl App<Body = Body> + Sync {
     // The threads of the synchronous server are its limit.
     let overload =
         (flavor == Flavor::Async).then(|| overload::layer(threads.clone(), config.max_in_flight));
-    let layers = ServiceBuilder::new()
+    ServiceBuilder::new()
+        // Outside the others, so that the probes of a front appear in no metric and on no page.
+        .layer(health::layer())
         .option_layer(requests)
         .layer(request_id::layer())
         .layer(option_layer(overload))
-        .layer(abandonment::layer());
-    let app = app::router_within(config.body_limit, database, layers);
-    // Outside the layers, so that the probes of a front appear in no metric and on no page.
-    let app = app.route(HEALTH, any(async || "ok\n"));
-    // `with_state` joins handlers and layers here; otherwise axum would do it for every request.
-    app.with_state(())
+        .layer(abandonment::layer())
+        .service(app::service(config.body_limit, database))
 }

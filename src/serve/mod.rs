@@ -2,6 +2,7 @@
 //!
 //! * `process`: starts the servers, the exporter and the front of one process, and ends them
 //! * `layers`: the middleware around the app
+//! * `health`: responses to the probes of a front
 //! * `request_id`: the request ID of a response
 //! * `overload`: the limit on requests in flight
 //! * `abandonment`: requests whose client has left
@@ -20,6 +21,7 @@ mod address;
 mod announce;
 mod config;
 mod file_limit;
+mod health;
 mod layers;
 mod memory;
 mod overload;

@@ -2,6 +2,7 @@
 
 mod stream;
 
+use std::cell::RefCell;
 use std::io;
 use std::sync::Arc;
 
@@ -137,7 +138,7 @@ async fn serve_connection<A: App>(
 ) {
     let state = Arc::new(ConnectionState::counted_by(worker.in_flight.clone()));
     let service = Connected {
-        app,
+        app: RefCell::new(app),
         state: Arc::clone(&state),
         client: None,
         body_timeout: Some(worker.limits.read_timeout),

@@ -1,5 +1,6 @@
 //! One connection and hyper's state of it, which outlives the thread's turn with it.
 
+use std::cell::RefCell;
 use std::future::poll_fn;
 use std::net::TcpStream;
 use std::os::fd::{AsFd, BorrowedFd};
@@ -46,7 +47,7 @@ impl<A: App> SyncConnection<A> {
         });
         let socket = Arc::new(stream);
         let service = Connected {
-            app,
+            app: RefCell::new(app),
             state: Arc::clone(&state),
             client: Some(ClientConnection::of_socket(&socket)),
             body_timeout: None,
