@@ -24,7 +24,10 @@ async fn violations(browser: &Browser) -> Vec<Value> {
     });
     browser.run(&axe).await;
     let found = browser
-        .run_async("axe.run().then(({ violations, passes }) => arguments[0]({ violations, passes: passes.length }), (error) => arguments[0](String(error)))")
+        .run_async(
+            "const { violations, passes } = await axe.run();
+             return { violations, passes: passes.length };",
+        )
         .await;
     assert!(
         found["passes"].as_u64().unwrap_or(0) > 20,

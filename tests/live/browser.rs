@@ -202,9 +202,11 @@ impl Browser {
         self.client.execute(script, Vec::new()).await.unwrap()
     }
 
-    /// Runs a script and returns the value that it passes to the callback in its last argument.
+    /// Runs a script that may use `await`, and returns its result.
     pub(crate) async fn run_async(&self, script: &str) -> Value {
-        self.client.execute_async(script, Vec::new()).await.unwrap()
+        // The driver waits for a promise. See https://www.w3.org/TR/webdriver2/#execute-script.
+        self.run(&format!("return (async () => {{ {script} }})()"))
+            .await
     }
 
     /// Waits until a script returns a true value, and returns that.

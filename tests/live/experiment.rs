@@ -335,7 +335,7 @@ async fn a_blocking_handler_stops_the_event_loop_and_the_result_can_be_copied() 
         .until("return document.getElementById('copy-result').textContent.includes('Copied')")
         .await;
     let copied = browser
-        .run_async("navigator.clipboard.readText().then(arguments[0], (error) => arguments[0](String(error)))")
+        .run_async("return navigator.clipboard.readText()")
         .await;
     assert_eq!(copied, verdict.as_str());
     browser.close().await;

@@ -10,11 +10,11 @@ use crate::quiet::on_quiet_machine;
 
 /// Measures the frames of five seconds: their durations in milliseconds, sorted.
 const MEASURE_FRAMES: &str = "
-    const done = arguments[0];
     const costs = [];
     new PerformanceObserver((list) => costs.push(...list.getEntries().map(({ duration }) => duration)))
         .observe({ type: 'measure' });
-    setTimeout(() => done(costs.sort((one, other) => one - other)), 5000);";
+    await new Promise((resolve) => setTimeout(resolve, 5000));
+    return costs.sort((one, other) => one - other);";
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs Chromium: run make test"]
@@ -36,25 +36,21 @@ async fn with_several_replicas_the_page_says_that_it_shows_one() {
     let browser = Browser::open(&lab.front).await;
     let said = browser
         .run_async(
-            "const done = arguments[0];
-             const show = async () => {
-                const { ServerView } = await import('/live/server.js');
-                const { verdict } = await import('/live/experiment.js');
-                const { Shown } = await import('/live/shown.js');
-                const { WAITS: [wait] } = await import('/live/handlers.js');
-                const view = new ServerView({ name: 'sync', title: 'Synchronous', kind: 'sync' }, new Shown());
-                const connection = () => view.element.querySelector('.connection').textContent;
-                const seconds = { running: 0, runnable: 0, blocked: 0, awaiting: 0, idle: 1 };
-                const event = { now: 1, began: 0, active_requests: 0, threads: [{ thread: '0', state: 'idle', seconds }], requests: [], links: [] };
-                const said = [{ ...event, replicas: 3, replica: '4f1c2d3e4a5b' }, { ...event, now: 2, replicas: null }, { ...event, now: 3, replicas: 1 }]
-                    .map((event) => { view.receive(event); return connection(); });
-                const ok = (took) => ({ took, status: 200 });
-                const outcome = (took) => ({ wait, seconds: 5, sync: { long: ok(5000), short: ok(took) }, async: { long: ok(5000), short: ok(2) } });
-                view.history.replicas = 3;
-                const sentence = (took) => verdict(outcome(took), { sync: view.history, async: view.history }, ['sync', 'async']);
-                return [...said, sentence(3), sentence(4500)];
-             };
-             show().then(done, (error) => done(String(error)));",
+            "const { ServerView } = await import('/live/server.js');
+             const { verdict } = await import('/live/experiment.js');
+             const { Shown } = await import('/live/shown.js');
+             const { WAITS: [wait] } = await import('/live/handlers.js');
+             const view = new ServerView({ name: 'sync', title: 'Synchronous', kind: 'sync' }, new Shown());
+             const connection = () => view.element.querySelector('.connection').textContent;
+             const seconds = { running: 0, runnable: 0, blocked: 0, awaiting: 0, idle: 1 };
+             const event = { now: 1, began: 0, active_requests: 0, threads: [{ thread: '0', state: 'idle', seconds }], requests: [], links: [] };
+             const said = [{ ...event, replicas: 3, replica: '4f1c2d3e4a5b' }, { ...event, now: 2, replicas: null }, { ...event, now: 3, replicas: 1 }]
+                 .map((event) => { view.receive(event); return connection(); });
+             const ok = (took) => ({ took, status: 200 });
+             const outcome = (took) => ({ wait, seconds: 5, sync: { long: ok(5000), short: ok(took) }, async: { long: ok(5000), short: ok(2) } });
+             view.history.replicas = 3;
+             const sentence = (took) => verdict(outcome(took), { sync: view.history, async: view.history }, ['sync', 'async']);
+             return [...said, sentence(3), sentence(4500)];",
         )
         .await;
     let said: Vec<String> = serde_json::from_value(said).unwrap();
@@ -106,20 +102,16 @@ async fn the_time_shown_is_the_run_and_then_the_last_minute_again() {
     let browser = Browser::open(&lab.front).await;
     let spans = browser
         .run_async(
-            "const done = arguments[0];
-             const show = async () => {
-                const { Shown, axis, span } = await import('/live/shown.js');
-                const shown = new Shown();
-                const spans = [span(shown.at(0))];
-                shown.begin(1000, 5000);
-                for (const at of [1000, 7999, 8001]) spans.push(span(shown.at(at)));
-                shown.end(9000);
-                for (const at of [9000, 18_999, 19_001]) spans.push(span(shown.at(at)));
-                shown.choose(true);
-                spans.push(span(shown.at(99_000)));
-                return [spans, axis({ span: 7000 }).map(({ text }) => text).join(), axis({ span: 62_000 }).length <= 9];
-             };
-             show().then(done, (error) => done(String(error)));",
+            "const { Shown, axis, span } = await import('/live/shown.js');
+             const shown = new Shown();
+             const spans = [span(shown.at(0))];
+             shown.begin(1000, 5000);
+             for (const at of [1000, 7999, 8001]) spans.push(span(shown.at(at)));
+             shown.end(9000);
+             for (const at of [9000, 18_999, 19_001]) spans.push(span(shown.at(at)));
+             shown.choose(true);
+             spans.push(span(shown.at(99_000)));
+             return [spans, axis({ span: 7000 }).map(({ text }) => text).join(), axis({ span: 62_000 }).length <= 9];",
         )
         .await;
     let run = json!(8750);
@@ -141,7 +133,8 @@ async fn a_busy_machine_is_named_and_not_taken_for_other_requests() {
     let browser = Browser::open(&lab.front).await;
     let warnings = browser
         .run_async(
-            "import('/live/pressure.js').then(({ warning }) => arguments[0]([null, 0.1, 0.64].map(warning)), (error) => arguments[0](String(error)))",
+            "const { warning } = await import('/live/pressure.js');
+             return [null, 0.1, 0.64].map(warning);",
         )
         .await;
     assert_eq!(warnings[0], "");
@@ -151,15 +144,11 @@ async fn a_busy_machine_is_named_and_not_taken_for_other_requests() {
     // There, a request that computes for 2 s takes longer, also if no other one held the thread before it.
     let reasons = browser
         .run_async(
-            "const done = arguments[0];
-             const reasons = async () => {
-                const { reason } = await import('/live/experiment.js');
-                const { WAITS } = await import('/live/handlers.js');
-                const wait = WAITS.find(({ name }) => name === 'cpu');
-                const outcome = (queued) => ({ long: { took: 5490, status: 200, queued }, short: { took: 4990, status: 200 } });
-                return [3, 3000, null].map((queued) => reason('async', { wait, seconds: 2, async: outcome(queued) }, { threads: 1, replicas: 1 }));
-             };
-             reasons().then(done, (error) => done(String(error)));",
+            "const { reason } = await import('/live/experiment.js');
+             const { WAITS } = await import('/live/handlers.js');
+             const wait = WAITS.find(({ name }) => name === 'cpu');
+             const outcome = (queued) => ({ long: { took: 5490, status: 200, queued }, short: { took: 4990, status: 200 } });
+             return [3, 3000, null].map((queued) => reason('async', { wait, seconds: 2, async: outcome(queued) }, { threads: 1, replicas: 1 }));",
         )
         .await;
     let computed = "its only thread was busy computing GET\u{a0}/cpu: the event loop stood still";
@@ -236,30 +225,26 @@ async fn time_that_is_not_decided_yet_is_not_drawn_as_the_states_beside_it() {
     // 10 ms of the second stretch are known, and the rest of it only with the third one.
     let drawn = browser
         .run_async(
-            "const done = arguments[0];
-             const draw = async () => {
-                const { History } = await import('/live/history.js');
-                const { Lane } = await import('/live/lane.js');
-                const history = new History();
-                const seconds = (running, awaiting) => ({ running, runnable: 0, blocked: 0, awaiting, idle: 0 });
-                [[1, 0, 0], [2, 0, 1], [3, 0.01, 1], [4, 0.02, 2.98]].forEach(([at, ...spent]) => history.apply({
-                    now: 1000 * at, began: 0, active_requests: 1, requests: [],
-                    threads: [{ thread: '0', state: 'awaiting', seconds: seconds(...spent) }],
-                }, 0));
-                const { stretches } = history.threads[0];
-                const canvas = document.createElement('canvas');
-                canvas.style = 'position: fixed; inset: 0; width: 300px; height: 100px';
-                document.body.append(canvas);
-                const lane = new Lane(canvas);
-                await new Promise((resolve) => setTimeout(resolve, 300));
-                lane.draw(stretches, { from: 1000, to: 4000, edge: 4000, slides: false });
-                const { width, height } = canvas;
-                const line = canvas.getContext('2d').getImageData(0, 0.4 * height, width, 1).data;
-                canvas.remove();
-                const opaque = [1 / 6, 1 / 2, 5 / 6].map((share) => line[4 * Math.round(share * width) + 3] > 0);
-                return { pures: stretches.map(({ pure }) => pure), opaque };
-             };
-             draw().then(done, (error) => done(String(error)));",
+            "const { History } = await import('/live/history.js');
+             const { Lane } = await import('/live/lane.js');
+             const history = new History();
+             const seconds = (running, awaiting) => ({ running, runnable: 0, blocked: 0, awaiting, idle: 0 });
+             [[1, 0, 0], [2, 0, 1], [3, 0.01, 1], [4, 0.02, 2.98]].forEach(([at, ...spent]) => history.apply({
+                 now: 1000 * at, began: 0, active_requests: 1, requests: [],
+                 threads: [{ thread: '0', state: 'awaiting', seconds: seconds(...spent) }],
+             }, 0));
+             const { stretches } = history.threads[0];
+             const canvas = document.createElement('canvas');
+             canvas.style = 'position: fixed; inset: 0; width: 300px; height: 100px';
+             document.body.append(canvas);
+             const lane = new Lane(canvas);
+             await new Promise((resolve) => setTimeout(resolve, 300));
+             lane.draw(stretches, { from: 1000, to: 4000, edge: 4000, slides: false });
+             const { width, height } = canvas;
+             const line = canvas.getContext('2d').getImageData(0, 0.4 * height, width, 1).data;
+             canvas.remove();
+             const opaque = [1 / 6, 1 / 2, 5 / 6].map((share) => line[4 * Math.round(share * width) + 3] > 0);
+             return { pures: stretches.map(({ pure }) => pure), opaque };",
         )
         .await;
     // Awaiting is the fourth state.

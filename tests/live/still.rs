@@ -76,10 +76,10 @@ async fn nothing_moves_on_a_phone() {
 
 /// Counts the frames of three seconds.
 const COUNT_FRAMES: &str = "
-    const done = arguments[0];
     let frames = 0;
     new PerformanceObserver((list) => { frames += list.getEntries().length; }).observe({ type: 'measure' });
-    setTimeout(() => done(frames), 3000);";
+    await new Promise((resolve) => setTimeout(resolve, 3000));
+    return frames;";
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs Chromium: run make test"]
