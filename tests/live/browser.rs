@@ -140,7 +140,8 @@ impl Browser {
             log: Vec::new(),
         };
         for _ in 0..5 {
-            if !browser.lacks_files().await {
+            // It did not load all of the page.
+            if !browser.network_changed().await {
                 break;
             }
             browser.client.refresh().await.unwrap();
@@ -149,8 +150,8 @@ impl Browser {
         browser
     }
 
-    /// Returns true if the browser did not load all of the page because the network changed meanwhile.
-    async fn lacks_files(&mut self) -> bool {
+    /// Returns true if requests of the page failed, since the last call, because the network changed.
+    pub(crate) async fn network_changed(&mut self) -> bool {
         let new = self.log.len();
         self.read_log().await;
         self.log[new..].iter().any(is_of_the_network)
