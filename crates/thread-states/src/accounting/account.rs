@@ -97,6 +97,11 @@ impl Account {
         });
     }
 
+    /// Fetches memory into the cache, see [`Observer::fetch`].
+    pub(super) fn fetch(&self) {
+        self.latest.iter().for_each(Observer::fetch);
+    }
+
     /// Reads every thread once: those that have ended for the last time. Calls `open` with the times of routes that the
     /// others have not accounted yet.
     pub(super) fn read(

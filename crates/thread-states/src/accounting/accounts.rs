@@ -15,6 +15,9 @@ use super::state::State;
 use super::units::Timestamp;
 use super::worker::Worker;
 
+/// Number of threads whose memory is fetched at once before they are read: few enough for the first-level cache.
+const FETCHED_AT_ONCE: usize = 32;
+
 /// All threads and routes of one server.
 #[derive(Debug)]
 pub(super) struct Accounts {
@@ -96,14 +99,15 @@ impl Accounts {
     pub(super) fn read(&mut self, reader: Reader) -> Reading {
         let mut reader = reader.with_turn(self.turn);
         let mut open = Vec::new();
-        let threads: Vec<_> = self
-            .threads
-            .iter_mut()
-            .map(|(index, account)| {
+        let mut accounts: Vec<_> = self.threads.iter_mut().collect();
+        let mut threads = Vec::with_capacity(accounts.len());
+        for accounts in accounts.chunks_mut(FETCHED_AT_ONCE) {
+            accounts.iter().for_each(|(_, account)| account.fetch());
+            threads.extend(accounts.iter_mut().map(|(index, account)| {
                 let open = |route, times| open.push((route, times));
-                account.read(*index, &mut reader, &mut self.sums, open)
-            })
-            .collect();
+                account.read(**index, &mut reader, &mut self.sums, open)
+            }));
+        }
         let is_blocked = |thread: &&ThreadReading| thread.state == Some(State::Blocked);
         self.turn = Turn {
             reading: self.turn.reading + 1,

@@ -1,5 +1,6 @@
 //! One thread, read from another.
 
+use std::hint;
 use std::sync::{Arc, PoisonError};
 
 use tokio::runtime::Id;
@@ -232,6 +233,18 @@ impl Observer {
         self.last.state = None;
         (self.last.wait, self.wait) = (None, None);
         (times, wall)
+    }
+
+    /// Fetches the memory that the thread shares into the cache.
+    ///
+    /// Each thread has its own, so that a reader of many threads finds little of it in a cache. A reading waits for it at
+    /// each system call, for 0.3 µs twice; fetched for several threads at once, it comes at the same time.
+    pub(super) fn fetch(&self) {
+        let Shared {
+            slot, in_flight, ..
+        } = &*self.shared;
+        // Any load of each will do.
+        hint::black_box((slot.is_unchanged(0), in_flight.count()));
     }
 
     /// Returns the times of the thread up to now, or those that were last seen if it can no longer be
