@@ -25,7 +25,8 @@ use super::words::{Words, to_array};
 /// is shorter counts as running, and is too short to matter if it was not.
 const LONG_WORK: Nanos = Nanos::from_micros(100);
 /// Events that the event loop finds within this time after it parks were there before: it would
-/// otherwise have slept. Its own work for one event takes some microseconds.
+/// otherwise have slept. Its own work for one event takes some microseconds. If it takes longer, because the
+/// thread was preempted, the number of its context switches decides.
 const FOUND_AT_ONCE: Nanos = Nanos::from_micros(200);
 /// A hold longer than this delays the events that it keeps the thread from noticing.
 const STALL: Nanos = Nanos::from_millis(1);
@@ -288,10 +289,13 @@ impl Clock {
     /// An event loop that found it at once when it parked, after a route had held the thread for long, did
     /// not look before. The event may have come at any moment of that hold; the start is the bound.
     pub(super) fn time_of_event(&self, now: Timestamp) -> Timestamp {
-        match (self.window.parks.park, self.stalled_since) {
-            (Some(park), Some(stalled)) if now.duration_since(park.wall) < FOUND_AT_ONCE => stalled,
-            _ => now,
-        }
+        let (Some(park), Some(stalled)) = (self.window.parks.park, self.stalled_since) else {
+            return now;
+        };
+        // The counters were read at the end of the stall, or later.
+        let found_at_once = now.duration_since(park.wall) < FOUND_AT_ONCE
+            || !self.shared.source.has_slept_since(&self.window.base);
+        if found_at_once { stalled } else { now }
     }
 
     /// Settles everything; the exporter reads no counter of this thread afterwards.
@@ -422,5 +426,51 @@ impl Clock {
         let parks: [u64; Parks::COUNT] = to_array(&self.window.parks);
         let slot = &self.shared.slot;
         slot.write(|slot| slot.set(Snapshot::PARKS, &parks));
+    }
+}
+
+#[cfg(test)]
+#[cfg(target_os = "linux")]
+mod tests {
+    use std::thread;
+    use std::time::Duration;
+
+    use super::super::registry::Registry;
+    use super::*;
+
+    /// Returns what an event that is found after a stall and a park counts from, relative to the start of the stall.
+    fn time_of_event_after(find: impl FnOnce()) -> (Nanos, Nanos) {
+        let registry = Registry::new("test", ["/".to_owned()]);
+        let _registration = registry.register_current_thread();
+        with(|clock| {
+            let start = Timestamp::now();
+            clock.hold(start, 0, HoldStart::New);
+            thread::sleep(Duration::from_millis(5));
+            clock.release(Timestamp::now(), 0, HoldEnd::Done);
+            clock.park();
+            find();
+            let now = Timestamp::now();
+            (
+                clock.time_of_event(now).duration_since(start),
+                now.duration_since(start),
+            )
+        })
+        .unwrap()
+    }
+
+    #[test]
+    fn an_event_that_is_found_without_sleeping_came_during_the_stall() {
+        // As long as a preempted thread takes to find it.
+        let (event, _) = time_of_event_after(|| {
+            let start = Timestamp::now();
+            while start.elapsed() < Nanos::from_millis(5) {}
+        });
+        assert_eq!(event, Nanos::ZERO);
+    }
+
+    #[test]
+    fn an_event_for_which_the_thread_slept_came_when_it_was_found() {
+        let (event, found) = time_of_event_after(|| thread::sleep(Duration::from_millis(5)));
+        assert_eq!(event, found);
     }
 }

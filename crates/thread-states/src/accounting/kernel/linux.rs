@@ -117,6 +117,12 @@ impl Source {
         })
     }
 
+    /// Returns whether the calling thread, which must be this source's, may have left its CPU to sleep since it read
+    /// these counters of its own.
+    pub(in super::super) fn has_slept_since(&self, last: &Counters) -> bool {
+        own_switches().is_none_or(|(voluntary, _)| voluntary != last.switches)
+    }
+
     /// Reads CPU time and delay of a thread from another one; leaves the switches at 0.
     ///
     /// The delay is read only if the thread has run since `last`, its counters at an earlier read:

@@ -40,6 +40,10 @@ impl Source {
         match self.0 {}
     }
 
+    pub(in super::super) fn has_slept_since(&self, _last: &Counters) -> bool {
+        match self.0 {}
+    }
+
     pub(in super::super) fn read_other(&self, _last: &Counters) -> io::Result<Counters> {
         match self.0 {}
     }
