@@ -137,6 +137,27 @@ fn alerts_say_what_to_do() {
 }
 
 #[test]
+fn alerts_of_the_stack_are_in_the_table_of_what_to_check_first() {
+    let page = fs::read_to_string(root().join("docs/alerts.md")).unwrap();
+    let table: Vec<_> = page
+        .lines()
+        .filter(|line| line.starts_with("| ["))
+        .collect();
+    let table = table.join("\n");
+    let mut faults = Faults::default();
+    for (file, rule) in rules().into_iter().filter(|(_, rule)| rule.alert.is_some()) {
+        let link = format!("[{0}](#{1})", rule.name(), rule.name().to_lowercase());
+        let place = format!("{file}: {}", rule.name());
+        faults.unless(
+            table.contains(&link),
+            place,
+            "not in the table of docs/alerts.md",
+        );
+    }
+    faults.none();
+}
+
+#[test]
 fn every_alert_has_a_case_in_which_it_fires_and_one_in_which_it_does_not() {
     #[derive(Deserialize)]
     struct File {

@@ -53,6 +53,24 @@ fn every_experiment_has_a_complete_page() {
     }
 }
 
+#[test]
+fn the_course_has_the_order_of_the_list() {
+    let course = read("README.md");
+    assert!(course.contains(&format!(" {} experiments", ALL.len())));
+    for (index, experiment) in ALL.iter().enumerate() {
+        let name = experiment.name;
+        let row = format!("| {} | [{name}]({name}.md) |", index + 1);
+        assert!(course.contains(&row), "{row}");
+        if let Some(next) = ALL.get(index + 1) {
+            let link = format!("\nNext: [{0}]({0}.md)", next.name);
+            assert!(
+                read(&format!("{name}.md")).contains(&link),
+                "{name}: {link}"
+            );
+        }
+    }
+}
+
 /// Returns the answers in the folded part of a section, and the tasks before it.
 fn tasks_and_answers(section: &str) -> (usize, usize) {
     let (tasks, answers) = section.split_once("<details>").unwrap_or((section, ""));
