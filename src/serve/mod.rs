@@ -65,6 +65,7 @@ pub fn serve(
     let bound = process::bind_server(flavor, listen, config)?;
     let server = process.start_server(flavor, bound, config)?;
     let metrics = process.start_exporter(config, Some(&listen.text))?;
+    process.set_ready();
     announce::server(flavor, server, metrics);
     memory::return_after_bursts(process.request_queues());
     process.run(signals, config.grace)
@@ -90,6 +91,7 @@ pub fn up(addresses: &Addresses, config: &ServerConfig) -> anyhow::Result<ExitCo
     let metrics = process.start_exporter(config, None)?;
     let upstreams = [(Flavor::Sync, sync), (Flavor::Async, r#async)];
     let front = process.start_front(front, upstreams, metrics, config)?;
+    process.set_ready();
     announce::lab(&Endpoints {
         front,
         sync,

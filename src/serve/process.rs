@@ -186,9 +186,13 @@ impl Process {
         Ok(address)
     }
 
+    /// Reports the process as ready. To be called before its addresses are printed: whoever reads them may check at once.
+    pub(super) fn set_ready(&self) {
+        self.readiness.set(true);
+    }
+
     /// Waits for a signal, then lets the requests in flight finish.
     pub(super) fn run(self, signals: Signals, grace: Duration) -> anyhow::Result<ExitCode> {
-        self.readiness.set(true);
         signals.wait()?;
         self.readiness.set(false);
         tracing::info!(

@@ -49,8 +49,8 @@ pub fn watch(
         [] => "every server that listens here".to_owned(),
         _ => names.join(", "),
     };
-    announce::watch(&names, metrics.address());
     readiness.set(true);
+    announce::watch(&names, metrics.address());
     signals.wait()?;
     Ok(ExitCode::SUCCESS)
 }
