@@ -153,7 +153,7 @@ impl Registry {
     /// Reads the present state of every thread, and the times of every thread and route up to now. No
     /// time is ever below that of an earlier call.
     ///
-    /// Takes about 1.5 µs per thread, 20 µs more for each that runs or has just begun to block, 10 µs more for each new
+    /// Takes about 1 µs per thread, 20 µs more for each that runs or has just begun to block, 10 µs more for each new
     /// block, to read what it waits for, and 3 µs more for each of up to 128 that are blocked, to see whether they still
     /// are. Of more than 128, each has its turn: a thread that has been woken and waits for a CPU counts as blocked until
     /// then, or until it runs.
