@@ -28,7 +28,7 @@ use crate::wire::{self, BindError};
 use arrival::Arrival;
 use connection::SyncConnection;
 use idle::IdleSet;
-use thread_states::{InFlight, Registry, park, unpark};
+use thread_states::{Registry, park, unpark};
 
 /// Idle connections of a gateway with this app.
 type SharedIdle<A> = IdleSet<Box<SyncConnection<A>>>;
@@ -99,12 +99,16 @@ fn serve<A: App>(worker: &Worker, runtime: Runtime, app: &A, idle: Option<&Share
             }
             Arrival::Idle(connection) => connection,
         };
-        let in_flight = worker.in_flight.as_ref().map(InFlight::enter);
+        if let Some(in_flight) = &worker.in_flight {
+            in_flight.begin();
+        }
         let serving = || runtime.block_on(connection.serve(worker, idle));
         if catch_unwind(AssertUnwindSafe(serving)).is_err() {
             tracing::error!("a panic ended a connection");
         }
-        drop(in_flight);
+        if let Some(in_flight) = &worker.in_flight {
+            in_flight.end();
+        }
         if is_last {
             wait_for_descriptors(worker, idle);
         }
