@@ -121,17 +121,21 @@ impl Routes {
 /// cost no more than a comparison with each.
 fn hash(name: &str) -> u32 {
     const FACTOR: u64 = 0x9e37_79b9_7f4a_7c15;
-    let chunks = name.as_bytes().chunks(8);
-    let words = chunks.map(|chunk| match chunk.first_chunk() {
-        Some(word) => u64::from_le_bytes(*word),
-        None => chunk
-            .iter()
-            .fold(0, |word, byte| word << 8 | u64::from(*byte)),
-    });
-    let hash = words.fold(name.len() as u64, |hash, word| {
-        (hash.rotate_left(5) ^ word).wrapping_mul(FACTOR)
-    });
-    (hash >> 32) as u32
+    let mix = |hash: u64, word: u64| (hash.rotate_left(5) ^ word).wrapping_mul(FACTOR);
+    let chunks = name.as_bytes().chunks_exact(8);
+    let last = last_word(chunks.remainder());
+    let words = chunks.filter_map(<[u8]>::first_chunk);
+    let words = words.map(|word| u64::from_le_bytes(*word));
+    (mix(words.fold(name.len() as u64, mix), last) >> 32) as u32
+}
+
+/// Word of fewer than eight bytes, with each of them in it at least once: no loop over them.
+fn last_word(bytes: &[u8]) -> u64 {
+    if let (Some(first), Some(last)) = (bytes.first_chunk(), bytes.last_chunk()) {
+        return u64::from(u32::from_le_bytes(*first)) << 32 | u64::from(u32::from_le_bytes(*last));
+    }
+    let byte = |index: usize| bytes.get(index).copied().map_or(0, u64::from);
+    byte(0) << 16 | byte(1) << 8 | byte(2)
 }
 
 #[cfg(test)]

@@ -122,20 +122,13 @@ impl Requests {
         Some(self.get_ok.get(route)?.get_or_init(series))
     }
 
-    /// Records the duration of a request to the route with this index.
-    pub(super) fn finished(&self, method: &Method, route: usize, status: StatusCode, took: Nanos) {
+    /// Records the duration of a request.
+    pub(super) fn finished(&self, key: Key, took: Nanos) {
         let bounds = &self.histograms.0.bounds;
-        let is_get_ok = status == StatusCode::OK && method == Method::GET;
-        match is_get_ok.then(|| self.get_ok(route)).flatten() {
+        let is_get_ok = key.status == StatusCode::OK && key.method == "GET";
+        match is_get_ok.then(|| self.get_ok(key.route)).flatten() {
             Some(series) => series.add(bounds, took),
-            None => {
-                let key = Key {
-                    method: method_label(method),
-                    route,
-                    status,
-                };
-                self.histograms.series(key).add(bounds, took);
-            }
+            None => self.histograms.series(key).add(bounds, took),
         }
     }
 
@@ -160,10 +153,17 @@ impl Requests {
 
 /// Returns the label value for a method: itself, or `_OTHER` for a method that is not in RFC 9110 or
 /// 5789, as OpenTelemetry prescribes. Otherwise clients could create series.
-fn method_label(method: &Method) -> &'static str {
-    const KNOWN: [&str; 9] = [
-        "GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH",
-    ];
-    let known = KNOWN.into_iter().find(|known| method.as_str() == *known);
-    known.unwrap_or("_OTHER")
+pub(super) fn method_label(method: &Method) -> &'static str {
+    match *method {
+        Method::GET => "GET",
+        Method::HEAD => "HEAD",
+        Method::POST => "POST",
+        Method::PUT => "PUT",
+        Method::DELETE => "DELETE",
+        Method::CONNECT => "CONNECT",
+        Method::OPTIONS => "OPTIONS",
+        Method::TRACE => "TRACE",
+        Method::PATCH => "PATCH",
+        _ => "_OTHER",
+    }
 }

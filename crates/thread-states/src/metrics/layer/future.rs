@@ -59,6 +59,7 @@ where
 {
     type Output = Result<Response<Body>, E>;
 
+    #[inline(always)]
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
         let Some(request) = this.request else {

@@ -5,9 +5,9 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use http::{Method, Request, StatusCode};
+use http::{Request, StatusCode};
 
-use super::super::requests::Requests;
+use super::super::requests::{Key, Requests, method_label};
 use super::headers::Fields;
 use super::nesting;
 use super::queue_time;
@@ -60,7 +60,8 @@ impl Settings {
 #[derive(Debug)]
 pub(super) struct MeasuredRequest {
     settings: Arc<Settings>,
-    method: Method,
+    /// Label value of its method.
+    method: &'static str,
     /// Number in the request log by which its client finds it, or 0. Read only for the log.
     tag: u64,
     /// Time for which it waited for a thread, if the front sent it.
@@ -93,7 +94,7 @@ impl MeasuredRequest {
         let tag = || fields.tag();
         Self {
             settings: Arc::clone(settings),
-            method: request.method().clone(),
+            method: method_label(request.method()),
             tag: settings.request_log.then(tag).unwrap_or_default(),
             queued: queued.and_then(Result::ok),
             started: None,
@@ -165,7 +166,12 @@ impl MeasuredRequest {
         self.end(now);
         let took = now.duration_since(self.started.unwrap_or(now));
         let requests = &self.settings.requests;
-        requests.finished(&self.method, self.span.route, status, took);
+        let key = Key {
+            method: self.method,
+            route: self.span.route,
+            status,
+        };
+        requests.finished(key, took);
         if let Some(entry) = self.entry.take() {
             let SpanTimes { awaited, ready, .. } = self.span.so_far(now);
             let log = self.settings.registry.request_log();
