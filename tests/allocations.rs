@@ -85,7 +85,7 @@ fn gateway(server: usize) -> SocketAddr {
     let registry = Registry::new("async", routes);
     let layer = serve::request_layer(Flavor::Async, &Metrics::of(registry.clone()));
     let config = ServerConfig::default();
-    let app = serve::stack(Flavor::Async, Some(layer), None, &registry, &config);
+    let app = serve::stack(Flavor::Async, layer, None, &registry, &config);
     let app = app.map_request(move |request| {
         SERVER.set(Some(server));
         request

@@ -75,16 +75,9 @@ type SendRequest = Box<dyn FnMut() -> bool>;
 /// From the smallest to the whole stack.
 fn requests(registry: &Registry, metrics: &Metrics) -> [(&'static str, SendRequest); 5] {
     let settings = ServerConfig::default();
-    let stack = |requests| {
-        to(serve::stack(
-            Flavor::Async,
-            requests,
-            None,
-            registry,
-            &settings,
-        ))
-    };
-    let layer = || serve::request_layer(Flavor::Async, metrics);
+    let flavor = Flavor::Async;
+    let stack = |layer| to(serve::stack(flavor, layer, None, registry, &settings));
+    let layer = || serve::request_layer(flavor, metrics);
     [
         ("axum: an app of one route", to(server::one_route())),
         (
@@ -93,13 +86,13 @@ fn requests(registry: &Registry, metrics: &Metrics) -> [(&'static str, SendReque
         ),
         (
             "and request IDs, a limit of requests in flight",
-            stack(None),
+            to(serve::unmeasured_stack(flavor, None, registry, &settings)),
         ),
         (
             "and requests measured, without `Server-Timing`",
-            stack(Some(layer().server_timing(false))),
+            stack(layer().server_timing(false)),
         ),
-        ("and `Server-Timing`", stack(Some(layer()))),
+        ("and `Server-Timing`", stack(layer())),
     ]
 }
 

@@ -22,7 +22,7 @@ use serde::Serialize;
 use thread_states::Metrics;
 use thread_states::Registry;
 use threadlab::flavor::Flavor;
-use threadlab::gateway::{App, asynchronous, synchronous};
+use threadlab::gateway::{App, RunningGateway, asynchronous, synchronous};
 use threadlab::serve::ServerConfig;
 use threadlab::{app, gateway, serve};
 use tokio::runtime::Builder;
@@ -66,22 +66,38 @@ pub(crate) fn gateway(
     let routes = app::ROUTES.iter().map(|route| (*route).to_owned());
     let registry = Registry::new(flavor.as_str(), routes);
     let metrics = Metrics::of(registry.clone());
-    let requests =
-        (accounting == Accounting::Requests).then(|| serve::request_layer(flavor, &metrics));
-    let app = serve::stack(flavor, requests, None, &registry, &ServerConfig::default());
-    let mut config = gateway::GatewayConfig::new(([127, 0, 0, 1], 0).into());
-    config.keep_alive = connections == Connections::Kept;
-    let accounted = (accounting != Accounting::Off).then_some(registry);
-    let thread = unique_name();
-    let running = match flavor {
-        Flavor::Sync => synchronous::spawn(synchronous::bind(&config)?, app, accounted, &thread),
-        Flavor::Async => asynchronous::spawn(asynchronous::bind(&config)?, app, accounted, &thread),
-    }?;
+    let settings = ServerConfig::default();
+    let accounted = (accounting != Accounting::Off).then(|| registry.clone());
+    let (thread, running) = if accounting == Accounting::Requests {
+        let requests = serve::request_layer(flavor, &metrics);
+        let app = serve::stack(flavor, requests, None, &registry, &settings);
+        start(flavor, connections, app, accounted)?
+    } else {
+        let app = serve::unmeasured_stack(flavor, None, &registry, &settings);
+        start(flavor, connections, app, accounted)?
+    };
     Ok(Server {
         name,
         address: running.local_addr(),
         thread: Thread::pinned(&format!("{thread}-0"), cpus)?,
     })
+}
+
+/// Starts a gateway, and returns the name of its threads.
+fn start(
+    flavor: Flavor,
+    connections: Connections,
+    app: impl App,
+    registry: Option<Registry>,
+) -> anyhow::Result<(String, RunningGateway)> {
+    let mut config = gateway::GatewayConfig::new(([127, 0, 0, 1], 0).into());
+    config.keep_alive = connections == Connections::Kept;
+    let name = unique_name();
+    let running = match flavor {
+        Flavor::Sync => synchronous::spawn(synchronous::bind(&config)?, app, registry, &name),
+        Flavor::Async => asynchronous::spawn(asynchronous::bind(&config)?, app, registry, &name),
+    };
+    Ok((name, running?))
 }
 
 /// The lab's app, without the layers that `serve` adds, under axum's own server.

@@ -39,6 +39,7 @@ where
         self.inner.poll_ready(context)
     }
 
+    #[inline(always)]
     fn call(&mut self, request: Request) -> Self::Future {
         let handler = if request.body().is_end_stream() {
             Either::Left(self.inner.call(request))
@@ -71,6 +72,7 @@ where
 {
     type Output = Result<Response, Infallible>;
 
+    #[inline(always)]
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
         let problem = match this.problem {

@@ -71,6 +71,7 @@ impl<A: App> hyper::service::Service<Request<Incoming>> for Connected<A> {
     type Error = HeadError;
     type Future = Either<Ready<Result<Self::Response, HeadError>>, ResponseFuture<A>>;
 
+    #[inline(always)]
     fn call(&self, mut request: Request<Incoming>) -> Self::Future {
         if let Err(error) = check_head(&request) {
             self.state.head_rejected();
@@ -131,6 +132,7 @@ pin_project! {
 impl<A: App> Future for ResponseFuture<A> {
     type Output = Result<Response<ResponseBody<A::Body>>, HeadError>;
 
+    #[inline(always)]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
         if let Some(guard) = this.guard

@@ -47,6 +47,7 @@ where
         self.inner.poll_ready(context)
     }
 
+    #[inline(always)]
     fn call(&mut self, request: Request<Body>) -> Self::Future {
         AbandonmentFuture {
             client: request.extensions().get().cloned(),
@@ -77,6 +78,7 @@ where
 {
     type Output = Result<Response<Body>, E>;
 
+    #[inline(always)]
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
         let is_abandoned = || {

@@ -36,6 +36,7 @@ where
         self.inner.poll_ready(context)
     }
 
+    #[inline(always)]
     fn call(&mut self, request: Request<Body>) -> Self::Future {
         if request.uri().path() == HEALTH {
             Either::Right(ready(Ok("ok\n".into_response())))

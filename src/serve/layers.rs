@@ -1,10 +1,12 @@
 //! The middleware around the app.
+//!
+//! Its services and futures are inlined always, as are those of the gateways, the app and the request layer: as a
+//! function of its own, each would copy the request, the response and the future within it, of some hundred bytes.
 
 use axum::body::Body;
 use thread_states::metrics::{RequestLayer, ThreadModel};
 use thread_states::{Metrics, Registry};
 use tower::ServiceBuilder;
-use tower::util::option_layer;
 
 use super::config::ServerConfig;
 use super::{abandonment, health, overload, request_id};
@@ -31,24 +33,37 @@ pub fn request_layer(flavor: Flavor, metrics: &Metrics) -> RequestLayer {
     layer.server_timing(true)
 }
 
-/// Returns the app within its layers; a request passes them from the first to the last. Without
-/// `requests`, requests are not measured; without `database`, the endpoints below `/database` respond with 501.
+/// Returns the app within its layers; a request passes them from the first to the last. Without `database`, the
+/// endpoints below `/database` respond with 501.
 pub fn stack(
     flavor: Flavor,
-    requests: Option<RequestLayer>,
+    requests: RequestLayer,
+    database: Option<Database>,
+    threads: &Registry,
+    config: &ServerConfig,
+) -> impl App<Body = Body> + Sync {
+    ServiceBuilder::new()
+        // Outside the others, so that the probes of a front appear in no metric and on no page.
+        .layer(health::layer())
+        .layer(requests)
+        .service(unmeasured_stack(flavor, database, threads, config))
+}
+
+/// Returns the app within the layers that do not measure it.
+pub fn unmeasured_stack(
+    flavor: Flavor,
     database: Option<Database>,
     threads: &Registry,
     config: &ServerConfig,
 ) -> impl App<Body = Body> + Sync {
     // The threads of the synchronous server are its limit.
-    let overload =
-        (flavor == Flavor::Async).then(|| overload::layer(threads.clone(), config.max_in_flight));
+    let limit = match flavor {
+        Flavor::Sync => None,
+        Flavor::Async => Some((threads.clone(), config.max_in_flight)),
+    };
     ServiceBuilder::new()
-        // Outside the others, so that the probes of a front appear in no metric and on no page.
-        .layer(health::layer())
-        .option_layer(requests)
         .layer(request_id::layer())
-        .layer(option_layer(overload))
+        .layer(overload::layer(limit))
         .layer(abandonment::layer())
         .service(app::service(config.body_limit, database))
 }

@@ -39,7 +39,7 @@ pub use self::address::Address;
 use self::announce::Endpoints;
 pub use self::config::{Addresses, ServerConfig};
 pub(crate) use self::file_limit::raise_file_limit;
-pub use self::layers::{request_layer, stack};
+pub use self::layers::{request_layer, stack, unmeasured_stack};
 use self::process::Process;
 use self::signals::Signals;
 pub(crate) use self::subnet::SubnetAndPort;

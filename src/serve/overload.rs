@@ -12,16 +12,14 @@ use tower::{Layer, Service};
 use thread_states::Registry;
 use thread_states::problem::Problem;
 
-/// Returns a layer that responds with 503 while more than `max` requests are in flight on the server
-/// of `registry`.
+/// Returns a layer that responds with 503 while more requests are in flight on the server of a registry than the limit,
+/// if there is one.
 pub(super) fn layer<S>(
-    registry: Registry,
-    max: u64,
+    limit: Option<(Registry, u64)>,
 ) -> impl Layer<S, Service = Overload<S>> + Clone {
     layer_fn(move |inner| Overload {
         inner,
-        registry: registry.clone(),
-        max,
+        limit: limit.clone(),
     })
 }
 
@@ -29,8 +27,7 @@ pub(super) fn layer<S>(
 #[derive(Debug, Clone)]
 pub(super) struct Overload<S> {
     inner: S,
-    registry: Registry,
-    max: u64,
+    limit: Option<(Registry, u64)>,
 }
 
 impl<S> Service<Request<Body>> for Overload<S>
@@ -45,12 +42,14 @@ where
         self.inner.poll_ready(context)
     }
 
+    #[inline(always)]
     fn call(&mut self, request: Request<Body>) -> Self::Future {
-        // The gateway has counted this request already.
-        if self.registry.requests_in_flight() <= self.max {
-            Either::Left(self.inner.call(request))
-        } else {
-            Either::Right(std::future::ready(Ok(rejection(self.max))))
+        match &self.limit {
+            // The gateway has counted this request already.
+            Some((registry, max)) if registry.requests_in_flight() > *max => {
+                Either::Right(std::future::ready(Ok(rejection(*max))))
+            }
+            _ => Either::Left(self.inner.call(request)),
         }
     }
 }

@@ -88,7 +88,7 @@ impl Process {
         }
         let requests = request_layer(flavor, &metrics);
         let database = Database::open(&config.database, flavor.as_str(), &mut self.databases)?;
-        let app = stack(flavor, Some(requests), Some(database), &registry, config);
+        let app = stack(flavor, requests, Some(database), &registry, config);
         let spawn = match flavor {
             Flavor::Sync => synchronous::spawn,
             Flavor::Async => asynchronous::spawn,

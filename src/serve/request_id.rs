@@ -37,6 +37,7 @@ where
         self.inner.poll_ready(context)
     }
 
+    #[inline(always)]
     fn call(&mut self, request: Request<Body>) -> Self::Future {
         RequestIdFuture {
             id: copied_id(request.headers()),
@@ -66,6 +67,7 @@ where
 {
     type Output = Result<Response<Body>, E>;
 
+    #[inline(always)]
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
         let mut response = ready!(this.inner.poll(context))?;
