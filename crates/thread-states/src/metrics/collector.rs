@@ -111,16 +111,12 @@ pub(super) struct Sample<'a> {
     requests: &'a RequestHistograms,
     reading: Reading,
     now: Timestamp,
-    /// Index of each thread, as the value of its label.
-    threads: Vec<String>,
 }
 
 impl<'a> Sample<'a> {
     pub(super) fn new(registry: &'a Registry, requests: &'a RequestHistograms) -> Self {
         let reading = registry.read();
-        let threads = reading.threads.iter();
         Self {
-            threads: threads.map(|thread| thread.index.to_string()).collect(),
             registry,
             requests,
             reading,
@@ -130,7 +126,7 @@ impl<'a> Sample<'a> {
 
     /// Number of threads.
     pub(super) fn threads(&self) -> usize {
-        self.threads.len()
+        self.reading.threads.len()
     }
 
     /// Calls `each` with every series of a metric.
@@ -195,7 +191,9 @@ impl<'a> Sample<'a> {
 
     /// Calls `each` with the index of every thread and its times, in the order of [`Family::columns`].
     pub(super) fn thread_times(&self, family: Family, mut each: impl FnMut(&str, &[Nanos])) {
-        for (thread, index) in self.reading.threads.iter().zip(&self.threads) {
+        for thread in &self.reading.threads {
+            let mut index = itoa::Buffer::new();
+            let index = index.format(thread.index);
             match family {
                 Family::States => each(index, &State::ALL.map(|state| thread.times[state])),
                 Family::Blocked => each(index, &thread.blocked_on),
@@ -220,12 +218,15 @@ impl<'a> Sample<'a> {
 
     fn infos(&self, each: Each<'_>) {
         let pid = std::process::id().to_string();
-        for (thread, index) in self.reading.threads.iter().zip(&self.threads) {
-            let Some(thread) = thread.os_thread else {
+        for ThreadReading {
+            index, os_thread, ..
+        } in &self.reading.threads
+        {
+            let Some(thread) = os_thread else {
                 continue;
             };
-            let mut tid = itoa::Buffer::new();
-            let tid = tid.format(thread.tid);
+            let [mut index_digits, mut tid_digits] = [itoa::Buffer::new(); 2];
+            let (index, tid) = (index_digits.format(*index), tid_digits.format(thread.tid));
             let ids = [("pid", &*pid), ("tid", tid), ("comm", thread.name())];
             let labels = [self.server(), (THREAD, index), ids[0], ids[1], ids[2]];
             each(&labels, Value::Number(1.0));

@@ -119,10 +119,12 @@ pub(super) struct ThreadLines {
     rest: Vec<Rest>,
 }
 
-/// The text of a line after the thread's index.
+/// The text of a line after the thread's index, and the next line of the thread up to there.
 struct Rest {
     /// The text between the index and the time.
     before_time: String,
+    /// The text after the time.
+    after_time: String,
     /// The whole text if the time is zero, as most are: a thread is in one state, and was blocked on few things.
     with_zero: String,
 }
@@ -139,27 +141,30 @@ impl ThreadLines {
         write_labels(&mut before, labels);
         before.pop();
         let _ = write!(before, ",{thread}=\"");
-        let rest = |last: &Option<(&str, &str)>| {
+        let columns = last.len();
+        let rest = |(index, last): (usize, &Option<(&str, &str)>)| {
             let before_time = match last {
                 Some((label, value)) => format!("\",{label}=\"{value}\"}} "),
                 None => "\"} ".to_owned(),
             };
-            let with_zero = format!("{before_time}0\n");
+            let has_next = index + 1 < columns;
+            let next = if has_next { &*before } else { "" };
+            let after_time = format!("\n{next}");
+            let with_zero = format!("{before_time}0{after_time}");
             Rest {
                 before_time,
+                after_time,
                 with_zero,
             }
         };
-        Self {
-            before,
-            rest: last.iter().map(rest).collect(),
-        }
+        let rest = last.iter().enumerate().map(rest).collect();
+        Self { before, rest }
     }
 
-    /// Writes the lines of one thread, with these times.
+    /// Writes the lines of one thread, with the time of each.
     pub(super) fn write(&self, text: &mut String, thread: &str, times: &[Nanos]) {
+        text.push_str(&self.before);
         for (rest, time) in self.rest.iter().zip(times) {
-            text.push_str(&self.before);
             text.push_str(thread);
             if *time == Nanos::ZERO {
                 text.push_str(&rest.with_zero);
@@ -167,7 +172,7 @@ impl ThreadLines {
             }
             text.push_str(&rest.before_time);
             write_seconds(text, *time);
-            text.push('\n');
+            text.push_str(&rest.after_time);
         }
     }
 }
