@@ -5,7 +5,7 @@
 
 use axum::body::Body;
 use thread_states::metrics::{RequestLayer, ThreadModel};
-use thread_states::{Metrics, Registry};
+use thread_states::{Metrics, Registry, RequestsInFlight};
 use tower::ServiceBuilder;
 
 use super::config::ServerConfig;
@@ -59,7 +59,7 @@ pub fn unmeasured_stack(
     // The threads of the synchronous server are its limit.
     let limit = match flavor {
         Flavor::Sync => None,
-        Flavor::Async => Some((threads.clone(), config.max_in_flight)),
+        Flavor::Async => Some((RequestsInFlight::new(threads.clone()), config.max_in_flight)),
     };
     ServiceBuilder::new()
         .layer(request_id::layer())

@@ -9,13 +9,12 @@ use http::{HeaderValue, Request, Response, StatusCode};
 use tower::layer::layer_fn;
 use tower::{Layer, Service};
 
-use thread_states::Registry;
+use thread_states::RequestsInFlight;
 use thread_states::problem::Problem;
 
-/// Returns a layer that responds with 503 while more requests are in flight on the server of a registry than the limit,
-/// if there is one.
+/// Returns a layer that responds with 503 while more requests are in flight on a server than the limit, if there is one.
 pub(super) fn layer<S>(
-    limit: Option<(Registry, u64)>,
+    limit: Option<(RequestsInFlight, u64)>,
 ) -> impl Layer<S, Service = Overload<S>> + Clone {
     layer_fn(move |inner| Overload {
         inner,
@@ -27,7 +26,7 @@ pub(super) fn layer<S>(
 #[derive(Debug, Clone)]
 pub(super) struct Overload<S> {
     inner: S,
-    limit: Option<(Registry, u64)>,
+    limit: Option<(RequestsInFlight, u64)>,
 }
 
 impl<S> Service<Request<Body>> for Overload<S>
@@ -44,12 +43,13 @@ where
 
     #[inline(always)]
     fn call(&mut self, request: Request<Body>) -> Self::Future {
-        match &self.limit {
-            // The gateway has counted this request already.
-            Some((registry, max)) if registry.requests_in_flight() > *max => {
-                Either::Right(std::future::ready(Ok(rejection(*max))))
-            }
-            _ => Either::Left(self.inner.call(request)),
+        // The gateway has counted this request already.
+        if let Some((requests, max)) = &mut self.limit
+            && requests.count() > *max
+        {
+            Either::Right(std::future::ready(Ok(rejection(*max))))
+        } else {
+            Either::Left(self.inner.call(request))
         }
     }
 }

@@ -43,8 +43,9 @@ pub mod waits;
 
 pub use accounting::{
     Held, HoldGuard, InFlight, InFlightGuard, MOST_NEW_ROUTES, Nanos, OTHER, OsThread, Parked,
-    Reading, Registration, Registry, RouteReading, Routes, State, ThreadReading, Times, Timestamp,
-    Unsupported, Workers, held, hold, index, park, parked, spawn_blocking, supported, unpark,
+    Reading, Registration, Registry, RequestsInFlight, RouteReading, Routes, State, ThreadReading,
+    Times, Timestamp, Unsupported, Workers, held, hold, index, park, parked, spawn_blocking,
+    supported, unpark,
 };
 // What the lab's gateways, live page and benchmarks are built on. It may change in any version.
 #[doc(hidden)]

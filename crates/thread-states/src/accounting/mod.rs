@@ -22,9 +22,10 @@
 //!   `workers` of a tokio runtime do so themselves ([`Registry::instrument`]); `worker` is one of them, and `handover`
 //!   finds the thread that it was on before; `reading` is the result
 //!
-//! `in_flight` counts requests, `routes` names them, `hold`, `route_times`, `route_sums` and `route_waits` are
-//! their times, `long_holds` counts and reports the holds that delay others (in `durations`), `request_log` has the
-//! latest requests for people who watch, and `fork` notices that this is another process.
+//! `in_flight` counts requests, `all_in_flight` those of all threads, `routes` names them, `hold`, `route_times`,
+//! `route_sums` and `route_waits` are their times, `long_holds` counts and reports the holds that delay others (in
+//! `durations`), `request_log` has the latest requests for people who watch, and `fork` notices that this is another
+//! process.
 //!
 //! `blocking_pool` hands calls to tokio's blocking pool, and `blocking_calls` measures their waits.
 //!
@@ -34,6 +35,7 @@
 
 mod account;
 mod accounts;
+mod all_in_flight;
 mod atomic;
 mod blocked_on;
 mod blocking_calls;
@@ -81,7 +83,7 @@ pub use marks::{HoldGuard, Parked, held, hold, hold_at, index, park, parked, rel
 pub(crate) use marks::{held_at, woken_at};
 pub use reading::{Reading, RouteReading, ThreadReading};
 pub use registration::Registration;
-pub use registry::Registry;
+pub use registry::{Registry, RequestsInFlight};
 pub use request_log::{
     Cursor, ENTRIES, NewRequest, OpenEntry, RequestEnd, RequestLog, RequestRecord,
 };

@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Duration;
 
 use super::accounts::Accounts;
+use super::all_in_flight::{self, AllInFlight, KnownCounts};
 use super::blocking_calls::BlockingCalls;
 use super::fork;
 use super::in_flight::InFlight;
@@ -42,7 +43,7 @@ struct Inner {
     long_holds: Arc<LongHolds>,
     request_log: RequestLog,
     in_flight: Arc<InFlight>,
-    all_in_flight: RwLock<Vec<Arc<InFlight>>>,
+    all_in_flight: AllInFlight,
     accounts: Mutex<Accounts>,
     /// The process to which all of this belongs, see [`fork::generation`].
     process: AtomicU64,
@@ -63,7 +64,7 @@ impl Registry {
             accounts: Mutex::new(Accounts::new(routes.capacity())),
             routes,
             request_log: RequestLog::new(),
-            all_in_flight: RwLock::new(vec![Arc::clone(&in_flight)]),
+            all_in_flight: AllInFlight::new(&in_flight),
             in_flight,
             process: AtomicU64::new(fork::generation()),
             client_ports: RwLock::default(),
@@ -98,13 +99,7 @@ impl Registry {
 
     /// Counts these requests as well in [`Self::requests_in_flight`].
     pub(super) fn add_in_flight(&self, in_flight: Arc<InFlight>) {
-        let known = self.0.all_in_flight.write();
-        let mut known = known.unwrap_or_else(PoisonError::into_inner);
-        // Those without another owner belong to threads that have ended.
-        known.retain(|other| Arc::strong_count(other) > 1);
-        if !known.iter().any(|other| Arc::ptr_eq(other, &in_flight)) {
-            known.push(in_flight);
-        }
+        self.0.all_in_flight.add(in_flight);
     }
 
     /// Requests in flight that threads serve together, as those of [`Self::register_current_thread`] do.
@@ -113,13 +108,11 @@ impl Registry {
         &self.0.in_flight
     }
 
-    /// Number of requests in flight, over all threads.
+    /// Number of requests in flight, over all threads. [`RequestsInFlight`] reads it without a lock.
     #[must_use]
     pub fn requests_in_flight(&self) -> u64 {
         self.forget_parent();
-        let known = self.0.all_in_flight.read();
-        let known = known.unwrap_or_else(PoisonError::into_inner);
-        known.iter().map(|in_flight| in_flight.count()).sum()
+        all_in_flight::sum(&self.0.all_in_flight.counts())
     }
 
     /// Calls on blocking pools.
@@ -173,8 +166,7 @@ impl Registry {
         }
         self.0.process.store(process, Ordering::Relaxed);
         *self.locked_accounts() = Accounts::new(self.0.routes.capacity());
-        let known = self.0.all_in_flight.read();
-        for in_flight in known.unwrap_or_else(PoisonError::into_inner).iter() {
+        for in_flight in &*self.0.all_in_flight.counts() {
             in_flight.reset();
         }
     }
@@ -189,6 +181,40 @@ impl Registry {
         // A reader that panicked leaves counters that are still right.
         let accounts = self.0.accounts.lock();
         accounts.unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Reader of [`Registry::requests_in_flight`] for code that needs it at each request, such as a limit: it takes no lock
+/// while the server has the same threads.
+///
+/// ```
+/// use thread_states::{Registry, RequestsInFlight};
+///
+/// let registry = Registry::new("shop", []);
+/// let mut requests = RequestsInFlight::new(registry.clone());
+/// let _request = registry.in_flight().enter();
+/// assert_eq!(requests.count(), 1);
+/// ```
+#[derive(Debug, Clone)]
+pub struct RequestsInFlight {
+    registry: Registry,
+    known: KnownCounts,
+}
+
+impl RequestsInFlight {
+    /// Returns a reader of the requests of this server.
+    #[must_use]
+    pub fn new(registry: Registry) -> Self {
+        Self {
+            registry,
+            known: KnownCounts::default(),
+        }
+    }
+
+    /// Number of requests in flight, over all threads.
+    pub fn count(&mut self) -> u64 {
+        self.registry.forget_parent();
+        self.registry.0.all_in_flight.sum(&mut self.known)
     }
 }
 
@@ -227,18 +253,9 @@ mod tests {
             let _registration = registry.register(0, Arc::clone(in_flight));
             in_flight.enter()
         });
-        assert_eq!(registry.requests_in_flight(), 2);
+        let mut reader = RequestsInFlight::new(registry.clone());
+        assert_eq!([registry.requests_in_flight(), reader.count()], [2; 2]);
         let _third = registry.in_flight().enter();
-        assert_eq!(registry.requests_in_flight(), 3);
-    }
-
-    #[test]
-    fn counts_of_requests_are_dropped_with_their_threads() {
-        let registry = Registry::new("test", []);
-        for _ in 0..100 {
-            drop(registry.register(0, InFlight::new()));
-        }
-        let known = registry.0.all_in_flight.read().unwrap().len();
-        assert!(known <= 3, "{known}");
+        assert_eq!([registry.requests_in_flight(), reader.count()], [3; 2]);
     }
 }

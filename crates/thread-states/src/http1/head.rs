@@ -95,7 +95,7 @@ fn is_host_field(value: &HeaderValue) -> bool {
         || Authority::try_from(value.as_bytes()).is_ok_and(|authority| is_host(&authority))
 }
 
-/// Returns whether a Host field is a name or an IPv4 address with an optional port of at most four digits. Nearly all
+/// Returns whether a Host field is a name or an IPv4 address with an optional port of at most five digits. Nearly all
 /// are, and this takes a tenth of the time of the whole check.
 fn is_plain_host(field: &[u8]) -> bool {
     let mut last = b'.';
@@ -105,7 +105,9 @@ fn is_plain_host(field: &[u8]) -> bool {
             b'.' | b'-' | b'0'..=b'9' | b'A'..=b'Z' | b'a'..=b'z' => last = byte,
             b':' => {
                 let port = &field[index + 1..];
-                return index > 0 && port.len() <= 4 && port.iter().all(u8::is_ascii_digit);
+                // Of as many digits, the order of the text is that of the numbers.
+                let fits = port.len() < 5 || port.len() == 5 && *port <= *b"65535".as_slice();
+                return index > 0 && fits && port.iter().all(u8::is_ascii_digit);
             }
             _ => return false,
         }
@@ -173,7 +175,7 @@ mod tests {
             assert_eq!(result, Err(HeadError::Host), "{host}");
         }
         assert_eq!(check("/", &[]), Err(HeadError::Host));
-        for field in ["a:1234", "a.", "a:", "127.0.0.1:8080", "a-b.c"] {
+        for field in ["a:1234", "a.", "a:", "127.0.0.1:8080", "a-b.c", "a:65535"] {
             assert!(is_plain_host(field.as_bytes()), "{field}");
         }
         let two = [("host", "a"), ("host", "a")];
