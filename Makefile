@@ -30,11 +30,11 @@ database: setup-postgresql ## the tests of the database drivers, with a PostgreS
 stack: images ## the tests in Docker: nginx alone, the whole stack, and on a second engine
 	THREADLAB_TEST_NGINX='docker run --rm --network=host --volume={dir}:{dir} nginx:1.30.6-alpine nginx' \
 	    scripts/with-notes cargo nextest run --run-ignored only --test front --test conformance
-	scripts/with-notes cargo test --test compose -- --ignored --skip swarm:: --skip losses::rolling \
-	    --skip experiment::the_article_is
+	scripts/with-notes cargo test --test compose -- --ignored --skip experiment::the_article_is --skip failover:: \
+	    --skip losses::rolling --skip swarm::
 	scripts/with-notes scripts/second-engine cargo test --test compose -- --ignored --skip configuration:: --skip database:: \
 	    --skip disk:: --skip experiment::experiments --skip experiment::nginx --skip experiment::the_articles \
-	    --skip failover:: --skip losses::reloads --skip memory:: --skip replicas::
+	    --skip losses::reloads --skip memory:: --skip replicas::
 
 format:
 	cargo fmt --check

@@ -42,9 +42,9 @@ use libtest_mimic::{Arguments, Trial};
 use http::get;
 use lanes::{Lane, SharedStack};
 
-/// Tests that can run on each engine: confinement, experiments, health checks.
+/// Tests that leave the services as they are: confinement, experiments.
 static EXPERIMENTS: SharedStack = SharedStack::named("experiments");
-/// Tests that scale, restart and fill the services, which depend little on the engine.
+/// Tests that scale, stop, restart and fill the services.
 static CHANGES: SharedStack = SharedStack::named("changes");
 /// Tests that compare the article's programs.
 static ORIGINALS: SharedStack = SharedStack::named("originals");
@@ -88,13 +88,13 @@ fn main() -> ExitCode {
             experiment::the_article_is_confirmed_through_nginx
             experiment::experiments_are_confirmed_through_nginx_and_seen_in_prometheus
             experiment::nginx_is_watched_as_an_event_loop
-            first_run::the_doctor_finds_a_killed_server
-            first_run::the_health_check_of_nginx_fails_if_a_server_is_gone_but_not_if_it_is_blocked
-            losses::a_rolling_restart_needs_two_replicas
         }
         CHANGES {
             database::a_killed_database_gives_clear_errors_and_full_recovery
             failover::a_restart_loses_no_request_and_an_outage_in_its_place_is_detected
+            first_run::the_doctor_finds_a_killed_server
+            first_run::the_health_check_of_nginx_fails_if_a_server_is_gone_but_not_if_it_is_blocked
+            losses::a_rolling_restart_needs_two_replicas
             memory::ten_thousand_waits_fit_into_the_memory_of_nginx
             replicas::replicas_are_found_by_nginx_and_prometheus
             replicas::restarted_servers_are_found_at_their_new_addresses
