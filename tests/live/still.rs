@@ -7,12 +7,15 @@ use serde_json::{Value, json};
 use crate::browser::Browser;
 use crate::lab::{Lab, get};
 
-/// Collects layout shifts without user input, from the start of the page: their size and source.
+/// Collects layout shifts without user input, from the start of the page: their size, and what moved from
+/// where to where, with its height before and after.
 const WATCH_LAYOUT: &str = "
     window.moved = [];
     new PerformanceObserver((list) => {
         for (const { value, hadRecentInput, sources } of list.getEntries()) {
-            if (!hadRecentInput) window.moved.push([value, sources.map(({ node }) => node?.id || node?.className).join()]);
+            const moves = sources.map(({ node, previousRect, currentRect }) =>
+                `${node?.id || node?.className}: ${previousRect.top} to ${currentRect.top}, ${previousRect.height} to ${currentRect.height}`);
+            if (!hadRecentInput) window.moved.push([value, moves.join('; ')]);
         }
     }).observe({ type: 'layout-shift', buffered: true });";
 
