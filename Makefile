@@ -1,7 +1,7 @@
 # `make test` runs all tests and checks. It first sets up what they need.
 
 export PATH := $(CURDIR)/target/tools/bin:$(PATH)
-# One thing after the other: some tests compare times.
+# One thing after the other, but for the checks: some tests compare times.
 .NOTPARALLEL:
 .DEFAULT_GOAL := help
 .PHONY: help quick test format unit browser database stack check cross msrv audit schema docs accuracy fuzz bench setup images up down clean
@@ -12,8 +12,10 @@ help: ## show this list
 quick: setup-nextest ## the short tests: units, parsers, both gateways, the embedded front (under a minute once built)
 	scripts/with-notes cargo nextest run --profile quick
 
-# What fails most often comes first, after what takes a second.
-test: format unit browser database stack check cross msrv audit schema ## all tests, then all checks
+# What fails most often comes first, after what takes a second. The checks compile in folders of their own, each on one
+# CPU for most of the time.
+test: format unit browser database stack ## all tests, then all checks
+	scripts/beside '$(MAKE) check cross' '$(MAKE) msrv audit schema'
 
 unit: setup-nextest ## all tests that need nothing but Rust
 	scripts/with-notes cargo nextest run

@@ -149,3 +149,28 @@ fn failover_follows_the_prompts_and_passes_report_and_status_on() {
         "{calls}"
     );
 }
+
+#[test]
+fn beside_runs_two_commands_at_the_same_time_and_fails_if_one_fails() {
+    let beside = |commands: [&str; 2]| {
+        let mut command = Command::new(repository().join("scripts/beside"));
+        let output = command.args(commands).output().unwrap();
+        let printed = String::from_utf8(output.stdout).unwrap();
+        (output.status.code(), printed)
+    };
+    let both = |code, printed: &str| (Some(code), printed.to_owned());
+    let failing = ["echo one; exit 3", "echo two; exit 4"];
+    assert_eq!(beside(failing), both(3, "one\ntwo\n"));
+    assert_eq!(beside(["true", failing[1]]), both(4, "two\n"));
+
+    // Each of them ends only if the other one has begun.
+    let directory = Fakes::new("beside", &[]);
+    let meet = |own: &str, other: &str| {
+        let [own, other] = [own, other].map(|name| directory.0.join(name).display().to_string());
+        format!(
+            ": >'{own}'; for _ in $(seq 200); do [ -e '{other}' ] && exit; sleep 0.1; done; exit 1"
+        )
+    };
+    let [first, second] = [meet("first", "second"), meet("second", "first")];
+    assert_eq!(beside([&first, &second]), both(0, ""));
+}
