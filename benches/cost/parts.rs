@@ -79,7 +79,10 @@ fn requests(registry: &Registry, metrics: &Metrics) -> [(&'static str, SendReque
     let stack = |layer| to(serve::stack(flavor, layer, None, registry, &settings));
     let layer = || serve::request_layer(flavor, metrics);
     [
-        ("axum: an app of one route", to(server::one_route())),
+        (
+            "axum: an app of one route",
+            to(server::one_route().with_state(())),
+        ),
         (
             "the app: limits, panics, one shape of errors",
             to(app::service(app::BodyLimit::default(), None)),

@@ -8,7 +8,6 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
 use anyhow::Context;
-use axum::body::Body;
 use axum::routing::get;
 use axum::{Json, Router, ServiceExt as _};
 use bytes::Bytes;
@@ -103,35 +102,28 @@ fn start(
 /// The lab's app, without the layers that `serve` adds, under axum's own server.
 pub(crate) fn axum_with_the_app(cpus: &Cpus) -> anyhow::Result<Server> {
     let app = app::service(app::BodyLimit::default(), None);
-    axum_serve("axum::serve, the same app", app, cpus)
+    on_an_event_loop("axum::serve, the same app", cpus, |listener| async {
+        // It never returns.
+        let _ = axum::serve(listener, app.into_make_service()).await;
+    })
 }
 
 /// An app with one route, under axum's own server.
 pub(crate) fn axum_with_one_route(cpus: &Cpus) -> anyhow::Result<Server> {
-    axum_serve("axum::serve, an app of one route", one_route(), cpus)
+    on_an_event_loop("axum::serve, an app of one route", cpus, |listener| async {
+        // It never returns.
+        let _ = axum::serve(listener, one_route()).await;
+    })
 }
 
 /// An app with one route: no parameters, no limits, no error format.
 pub(crate) fn one_route() -> Router {
-    let message = async || Json(Message { message: MESSAGE });
-    // `with_state` joins handlers and routes here; otherwise axum would do it for every request.
-    Router::new().route("/dummy", get(message)).with_state(())
+    Router::new().route("/dummy", get(async || Json(Message { message: MESSAGE })))
 }
 
 #[derive(Debug, Serialize)]
 struct Message {
     message: &'static str,
-}
-
-fn axum_serve(
-    name: &'static str,
-    app: impl App<Body = Body> + Sync,
-    cpus: &Cpus,
-) -> anyhow::Result<Server> {
-    on_an_event_loop(name, cpus, |listener| async move {
-        // It never returns.
-        let _ = axum::serve(listener, app.into_make_service()).await;
-    })
 }
 
 /// hyper's HTTP/1 server, with a function as the app.
