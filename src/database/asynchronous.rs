@@ -14,6 +14,7 @@ use tokio::runtime::{Builder, Handle, Runtime};
 use tokio::time::timeout;
 use tokio_postgres::types::{ToSql, Type};
 use tokio_postgres::{Client, Error, NoTls};
+use tokio_util::task::AbortOnDropHandle;
 
 use super::config::{DatabaseConfig, PostgresUrl};
 use super::error::{DatabaseError, DatabaseStartError};
@@ -173,7 +174,8 @@ impl Manager for ClientOpener {
 
     fn create(&self) -> impl Future<Output = Result<Client, Error>> + Send {
         let config = self.config.clone();
-        let opened = self.driver.spawn(async move {
+        // Aborted if the pool gives up: a database that does not respond would collect the connections.
+        let opened = AbortOnDropHandle::new(self.driver.spawn(async move {
             let (client, connection) = config.connect(NoTls).await?;
             tokio::spawn(async move {
                 if let Err(error) = connection.await {
@@ -181,7 +183,7 @@ impl Manager for ClientOpener {
                 }
             });
             Ok(client)
-        });
+        }));
         async move {
             match opened.await {
                 Ok(result) => result,

@@ -5,7 +5,7 @@ use std::thread;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use crate::lab::{Lab, Response, get};
+use crate::lab::{Lab, Response, Server, get};
 use crate::postgres::{Postgres, within};
 
 const DRIVERS: [&str; 3] = ["synchronous", "offloaded", "asynchronous"];
@@ -216,4 +216,28 @@ fn a_database_that_does_not_respond_gives_504_in_time() {
             .all(|request| request.join().unwrap().1.status == 200)
     });
     nothing_leaked(&lab, &postgres, descriptors_before);
+}
+
+#[test]
+#[ignore = "needs PostgreSQL; make database"]
+fn connections_that_a_database_does_not_open_in_time_are_closed() {
+    let postgres = Postgres::start();
+    let arguments = ["--database", &postgres.url(), "--database-timeout", "0.1"];
+    let server = Server::start("async", &arguments);
+    let connections = || {
+        let open = fs::read_dir(format!("/proc/{}/fd", server.process.pid())).unwrap();
+        let targets = open.filter_map(|entry| fs::read_link(entry.unwrap().path()).ok());
+        let sockets = targets.filter(|target| target.to_string_lossy().starts_with("socket:"));
+        sockets.count()
+    };
+    let before = connections();
+    // The kernel accepts connections for it.
+    postgres.signal("STOP");
+    for _ in 0..20 {
+        let response = get(&server.http, "/database/asynchronous?seconds=0");
+        assert_eq!(response.status, 503, "{}", response.body);
+    }
+    within(Duration::from_secs(5), "connections are closed", || {
+        connections() <= before + 2
+    });
 }
