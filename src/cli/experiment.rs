@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use anyhow::{Context, bail};
 use clap::builder::PossibleValuesParser;
-use clap::error::ErrorKind;
+use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::parser::ValueSource;
 use clap::{ArgMatches, Args, Command, FromArgMatches, ValueEnum};
 
@@ -107,11 +107,19 @@ impl FromArgMatches for Plan {
         // Unlike `requires`, this allows the variable, which `up` and `serve` have, too.
         let is_given = matches.value_source("threads") == Some(ValueSource::CommandLine);
         if is_given && plan.rate.is_none() {
-            return Err(clap::Error::raw(
-                ErrorKind::MissingRequiredArgument,
-                "--threads is for the experiment capacity with --rate <PER_SECOND> and --wait <SECONDS>; the others run \
-                 with the threads that the lab was started with\n",
-            ));
+            // In the form in which clap reports what `requires` misses.
+            let mut error = clap::Error::new(ErrorKind::MissingRequiredArgument);
+            let missing = ["--rate <PER_SECOND>", "--wait <SECONDS>"].map(str::to_owned);
+            error.insert(
+                ContextKind::InvalidArg,
+                ContextValue::Strings(missing.into()),
+            );
+            let tip = "--threads is for the experiment capacity; the others run with the threads of the lab";
+            error.insert(
+                ContextKind::Suggested,
+                ContextValue::StyledStrs(vec![tip.into()]),
+            );
+            return Err(error);
         }
         Ok(Self(plan))
     }

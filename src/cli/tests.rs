@@ -58,7 +58,14 @@ fn threads_of_an_experiment_need_a_rate() {
     let planned = ["--rate=5", "--wait=1", "--threads=4"];
     assert_eq!(parse(&planned), None);
     let error = parse(&planned[2..]).unwrap();
-    assert!(error.contains("with --rate"), "{error}");
+    for part in [
+        "not provided:\n  --rate <PER_SECOND>\n  --wait <SECONDS>\n",
+        "\n  tip: --threads is for the experiment capacity",
+    ] {
+        assert!(error.contains(part), "{error}");
+    }
+    // That would be the usage of the program, not of the experiment.
+    assert!(!error.contains("Usage:"), "{error}");
 }
 
 #[test]
