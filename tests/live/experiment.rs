@@ -379,12 +379,15 @@ async fn a_button_that_cannot_be_used_has_its_reason_beside_it() {
     let lab = Lab::start(&[]);
     let browser = Browser::open(&lab.front).await;
     set_wait(&browser, 1).await;
-    browser.click(".send").await;
-    browser
-        .until("return document.getElementById('run').ariaDisabled === 'true'")
+    // In one script, while the request is in flight.
+    let shown = browser
+        .run(
+            "document.querySelector('.send').click();
+             const byId = (id) => document.getElementById(id);
+             return [byId('run').ariaDisabled, byId('status').textContent];",
+        )
         .await;
-    let reason = browser.text("#status").await;
-    assert_eq!(reason, "Waits for 1 request sent below.");
+    assert_eq!(shown, json!(["true", "Waits for 1 request sent below."]));
     browser
         .until("return document.getElementById('run').ariaDisabled === 'false'")
         .await;
