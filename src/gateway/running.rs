@@ -84,8 +84,9 @@ impl RunningGateway {
         )
     }
 
-    /// Starts the threads. `prepare` runs on the calling thread and returns the work of one server
-    /// thread, so that a missing resource is an error here and not a dead thread.
+    /// Starts the threads, and returns when all are registered, so that the first scrape has their series. `prepare`
+    /// runs on the calling thread and returns the work of one server thread, so that a missing resource is an error here
+    /// and not a dead thread.
     pub(super) fn start<W: FnOnce() + Send + 'static>(
         bound: BoundGateway,
         registry: Option<&Registry>,
@@ -93,6 +94,7 @@ impl RunningGateway {
         prepare: impl Fn(Worker) -> io::Result<W>,
     ) -> io::Result<Self> {
         let (alive, ended) = channel();
+        let (unregistered, all_registered) = channel();
         let running = Self {
             address: bound.local_addr(),
             listeners: bound.listeners.into(),
@@ -108,9 +110,15 @@ impl RunningGateway {
             let in_flight = registry.map(|_| InFlight::of_one_thread());
             running
                 .worker(&bound.config, name, index, in_flight, large_heads.clone())
-                .and_then(|worker| start_thread(registry.cloned(), worker, alive.clone(), &prepare))
+                .and_then(|worker| {
+                    let senders = (alive.clone(), unregistered.clone());
+                    start_thread(registry.cloned(), worker, senders, &prepare)
+                })
                 .inspect_err(|_| running.shutdown())?;
         }
+        drop(unregistered);
+        // Nothing is ever sent: it fails when the last sender is dropped.
+        let _ = all_registered.recv();
         Ok(running)
     }
 
@@ -136,11 +144,11 @@ impl RunningGateway {
     }
 }
 
-/// Starts one thread, which holds `alive` until it ends.
+/// Starts one thread, which holds `alive` until it ends, and `unregistered` until it is registered.
 fn start_thread<W: FnOnce() + Send + 'static>(
     registry: Option<Registry>,
     worker: Worker,
-    alive: Sender<Infallible>,
+    (alive, unregistered): (Sender<Infallible>, Sender<Infallible>),
     prepare: impl Fn(Worker) -> io::Result<W>,
 ) -> io::Result<()> {
     let thread = thread::Builder::new().name(worker.name.clone());
@@ -150,6 +158,7 @@ fn start_thread<W: FnOnce() + Send + 'static>(
         let _alive = alive;
         let _registration =
             accounted.map(|(registry, in_flight)| registry.register(index, in_flight));
+        drop(unregistered);
         work();
     })?;
     Ok(())

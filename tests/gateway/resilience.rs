@@ -204,6 +204,20 @@ fn blocking_pool_threads_have_their_own_names(gateway: Gateway) {
     assert_eq!(server.get("/offload").text(), expected);
 }
 
+#[test]
+fn all_threads_are_registered_when_the_gateway_has_started() {
+    for gateway in [
+        Gateway::Synchronous,
+        Gateway::Keeping,
+        Gateway::Asynchronous,
+    ] {
+        for _ in 0..10 {
+            let server = Server::with(gateway, |config| config.threads = threads(16));
+            assert_eq!(server.registry.read().threads.len(), 16);
+        }
+    }
+}
+
 /// The kernel distributes the connections; every thread gets some.
 #[test]
 fn event_loops_share_the_port() {
