@@ -57,13 +57,8 @@ impl AllInFlight {
             known.counts = self.counts();
             known.version = version;
         }
-        sum(&known.counts)
+        known.counts.iter().map(|in_flight| in_flight.count()).sum()
     }
-}
-
-/// Returns the sum of the counts.
-pub(super) fn sum(counts: &[Arc<InFlight>]) -> u64 {
-    counts.iter().map(|in_flight| in_flight.count()).sum()
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Duration;
 
 use super::accounts::Accounts;
-use super::all_in_flight::{self, AllInFlight, KnownCounts};
+use super::all_in_flight::{AllInFlight, KnownCounts};
 use super::blocking_calls::BlockingCalls;
 use super::fork;
 use super::in_flight::InFlight;
@@ -111,8 +111,7 @@ impl Registry {
     /// Number of requests in flight, over all threads. [`RequestsInFlight`] reads it without a lock.
     #[must_use]
     pub fn requests_in_flight(&self) -> u64 {
-        self.forget_parent();
-        all_in_flight::sum(&self.0.all_in_flight.counts())
+        RequestsInFlight::new(self.clone()).count()
     }
 
     /// Calls on blocking pools.
