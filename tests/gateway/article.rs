@@ -68,9 +68,7 @@ fn a_synchronous_thread_is_busy_from_accept_to_close() {
     eventually("idle", || {
         server.registry.read().states() == [(0, State::Idle)].into()
     });
-    eventually("none in flight", || {
-        server.registry.requests_in_flight() == 0
-    });
+    server.wait_until_none_in_flight();
 }
 
 #[test]
@@ -96,7 +94,7 @@ fn an_asynchronous_request_is_in_flight_until_its_response_ends() {
     std::thread::sleep(Duration::from_millis(100));
     assert_eq!(server.registry.requests_in_flight(), 1);
     assert_eq!(client.chunks().len(), 64 * 1024 * 1024);
-    eventually("the end", || server.registry.requests_in_flight() == 0);
+    server.wait_until_none_in_flight();
 }
 
 #[test]
@@ -131,9 +129,7 @@ fn a_disconnect_cancels_an_asynchronous_handler() {
     drop(client);
     eventually("the cancellation", || server.seen.dropped() == 1);
     assert_eq!(server.seen.finished(), 0);
-    eventually("none in flight", || {
-        server.registry.requests_in_flight() == 0
-    });
+    server.wait_until_none_in_flight();
 }
 
 #[test]

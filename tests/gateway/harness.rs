@@ -112,6 +112,10 @@ impl Server {
         }
     }
 
+    pub(crate) fn wait_until_none_in_flight(&self) {
+        eventually("none in flight", || self.registry.requests_in_flight() == 0);
+    }
+
     pub(crate) fn address(&self) -> SocketAddr {
         self.running.local_addr()
     }

@@ -34,9 +34,7 @@ fn an_idle_connection_does_not_hold_the_only_thread() {
     eventually("idle", || {
         server.registry.read().states() == [(0, State::Idle)].into()
     });
-    eventually("none in flight", || {
-        server.registry.requests_in_flight() == 0
-    });
+    server.wait_until_none_in_flight();
     for client in [&mut idle, &mut silent] {
         client.get("/");
         assert_eq!(client.receive().text(), "hello");
@@ -56,9 +54,7 @@ fn a_request_on_a_kept_connection_is_in_flight_until_its_response_ends() {
     eventually("idle", || {
         server.registry.read().states() == [(0, State::Idle)].into()
     });
-    eventually("none in flight", || {
-        server.registry.requests_in_flight() == 0
-    });
+    server.wait_until_none_in_flight();
 }
 
 #[test]
@@ -140,9 +136,7 @@ fn the_connection_that_was_idle_for_longest_makes_room_for_another_one() {
         .map(|_| {
             let client = kept(&server);
             // It is idle when the next one comes.
-            eventually("none in flight", || {
-                server.registry.requests_in_flight() == 0
-            });
+            server.wait_until_none_in_flight();
             client
         })
         .collect();
@@ -201,7 +195,5 @@ fn many_clients_share_the_threads() {
             });
         }
     });
-    eventually("none in flight", || {
-        server.registry.requests_in_flight() == 0
-    });
+    server.wait_until_none_in_flight();
 }

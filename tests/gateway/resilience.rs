@@ -31,9 +31,7 @@ fn a_panic_ends_only_its_connection(gateway: Gateway) {
         assert_eq!(server.get("/").status, 200);
         assert_eq!(server.get("/sleep?ms=1").status, 200);
     }
-    eventually("none in flight", || {
-        server.registry.requests_in_flight() == 0
-    });
+    server.wait_until_none_in_flight();
 }
 
 fn early_disconnects_leave_nothing_in_flight(gateway: Gateway) {
@@ -49,9 +47,7 @@ fn early_disconnects_leave_nothing_in_flight(gateway: Gateway) {
         server.connect().send(part);
         assert_eq!(server.get("/").status, 200, "after {part:?}");
     }
-    eventually("none in flight", || {
-        server.registry.requests_in_flight() == 0
-    });
+    server.wait_until_none_in_flight();
 }
 
 /// Generates parts of requests, valid and invalid.
@@ -106,9 +102,7 @@ fn arbitrary_bytes_do_not_stop_the_server(gateway: Gateway) {
         drop(client);
         prop_assert_eq!(server.get("/").status, 200);
     });
-    eventually("none in flight", || {
-        server.registry.requests_in_flight() == 0
-    });
+    server.wait_until_none_in_flight();
 }
 
 fn concurrent_clients_all_get_responses(gateway: Gateway) {
@@ -160,9 +154,7 @@ fn closed_connections_free_their_descriptors(gateway: Gateway) {
         }
     });
     eventually("all closed", || descriptors(port) == listening);
-    eventually("none in flight", || {
-        server.registry.requests_in_flight() == 0
-    });
+    server.wait_until_none_in_flight();
 }
 
 /// Returns the names of the server's threads.
@@ -243,9 +235,7 @@ fn idle_connections_do_not_keep_a_thread_from_others() {
         for client in &mut idle {
             assert_eq!(client.receive().status, 200);
         }
-        eventually("none in flight", || {
-            server.registry.requests_in_flight() == 0
-        });
+        server.wait_until_none_in_flight();
     }
 }
 
