@@ -68,19 +68,13 @@ fn a_client_that_disconnects_cancels_its_asynchronous_query_and_no_other() {
         "async",
         &["--database", &postgres.url(), "--database-pool", "1"],
     );
-    let active = "SELECT count(*) FROM pg_stat_activity WHERE application_name LIKE 'threadlab%' AND state = 'active'";
-    let active = || postgres.count(active);
     for _ in 0..10 {
-        let mut client = TcpStream::connect(&server.http).unwrap();
-        let request = "GET /database/asynchronous?seconds=60 HTTP/1.1\r\nHost: lab\r\n\r\n";
-        client.write_all(request.as_bytes()).unwrap();
-        within(Duration::from_secs(5), "the query runs", || active() == 1);
-        drop(client);
+        disconnect_during_a_query(&server, &postgres);
         // With one connection, this query begins when the cancelled one has ended.
         let response = get(&server.http, "/database/asynchronous?seconds=0.05");
         assert_eq!(response.status, 200, "{}", response.body);
     }
-    assert_eq!(active(), 0);
+    assert_eq!(postgres.count(ACTIVE), 0);
     let connections =
         "SELECT count(*) FROM pg_stat_activity WHERE application_name LIKE 'threadlab%'";
     within(Duration::from_secs(5), "the others are closed", || {
@@ -95,18 +89,25 @@ fn a_cancellation_that_arrives_late_ends_no_other_query() {
     let (front, cancellations) = repeat_cancellations(postgres.address());
     let url = format!("postgresql://lab@{front}/postgres");
     let server = Server::start("async", &["--database", &url, "--database-pool", "1"]);
-    let mut client = TcpStream::connect(&server.http).unwrap();
-    let request = "GET /database/asynchronous?seconds=60 HTTP/1.1\r\nHost: lab\r\n\r\n";
-    client.write_all(request.as_bytes()).unwrap();
-    let active = "SELECT count(*) FROM pg_stat_activity WHERE application_name LIKE 'threadlab%' AND state = 'active'";
-    within(Duration::from_secs(5), "the query runs", || {
-        postgres.count(active) == 1
-    });
-    drop(client);
+    disconnect_during_a_query(&server, &postgres);
     // Runs while the cancellation arrives for the second time.
     let response = get(&server.http, "/database/asynchronous?seconds=2");
     assert_eq!(response.status, 200, "{}", response.body);
     assert_eq!(cancellations.try_iter().count(), 2);
+}
+
+/// Number of queries of the lab that run.
+const ACTIVE: &str = "SELECT count(*) FROM pg_stat_activity \
+                      WHERE application_name LIKE 'threadlab%' AND state = 'active'";
+
+/// Sends a query of a minute, and disconnects once it runs.
+fn disconnect_during_a_query(server: &Server, postgres: &Postgres) {
+    let mut client = TcpStream::connect(&server.http).unwrap();
+    let request = "GET /database/asynchronous?seconds=60 HTTP/1.1\r\nHost: lab\r\n\r\n";
+    client.write_all(request.as_bytes()).unwrap();
+    within(Duration::from_secs(5), "the query runs", || {
+        postgres.count(ACTIVE) == 1
+    });
 }
 
 /// Forwards connections to PostgreSQL at the returned address, and each request for a cancellation twice, half a second
