@@ -6,6 +6,7 @@
 
 mod arrival;
 mod connection;
+mod counted_request;
 #[cfg(target_os = "linux")]
 mod idle;
 #[cfg(not(target_os = "linux"))]
@@ -14,11 +15,12 @@ mod idle;
 mod stream;
 
 use std::io;
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
+use futures_util::FutureExt;
 use tokio::runtime::{Builder, Runtime};
 
 use super::listener::{self, BoundGateway};
@@ -27,8 +29,9 @@ use super::{App, GatewayConfig};
 use crate::wire::{self, BindError};
 use arrival::Arrival;
 use connection::SyncConnection;
+use counted_request::CountedRequest;
 use idle::IdleSet;
-use thread_states::{Registry, park, unpark};
+use thread_states::{Registry, parked};
 
 /// Idle connections of a gateway with this app.
 type SharedIdle<A> = IdleSet<Box<SyncConnection<A>>>;
@@ -85,13 +88,23 @@ fn runtime(worker: &Worker) -> io::Result<Runtime> {
         .build()
 }
 
-/// Runs a thread until the shutdown: serves one connection, to its end or until it is idle, then the next.
+/// Runs a thread until the shutdown.
 fn serve<A: App>(worker: &Worker, runtime: Runtime, app: &A, idle: Option<&SharedIdle<A>>) {
+    // Once, and not for each connection: to enter a runtime takes 2 % of a request's time.
+    runtime.block_on(serve_connections(worker, app, idle));
+    // Calls that still run on blocking threads belong to requests that have ended.
+    runtime.shutdown_background();
+}
+
+/// Serves one connection, to its end or until it is idle, then the next, until the shutdown. It blocks while it waits
+/// for one.
+async fn serve_connections<A: App>(worker: &Worker, app: &A, idle: Option<&SharedIdle<A>>) {
     let mut http = worker.limits.http();
     // Otherwise hyper would read while the app works, to notice a client that leaves, and that read
     // would block the app.
     http.half_close(true).keep_alive(idle.is_some());
-    while let Some(arrival) = next(worker, idle) {
+    let request = CountedRequest::new(worker.in_flight.as_deref());
+    while let Some(arrival) = next(worker, idle, &request) {
         let is_last = matches!(&arrival, Arrival::New(stream) if wire::is_last(stream));
         let connection = match arrival {
             Arrival::New(stream) => {
@@ -99,22 +112,16 @@ fn serve<A: App>(worker: &Worker, runtime: Runtime, app: &A, idle: Option<&Share
             }
             Arrival::Idle(connection) => connection,
         };
-        if let Some(in_flight) = &worker.in_flight {
-            in_flight.begin();
-        }
-        let serving = || runtime.block_on(connection.serve(worker, idle));
-        if catch_unwind(AssertUnwindSafe(serving)).is_err() {
+        request.begin();
+        let serving = AssertUnwindSafe(connection.serve(worker, idle)).catch_unwind();
+        if serving.await.is_err() {
             tracing::error!("a panic ended a connection");
         }
-        if let Some(in_flight) = &worker.in_flight {
-            in_flight.end();
-        }
         if is_last {
+            request.end();
             wait_for_descriptors(worker, idle);
         }
     }
-    // Calls that still run on blocking threads belong to requests that have ended.
-    runtime.shutdown_background();
 }
 
 /// Waits until file descriptors are no longer scarce, or for a shutdown. Idle connections give theirs up first, and
@@ -139,21 +146,26 @@ fn make_room<A: App>(idle: Option<&SharedIdle<A>>, delay: Duration) -> bool {
     true
 }
 
-/// Returns the next connection, or `None` after a shutdown. A thread is idle only here.
+/// Returns the next connection, or `None` after a shutdown. A thread is idle only here, and only if no connection is there
+/// yet, as far as that is known without a further system call. `request` is the one that it has served before.
 fn next<A: App>(
     worker: &Worker,
     idle: Option<&SharedIdle<A>>,
+    request: &CountedRequest<'_>,
 ) -> Option<Arrival<Box<SyncConnection<A>>>> {
+    let park = || {
+        request.end();
+        parked()
+    };
     while !worker.shutdown.is_cancelled() {
-        park();
         let arrival = match idle {
-            Some(idle) => idle.wait(),
-            None => worker
-                .listener
-                .accept()
-                .map(|(stream, _)| Some(Arrival::New(stream))),
+            Some(idle) => idle.wait(park),
+            None => {
+                let _parked = park();
+                let accepted = worker.listener.accept();
+                accepted.map(|(stream, _)| Some(Arrival::New(stream)))
+            }
         };
-        unpark();
         match arrival {
             Ok(Some(arrival)) => return Some(arrival),
             Ok(None) => {}
@@ -162,6 +174,7 @@ fn next<A: App>(
             Err(error) => match wire::backoff(&error) {
                 Duration::ZERO => {}
                 delay => {
+                    request.end();
                     make_room(idle, delay);
                 }
             },

@@ -25,7 +25,7 @@ impl<C: AsFd> IdleSet<C> {
         Err(io::Error::new(io::ErrorKind::Unsupported, reason))
     }
 
-    pub(super) fn wait(&self) -> io::Result<Option<Arrival<C>>> {
+    pub(super) fn wait<G>(&self, _: impl FnOnce() -> G) -> io::Result<Option<Arrival<C>>> {
         match self.never {}
     }
 

@@ -24,6 +24,9 @@ use super::words::{Words, to_array};
 /// Work that took longer than this, for a route or for none, pays for a read: 2 µs are 2 % of it. What
 /// is shorter counts as running, and is too short to matter if it was not.
 const LONG_WORK: Nanos = Nanos::from_micros(100);
+/// Length of a window from which on a hold that begins may close it, as a park may. A server thread that finds its next
+/// request without a wait does not park.
+const LONG_WINDOW: Nanos = Nanos::from_millis(1);
 /// Events that the event loop finds within this time after it parks were there before: it would
 /// otherwise have slept. Its own work for one event takes some microseconds. If it takes longer, because the
 /// thread was preempted, the number of its context switches decides.
@@ -235,7 +238,7 @@ impl Clock {
     fn begin_hold(&mut self, route: usize, wall: Timestamp) {
         // The thread may have waited for a slow client to send the request, which was not for this
         // route.
-        if self.worked_long_for_no_route(wall) {
+        if self.worked_long_for_no_route(wall) || self.closes_window(wall) {
             self.read(wall);
         }
         self.hold = Some(Hold::new(route, wall));
@@ -245,6 +248,12 @@ impl Clock {
     /// time is not charged to the next route.
     fn worked_long_for_no_route(&self, wall: Timestamp) -> bool {
         wall.duration_since(self.unheld) > LONG_WORK
+    }
+
+    /// Returns whether the counters are read because they were last read long ago.
+    fn closes_window(&mut self, wall: Timestamp) -> bool {
+        let length = wall.duration_since(self.window.base.wall);
+        length > LONG_WINDOW && self.budget.take(wall)
     }
 
     /// Times of the present hold up to `wall`.
@@ -472,5 +481,25 @@ mod tests {
     fn an_event_for_which_the_thread_slept_came_when_it_was_found() {
         let (event, found) = time_of_event_after(|| thread::sleep(Duration::from_millis(5)));
         assert_eq!(event, found);
+    }
+
+    #[test]
+    fn holds_without_parks_close_windows_of_a_millisecond() {
+        let registry = Registry::new("test", ["/".to_owned()]);
+        let _registration = registry.register_current_thread();
+        let mut window_starts = with(|clock| {
+            let start = clock.window.base.wall;
+            // Neither the holds nor the time between them is long.
+            let holds = (1..=40).map(|step| start + Nanos::from_micros(50 * step));
+            let starts = holds.map(|wall| {
+                clock.hold(wall, 0, HoldStart::New);
+                clock.release(wall, 0, HoldEnd::Done);
+                clock.window.base.wall.duration_since(start).as_micros()
+            });
+            starts.collect::<Vec<_>>()
+        })
+        .unwrap();
+        window_starts.dedup();
+        assert_eq!(window_starts, [0, 1_050]);
     }
 }
