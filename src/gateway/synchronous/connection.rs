@@ -87,15 +87,29 @@ impl<A: App> SyncConnection<A> {
             Ok(result) => (result, None),
             Err(until) => (Ok(()), Some(until)),
         };
-        if self.state.is_turn_over() {
-            self.deadline = Some(Instant::now() + worker.limits.idle_timeout);
-        }
-        let unkept = match (idle, until, self.deadline) {
-            (Some(idle), Some(until), Some(deadline)) => idle.insert(self, deadline, until).err(),
+        let unkept = match (idle, until) {
+            (Some(idle), Some(until)) => self.leave_to(idle, until, worker),
             _ => Some(self),
         };
         if let Some(connection) = unkept {
             connection.close(&result, worker).await;
+        }
+    }
+
+    /// Leaves the connection to the `idle` ones. Returns it if they cannot take it, or if it has been idle for too long.
+    fn leave_to(
+        mut self: Box<Self>,
+        idle: &IdleSet<Box<Self>>,
+        until: Until,
+        worker: &Worker,
+    ) -> Option<Box<Self>> {
+        let now = Instant::now();
+        let idle_timeout = worker.limits.idle_timeout;
+        let renewed = self.state.is_turn_over().then(|| now + idle_timeout);
+        self.deadline = renewed.or(self.deadline);
+        match self.deadline {
+            Some(deadline) if deadline > now => idle.insert(self, deadline, until).err(),
+            _ => Some(self),
         }
     }
 
