@@ -33,6 +33,11 @@ impl CoarseInstant {
         Self(Self::now().0 + time + Self::STEP)
     }
 
+    /// Milliseconds since some moment before the start of the process.
+    pub(crate) fn as_millis(self) -> u64 {
+        u64::try_from(self.0.as_millis()).unwrap_or(u64::MAX)
+    }
+
     /// Time from `earlier` to this moment; zero if `earlier` is later.
     pub(crate) fn duration_since(self, earlier: Self) -> Duration {
         self.0.saturating_sub(earlier.0)

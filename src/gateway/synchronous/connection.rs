@@ -11,7 +11,7 @@ use std::time::Instant;
 
 use hyper::server::conn::http1;
 
-use super::super::client_connection::ClientConnection;
+use super::super::client_connection::{ClientConnection, ClientSocket};
 use super::super::connection_state::ConnectionState;
 use super::super::running::Worker;
 use super::super::service::Connected;
@@ -24,7 +24,7 @@ use super::stream::BlockingStream;
 pub(super) struct SyncConnection<A: App> {
     http: http1::Connection<BlockingStream, Connected<A>>,
     state: Arc<ConnectionState>,
-    socket: Arc<TcpStream>,
+    socket: Arc<ClientSocket>,
     /// Time until which it may be idle, if it may: at first as long as for a head. It does not start again when a thread
     /// looks in vain.
     deadline: Option<Instant>,
@@ -45,7 +45,7 @@ impl<A: App> SyncConnection<A> {
             true => ConnectionState::in_turns(worker.shutdown.clone(), is_last),
             false => ConnectionState::default(),
         });
-        let socket = Arc::new(stream);
+        let socket = Arc::new(ClientSocket::new(stream));
         let service = Connected {
             app: RefCell::new(app),
             state: Arc::clone(&state),
@@ -147,6 +147,6 @@ impl<A: App> SyncConnection<A> {
 
 impl<A: App> AsFd for SyncConnection<A> {
     fn as_fd(&self) -> BorrowedFd<'_> {
-        self.socket.as_fd()
+        self.socket.stream.as_fd()
     }
 }

@@ -15,7 +15,6 @@
 
 use std::io::{self, ErrorKind, IoSlice};
 use std::mem::MaybeUninit;
-use std::net::TcpStream;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -27,6 +26,7 @@ use rustix::net::{RecvFlags, recv};
 use socket2::SockRef;
 
 use super::super::ClientLimits;
+use super::super::client_connection::ClientSocket;
 use super::super::connection_state::ConnectionState;
 use super::super::shutdown::Shutdown;
 use crate::wire;
@@ -51,7 +51,7 @@ enum Due {
 #[derive(Debug)]
 pub(super) struct BlockingStream {
     /// Shared with the extension of the request, which does not keep it open.
-    socket: Arc<TcpStream>,
+    socket: Arc<ClientSocket>,
     state: Arc<ConnectionState>,
     read_timeout: Duration,
     write_timeout: Duration,
@@ -69,7 +69,7 @@ pub(super) struct BlockingStream {
 
 impl BlockingStream {
     pub(super) fn new(
-        socket: Arc<TcpStream>,
+        socket: Arc<ClientSocket>,
         state: Arc<ConnectionState>,
         limits: ClientLimits,
         first_deadline: Option<Instant>,
@@ -91,15 +91,15 @@ impl BlockingStream {
 
     /// Closes the connection, after the gateway's own response if there is one.
     pub(super) async fn close(self, reply: Option<Bytes>, unread: bool) {
-        if !wire::must_linger(&*self.socket, reply.as_ref(), unread) {
+        if !wire::must_linger(&self.socket.stream, reply.as_ref(), unread) {
             return;
         }
-        let non_blocking = self.socket.set_nonblocking(true);
+        let non_blocking = self.socket.stream.set_nonblocking(true);
         let Some(socket) = Arc::into_inner(self.socket) else {
             // Another thread looks whether the client has left, and then closes the socket.
             return;
         };
-        match non_blocking.and_then(|()| tokio::net::TcpStream::from_std(socket)) {
+        match non_blocking.and_then(|()| tokio::net::TcpStream::from_std(socket.stream)) {
             Ok(socket) => wire::close(socket, reply).await,
             Err(error) => tracing::warn!(%error, "a connection was closed without its response"),
         }
@@ -196,6 +196,7 @@ impl BlockingStream {
                 self.time_left
             };
             self.socket
+                .stream
                 .set_read_timeout(Some(self.time_left.min(longest)))?;
             let start = Instant::now();
             let read = self.receive(buf, RecvFlags::empty());
@@ -223,7 +224,7 @@ impl BlockingStream {
             if left.is_zero() {
                 return Err(ErrorKind::TimedOut.into());
             }
-            self.socket.set_write_timeout(Some(left))?;
+            self.socket.stream.set_write_timeout(Some(left))?;
             sent = self.send(slices, 0);
         }
         sent
@@ -237,7 +238,7 @@ impl BlockingStream {
             true => flags | libc::MSG_MORE,
             false => flags,
         };
-        SockRef::from(&*self.socket).send_vectored_with_flags(slices, flags)
+        SockRef::from(&self.socket.stream).send_vectored_with_flags(slices, flags)
     }
 
     /// Returns whether nothing follows these bytes but the close of the connection.
@@ -249,7 +250,7 @@ impl BlockingStream {
     fn receive(&self, buf: &mut ReadBufCursor<'_>, flags: RecvFlags) -> io::Result<usize> {
         let mut chunk = [MaybeUninit::uninit(); CHUNK];
         let length = buf.remaining().min(CHUNK);
-        let ((bytes, _), _) = recv(&*self.socket, &mut chunk[..length], flags)?;
+        let ((bytes, _), _) = recv(&self.socket.stream, &mut chunk[..length], flags)?;
         buf.put_slice(bytes);
         Ok(bytes.len())
     }
