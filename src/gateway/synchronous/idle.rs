@@ -2,9 +2,10 @@
 //!
 //! All threads of a gateway wait in one epoll instance (epoll(7)), for the listening socket and for every idle
 //! connection. The kernel keeps what is ready in the order in which it became ready, and hands each of it to one thread
-//! (`EPOLLONESHOT`), so no request waits for a certain thread while another one is idle.
+//! (`EPOLLONESHOT`), so no request waits for a certain thread while another one is idle. While no thread is idle, one
+//! call takes all that is ready, and the threads share it in the same order.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fmt;
 use std::io::{self, ErrorKind};
 use std::net::{TcpListener, TcpStream};
@@ -27,6 +28,14 @@ use rustix::time::{
 const LISTENER: u64 = u64::MAX;
 const TIMER: u64 = u64::MAX - 1;
 
+/// Most events that one call takes.
+const BATCH: usize = 32;
+/// Room for an event.
+const NO_EVENT: Event = Event {
+    flags: EventFlags::empty(),
+    data: EventData::new_u64(0),
+};
+
 /// The idle connections of a gateway, which its threads share.
 pub(super) struct IdleSet<C> {
     epoll: OwnedFd,
@@ -41,6 +50,11 @@ struct Members<C> {
     connections: BTreeMap<u64, Member<C>>,
     deadlines: BTreeSet<(Instant, u64)>,
     next_number: u64,
+    /// Names of what is ready, in the order in which it became ready. Empty while a thread sleeps, which nothing would
+    /// wake up for it.
+    ready: VecDeque<u64>,
+    /// Number of threads that sleep until something is ready.
+    sleeping: usize,
     /// Deadline for which the timer is set.
     alarm: Option<Instant>,
     closed: bool,
@@ -78,6 +92,8 @@ impl<C: AsFd> IdleSet<C> {
                 connections: BTreeMap::new(),
                 deadlines: BTreeSet::new(),
                 next_number: 0,
+                ready: VecDeque::with_capacity(BATCH),
+                sleeping: 0,
                 alarm: None,
                 closed: false,
             }),
@@ -92,27 +108,50 @@ impl<C: AsFd> IdleSet<C> {
     /// If a connection could not be accepted, or if the gateway no longer listens. That wakes all threads, one after the
     /// other.
     pub(super) fn wait<G>(&self, sleeps: impl FnOnce() -> G) -> io::Result<Option<Arrival<C>>> {
-        let mut events = [Event {
-            flags: EventFlags::empty(),
-            data: EventData::new_u64(0),
-        }];
-        // Without a wait first: a busy thread then pays for no marks, an idle one for a further call.
-        let mut found = epoll::wait(&self.epoll, &mut events, Some(&Timespec::default()));
-        if found == Ok(0) {
-            let _sleeping = sleeps();
-            found = epoll::wait(&self.epoll, &mut events, None);
+        let mut members = self.members();
+        if members.ready.is_empty() {
+            // One event while others sleep: the kernel wakes them for the rest.
+            let most = if members.sleeping > 0 { 1 } else { BATCH };
+            let mut events = [NO_EVENT; BATCH];
+            let taken = self.take_events(&mut events[..most], Some(&Timespec::default()))?;
+            members.ready.extend(taken);
         }
-        match found {
-            Ok(1..) => {}
-            Ok(0) | Err(Errno::INTR) => return Ok(None),
-            Err(error) => return Err(error.into()),
+        if members.ready.is_empty() {
+            members.sleeping += 1;
+            drop(members);
+            let mut event = [NO_EVENT];
+            let taken = {
+                let _sleeping = sleeps();
+                self.take_events(&mut event, None)
+            };
+            members = self.members();
+            members.sleeping -= 1;
+            members.ready.extend(taken?);
         }
-        Ok(match events[0].data.u64() {
-            LISTENER => self.accept()?.map(Arrival::New),
-            TIMER => self.take_expired().map(Arrival::Idle),
+        match members.ready.pop_front() {
+            Some(LISTENER) => {
+                drop(members);
+                Ok(self.accept()?.map(Arrival::New))
+            }
+            Some(TIMER) => Ok(self.take_expired(&mut members).map(Arrival::Idle)),
             // It is no longer a member if its deadline has passed, or if it had to make room.
-            number => self.members().remove(number).map(Arrival::Idle),
-        })
+            Some(number) => Ok(members.remove(number).map(Arrival::Idle)),
+            None => Ok(None),
+        }
+    }
+
+    /// Takes what is ready, or becomes ready before the timeout, and returns its names; none if a signal came.
+    fn take_events<'a>(
+        &self,
+        events: &'a mut [Event],
+        timeout: Option<&Timespec>,
+    ) -> io::Result<impl Iterator<Item = u64> + 'a> {
+        let number = match epoll::wait(&self.epoll, &mut *events, timeout) {
+            Err(Errno::INTR) => 0,
+            number => number?,
+        };
+        let taken = events.iter().take(number);
+        Ok(taken.map(|event| event.data.u64()))
     }
 
     /// Accepts a connection, after which the next one wakes another thread.
@@ -198,14 +237,13 @@ impl<C: AsFd> IdleSet<C> {
     }
 
     /// Removes a connection whose deadline has passed. The timer comes again for the others.
-    fn take_expired(&self) -> Option<C> {
-        let mut members = self.members();
+    fn take_expired(&self, members: &mut Members<C>) -> Option<C> {
         let expired = match members.deadlines.first().copied() {
             Some((deadline, number)) if deadline <= Instant::now() => members.remove(number),
             _ => None,
         };
         // Also if there is no deadline: the next one is then not compared with an alarm that has passed.
-        self.set_alarm(&mut members);
+        self.set_alarm(members);
         expired
     }
 
@@ -368,6 +406,51 @@ mod tests {
         set.insert(has_turn, deadline, Until::NextTurn).unwrap();
         assert_eq!(&bytes(&next_idle(&set)), b"a");
         assert_eq!(next_idle(&set).peer_addr().unwrap(), name);
+    }
+
+    #[test]
+    fn threads_share_what_was_ready_unless_one_of_them_sleeps() {
+        let (set, listener) = set(4);
+        let mut clients: Vec<_> = (0..4).map(|_| add(&set, &listener, LONG)).collect();
+        let send_both = |clients: &mut [TcpStream]| {
+            clients
+                .iter_mut()
+                .for_each(|client| client.write_all(b"a").unwrap());
+        };
+        send_both(&mut clients[..2]);
+        let peer = |connection: TcpStream| connection.peer_addr().unwrap();
+        let mut served = vec![peer(next_idle(&set))];
+        assert_eq!(set.members().ready.len(), 1);
+        served.push(thread::scope(|scope| {
+            let other = scope.spawn(|| peer(next_idle(&set)));
+            other.join().unwrap()
+        }));
+        // Nothing would wake it up for what another thread has taken.
+        set.members().sleeping = 1;
+        send_both(&mut clients[2..]);
+        for _ in 2..4 {
+            served.push(peer(next_idle(&set)));
+            assert!(set.members().ready.is_empty());
+        }
+        let expected = clients.iter().map(|client| client.local_addr().unwrap());
+        assert_eq!(served, expected.collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn a_thread_sleeps_only_if_nothing_is_there() {
+        let (set, listener) = set(1);
+        let mut client = add(&set, &listener, LONG);
+        client.write_all(b"a").unwrap();
+        let sleeps = || panic!("a request is there");
+        assert!(matches!(set.wait(sleeps), Ok(Some(Arrival::Idle(_)))));
+        let mut new = None;
+        let arrival = set.wait(|| {
+            assert_eq!(set.members().sleeping, 1);
+            new = Some(TcpStream::connect(listener.local_addr().unwrap()).unwrap());
+        });
+        assert!(matches!(arrival, Ok(Some(Arrival::New(_)))));
+        assert!(new.is_some());
+        assert_eq!(set.members().sleeping, 0);
     }
 
     #[test]
