@@ -12,6 +12,7 @@
 //! * `connection_state`: which request or response the bytes of a connection belong to
 //! * `service`, `body`: the app as a hyper service, and the bodies that report to the connection state
 //! * `client_connection`, `tcp_info`: whether a request's client has left
+//! * `response_parts`: a response as bytes to send
 //! * `memory`: memory for the connections of the asynchronous gateway
 //! * `rejection`: responses to malformed, oversized and slow heads, which never reach the app
 //!
@@ -38,6 +39,7 @@ mod connection_state;
 mod listener;
 mod memory;
 mod rejection;
+mod response_parts;
 mod running;
 mod service;
 mod shutdown;

@@ -26,10 +26,8 @@ use tokio::time::{Instant, Sleep, sleep};
 use super::super::ClientLimits;
 use super::super::connection_state::ConnectionState;
 use super::super::memory::{LONGEST_READ, LargeHead, LargeHeads, SMALL_HEAD};
+use super::super::response_parts::as_one;
 use crate::wire::{self, CoarseInstant};
-
-/// Most bytes of a response that are copied to be written as one.
-const LONGEST_COPY: usize = 1024;
 
 /// Non-blocking socket of one connection.
 #[derive(Debug)]
@@ -110,22 +108,16 @@ impl AsyncStream {
         Poll::Ready(Ok(read.filled().len()))
     }
 
-    /// Writes what the socket takes. A response with a short body is copied together: the kernel takes more time for a
-    /// vector of two parts than it takes to copy them.
+    /// Writes what the socket takes.
     fn write_some(
         &mut self,
         cx: &mut Context<'_>,
         slices: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        let socket = Pin::new(&mut self.socket);
-        let length: usize = slices.iter().map(|slice| slice.len()).sum();
-        if length > LONGEST_COPY {
-            return socket.poll_write_vectored(cx, slices);
-        }
-        let mut bytes = [MaybeUninit::uninit(); LONGEST_COPY];
-        let mut copy = ReadBuf::uninit(&mut bytes);
-        slices.iter().for_each(|slice| copy.put_slice(slice));
-        socket.poll_write(cx, copy.filled())
+        let written = as_one(slices, |bytes| {
+            Pin::new(&mut self.socket).poll_write(cx, bytes)
+        });
+        written.unwrap_or_else(|| Pin::new(&mut self.socket).poll_write_vectored(cx, slices))
     }
 
     /// Adds the bytes to the head, if they belong to one.

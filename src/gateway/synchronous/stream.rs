@@ -22,12 +22,13 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use hyper::rt::{Read, ReadBufCursor, Write};
-use rustix::net::{RecvFlags, recv};
+use rustix::net::{RecvFlags, SendFlags, recv, send};
 use socket2::SockRef;
 
 use super::super::ClientLimits;
 use super::super::client_connection::ClientSocket;
 use super::super::connection_state::ConnectionState;
+use super::super::response_parts::as_one;
 use super::super::shutdown::Shutdown;
 use crate::wire;
 
@@ -213,7 +214,7 @@ impl BlockingStream {
     /// Sends bytes, and waits until at least one is sent or the client has no time left. Most often there is room for all
     /// of them, and a write without a limit of its wait saves the call that sets one.
     fn write(&mut self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
-        let mut sent = self.send(slices, libc::MSG_DONTWAIT);
+        let mut sent = self.send(slices, SendFlags::DONTWAIT);
         while let Err(error) = &sent
             && is_transient(error)
         {
@@ -225,20 +226,27 @@ impl BlockingStream {
                 return Err(ErrorKind::TimedOut.into());
             }
             self.socket.stream.set_write_timeout(Some(left))?;
-            sent = self.send(slices, 0);
+            sent = self.send(slices, SendFlags::empty());
         }
         sent
     }
 
     /// Sends bytes. The last ones of a connection stay in the kernel until the close, which follows at once: they share a
     /// packet with its FIN (`tcp_send_fin` in `net/ipv4/tcp_output.c`), and each packet costs microseconds on both sides.
-    fn send(&self, slices: &[IoSlice<'_>], flags: libc::c_int) -> io::Result<usize> {
+    fn send(&self, slices: &[IoSlice<'_>], flags: SendFlags) -> io::Result<usize> {
         #[cfg(target_os = "linux")]
         let flags = match self.is_last_write() {
-            true => flags | libc::MSG_MORE,
+            true => flags | SendFlags::MORE,
             false => flags,
         };
-        SockRef::from(&self.socket.stream).send_vectored_with_flags(slices, flags)
+        let stream = &self.socket.stream;
+        match as_one(slices, |bytes| send(stream, bytes, flags)) {
+            Some(sent) => Ok(sent?),
+            None => {
+                let flags = flags.bits().cast_signed();
+                SockRef::from(stream).send_vectored_with_flags(slices, flags)
+            }
+        }
     }
 
     /// Returns whether nothing follows these bytes but the close of the connection.
