@@ -208,7 +208,7 @@ fn a_request_with_its_own_connection_makes_ten_system_calls_on_an_event_loop() {
 
 #[test]
 fn a_request_makes_six_system_calls_on_a_synchronous_server() {
-    // accept4, recvfrom three times, sendmsg, close.
+    // accept4, recvfrom three times, sendto, close.
     assert_at_most(6.3, "sync", &[], Connections::OnePerRequest);
 }
 
