@@ -7,6 +7,7 @@ use tokio::runtime::Id;
 use super::blocked_on::BlockedOn;
 use super::handover::Candidate;
 use super::observer::{Observer, Reader, ThreadTimes};
+use super::prefetch::prefetch;
 use super::published::Published;
 use super::reading::ThreadReading;
 use super::route_sums::RouteSums;
@@ -97,9 +98,15 @@ impl Account {
         });
     }
 
-    /// Fetches memory into the cache, see [`Observer::fetch`].
-    pub(super) fn fetch(&self) {
-        self.latest.iter().for_each(Observer::fetch);
+    /// Loads a word of the latest thread, see [`Observer::touch`].
+    pub(super) fn touch(&self) {
+        self.latest.iter().for_each(Observer::touch);
+    }
+
+    /// Fetches this account, and what its latest thread shares.
+    pub(super) fn prefetch(&self) {
+        prefetch(self);
+        self.latest.iter().for_each(Observer::prefetch_shared);
     }
 
     /// Reads every thread once: those that have ended for the last time. Calls `open` with the times of routes that the

@@ -1,6 +1,5 @@
 //! All threads and routes of one server, as the exporter keeps them between two readings.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::account::Account;
@@ -15,13 +14,17 @@ use super::state::State;
 use super::units::Timestamp;
 use super::worker::Worker;
 
-/// Number of threads whose memory is fetched at once before they are read: few enough for the first-level cache.
-const FETCHED_AT_ONCE: usize = 32;
+/// Number of threads whose memory is fetched before they are read: few enough for the first-level cache.
+///
+/// A reader of many threads finds little of their memory in a cache, and its system calls keep the CPU from loading that
+/// of the next thread meanwhile. That of several threads comes at the same time.
+const FETCHED_AT_ONCE: usize = 16;
 
 /// All threads and routes of one server.
 #[derive(Debug)]
 pub(super) struct Accounts {
-    threads: BTreeMap<usize, Account>,
+    /// Each with its index, in ascending order. Not a tree: its nodes lie apart, and a reading waits for each.
+    threads: Vec<(usize, Account)>,
     sums: RouteSums,
     routes: Vec<PublishedRoute>,
     /// Of the next reading.
@@ -32,7 +35,7 @@ impl Accounts {
     /// Creates accounts for at most so many routes, of no thread.
     pub(super) fn new(routes: usize) -> Self {
         Self {
-            threads: BTreeMap::new(),
+            threads: Vec::new(),
             sums: RouteSums::new(routes),
             routes: (0..routes).map(|_| PublishedRoute::default()).collect(),
             turn: Turn::default(),
@@ -41,11 +44,20 @@ impl Accounts {
 
     /// Returns `wanted` if no living thread has this index, else the lowest that none has.
     pub(super) fn free_index(&self, wanted: usize) -> usize {
-        let is_free = |index: &usize| self.threads.get(index).is_none_or(Account::is_free);
+        let is_free = |index: &usize| {
+            let position = self.position(*index);
+            position.map_or(true, |at| self.threads[at].1.is_free())
+        };
         std::iter::once(wanted)
             .chain(0..)
             .find(is_free)
             .unwrap_or(wanted)
+    }
+
+    /// Position of the account of this index, or that at which to insert one.
+    fn position(&self, index: usize) -> Result<usize, usize> {
+        self.threads
+            .binary_search_by_key(&index, |(index, _)| *index)
     }
 
     /// Adds a thread under this index.
@@ -56,7 +68,11 @@ impl Accounts {
         worker: Option<Worker>,
         known_routes: usize,
     ) {
-        let account = self.threads.entry(index).or_default();
+        let at = self.position(index).unwrap_or_else(|at| {
+            self.threads.insert(at, (index, Account::default()));
+            at
+        });
+        let (_, account) = &mut self.threads[at];
         // There may be no scrape at all: threads that come and go must leave nothing behind even so.
         account.settle_ended(&mut Reader::new(known_routes), &mut self.sums);
         account.add_thread(shared, worker);
@@ -71,8 +87,8 @@ impl Accounts {
         known_routes: usize,
     ) -> Option<usize> {
         let handover = wrongly_ended.and_then(|clock| {
-            let mut accounts = self.threads.values();
-            accounts.find_map(|account| account.handover(clock))
+            let mut threads = self.threads.iter();
+            threads.find_map(|(_, account)| account.handover(clock))
         });
         let handover = handover.unwrap_or_else(Timestamp::now);
         let threads = self.threads.iter();
@@ -84,7 +100,8 @@ impl Accounts {
                 threads.filter_map(|(index, account)| account.candidate(*index, worker.runtime));
             handover::giver(of_runtime, worker.of, handover)
         }?;
-        let account = self.threads.get_mut(&index)?;
+        let at = self.position(index).ok()?;
+        let (_, account) = &mut self.threads[at];
         let reader = &mut Reader::new(known_routes);
         account.replace(worker, handover, reader, &mut self.sums);
         Some(index)
@@ -99,13 +116,13 @@ impl Accounts {
     pub(super) fn read(&mut self, reader: Reader) -> Reading {
         let mut reader = reader.with_turn(self.turn);
         let mut open = Vec::new();
-        let mut accounts: Vec<_> = self.threads.iter_mut().collect();
-        let mut threads = Vec::with_capacity(accounts.len());
-        for accounts in accounts.chunks_mut(FETCHED_AT_ONCE) {
-            accounts.iter().for_each(|(_, account)| account.fetch());
+        let mut threads = Vec::with_capacity(self.threads.len());
+        for accounts in self.threads.chunks_mut(FETCHED_AT_ONCE) {
+            accounts.iter().for_each(|(_, account)| account.touch());
+            accounts.iter().for_each(|(_, account)| account.prefetch());
             threads.extend(accounts.iter_mut().map(|(index, account)| {
                 let open = |route, times| open.push((route, times));
-                account.read(**index, &mut reader, &mut self.sums, open)
+                account.read(*index, &mut reader, &mut self.sums, open)
             }));
         }
         let is_blocked = |thread: &&ThreadReading| thread.state == Some(State::Blocked);
@@ -127,5 +144,31 @@ impl Accounts {
                 .map(|(times, published)| published.advance(times, now))
                 .collect(),
         }
+    }
+}
+
+#[cfg(test)]
+#[cfg(target_os = "linux")]
+mod tests {
+    use super::super::{InFlight, Registry};
+
+    #[test]
+    fn threads_are_in_the_order_of_their_indices_and_each_index_has_one_account() {
+        let registry = Registry::new("test", []);
+        let registrations = [7, 2, 5].map(|index| {
+            let registry = registry.clone();
+            std::thread::spawn(move || drop(registry.register(index, InFlight::new())))
+        });
+        for thread in registrations {
+            thread.join().unwrap();
+        }
+        let _again = registry.register(2, InFlight::new());
+        let indices = registry
+            .read()
+            .threads
+            .iter()
+            .map(|thread| thread.index)
+            .collect::<Vec<_>>();
+        assert_eq!(indices, [2, 5, 7]);
     }
 }

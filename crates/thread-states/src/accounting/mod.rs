@@ -51,6 +51,7 @@ mod kernel;
 mod long_holds;
 mod marks;
 mod observer;
+mod prefetch;
 mod published;
 mod read_budget;
 mod reading;

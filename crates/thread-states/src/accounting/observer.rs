@@ -10,6 +10,7 @@ use super::evidence::Moment;
 use super::handover::Candidate;
 use super::hold::{Held, OpenHold};
 use super::kernel::{Activity, Counters, OsThread};
+use super::prefetch::prefetch;
 use super::route_sums::RouteSums;
 use super::route_times::RouteTimes;
 use super::shared::Shared;
@@ -235,16 +236,17 @@ impl Observer {
         (times, wall)
     }
 
-    /// Fetches the memory that the thread shares into the cache.
-    ///
-    /// Each thread has its own, so that a reader of many threads finds little of it in a cache. A reading waits for it at
-    /// each system call, for 0.3 µs twice; fetched for several threads at once, it comes at the same time.
-    pub(super) fn fetch(&self) {
+    /// Loads a word of each allocation that the thread shares.
+    pub(super) fn touch(&self) {
         let Shared {
             slot, in_flight, ..
         } = &*self.shared;
-        // Any load of each will do.
         hint::black_box((slot.is_unchanged(0), in_flight.count()));
+    }
+
+    /// Fetches what the thread shares into the cache.
+    pub(super) fn prefetch_shared(&self) {
+        prefetch(&*self.shared);
     }
 
     /// Returns the times of the thread up to now, or those that were last seen if it can no longer be
