@@ -1,5 +1,6 @@
 //! A histogram of times.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::accounting::Nanos;
@@ -57,12 +58,12 @@ impl Bounds {
     }
 }
 
-/// Counts of times by bucket. Threads add to it without a lock.
-#[derive(Debug)]
+/// Counts of times by bucket, shared by its clones. Threads add to it without a lock.
+#[derive(Debug, Clone)]
 pub(super) struct Histogram {
-    /// One for each bound, and one for longer times.
-    buckets: Box<[AtomicU64]>,
-    nanoseconds: AtomicU64,
+    /// The sum of all times in nanoseconds, then a bucket for each bound, and one for longer times. In one block of
+    /// memory, so that a short time finds its bucket beside the sum.
+    cells: Arc<[AtomicU64]>,
 }
 
 /// Counts of a histogram at one moment.
@@ -78,37 +79,39 @@ pub(super) struct HistogramCounts {
 
 impl Histogram {
     pub(super) fn new(bounds: &Bounds) -> Self {
+        let cells = bounds.seconds.len() + 2;
         Self {
-            buckets: (0..=bounds.seconds.len())
-                .map(|_| AtomicU64::new(0))
-                .collect(),
-            nanoseconds: AtomicU64::new(0),
+            cells: (0..cells).map(|_| AtomicU64::new(0)).collect(),
         }
     }
 
     /// Counts a time. `bounds` are those with which the histogram was made.
     pub(super) fn add(&self, bounds: &Bounds, time: Nanos) {
         let time = time.as_nanos();
-        let bucket = bounds.nanoseconds.partition_point(|bound| *bound < time);
-        if let Some(bucket) = self.buckets.get(bucket) {
+        let [sum, buckets @ ..] = &*self.cells else {
+            return;
+        };
+        // From the first bound on: for a short request, in which the search would be felt, it ends at once.
+        let bounds = bounds.nanoseconds.iter();
+        let bucket = bounds.take_while(|bound| **bound < time).count();
+        if let Some(bucket) = buckets.get(bucket) {
             bucket.fetch_add(1, Ordering::Relaxed);
-            self.nanoseconds.fetch_add(time, Ordering::Relaxed);
+            sum.fetch_add(time, Ordering::Relaxed);
         }
     }
 
     pub(super) fn read(&self) -> HistogramCounts {
+        let mut cells = self.cells.iter().map(|cell| cell.load(Ordering::Relaxed));
+        let sum = Nanos::from_nanos(cells.next().unwrap_or_default());
         let mut count = 0;
-        let mut cumulative: Vec<u64> = self
-            .buckets
-            .iter()
+        let mut cumulative: Vec<u64> = cells
             .map(|bucket| {
-                count += bucket.load(Ordering::Relaxed);
+                count += bucket;
                 count
             })
             .collect();
         // Of the bucket without a bound, which is the count.
         cumulative.pop();
-        let sum = Nanos::from_nanos(self.nanoseconds.load(Ordering::Relaxed));
         HistogramCounts {
             cumulative,
             count,

@@ -23,7 +23,7 @@ pub(super) struct RequestHistograms(Arc<SharedHistograms>);
 #[derive(Debug)]
 struct SharedHistograms {
     bounds: Bounds,
-    durations: RwLock<BTreeMap<Key, Arc<Histogram>>>,
+    durations: RwLock<BTreeMap<Key, Histogram>>,
     queue: Histogram,
     starts_rejected: AtomicU64,
 }
@@ -72,7 +72,7 @@ impl RequestHistograms {
         self.0.starts_rejected.load(Relaxed)
     }
 
-    fn series(&self, key: Key) -> Arc<Histogram> {
+    fn series(&self, key: Key) -> Histogram {
         let durations = self.0.durations.read();
         let found = durations
             .unwrap_or_else(PoisonError::into_inner)
@@ -81,8 +81,8 @@ impl RequestHistograms {
         found.unwrap_or_else(|| {
             let durations = self.0.durations.write();
             let mut durations = durations.unwrap_or_else(PoisonError::into_inner);
-            let new = || Arc::new(Histogram::new(&self.0.bounds));
-            Arc::clone(durations.entry(key).or_insert_with(new))
+            let new = || Histogram::new(&self.0.bounds);
+            durations.entry(key).or_insert_with(new).clone()
         })
     }
 }
@@ -94,7 +94,7 @@ pub(super) struct Requests {
     histograms: RequestHistograms,
     /// Series of `GET` requests with status 200, by route index: saves most requests the lookup by
     /// label values.
-    get_ok: Box<[OnceLock<Arc<Histogram>>]>,
+    get_ok: Box<[OnceLock<Histogram>]>,
 }
 
 impl Requests {
