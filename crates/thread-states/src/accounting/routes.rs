@@ -1,6 +1,6 @@
 //! Names of a server's routes, and the index that stands for each in the accounting.
 
-use std::sync::{Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 /// Number of routes that a server may have beyond those that it named at its start.
 pub const MOST_NEW_ROUTES: usize = 128;
@@ -24,10 +24,17 @@ pub const OTHER: &str = "other";
 #[derive(Debug)]
 pub struct Routes {
     /// Filled from the front. A name once set is never moved, so that a reader needs no lock.
-    names: Box<[OnceLock<Box<str>>]>,
-    /// Hash table of the indices, at most half full, with linear probing.
-    buckets: Box<[OnceLock<usize>]>,
+    names: Box<[OnceLock<Arc<str>>]>,
+    /// Hash table of the names, at most half full, with linear probing.
+    buckets: Box<[OnceLock<Bucket>]>,
     adding: Mutex<()>,
+}
+
+/// A route in the hash table.
+#[derive(Debug)]
+struct Bucket {
+    name: Arc<str>,
+    index: usize,
 }
 
 impl Routes {
@@ -55,14 +62,17 @@ impl Routes {
     }
 
     fn find(&self, name: &str) -> Option<usize> {
-        self.probe(name)
-            .map_while(OnceLock::get)
-            .copied()
-            .find(|index| self.name(*index) == Some(name))
+        for bucket in self.probe(name) {
+            let Bucket { name: known, index } = bucket.get()?;
+            if are_equal(known, name) {
+                return Some(*index);
+            }
+        }
+        None
     }
 
     /// Buckets in which a name may be, up to the first that is free.
-    fn probe(&self, name: &str) -> impl Iterator<Item = &OnceLock<usize>> {
+    fn probe(&self, name: &str) -> impl Iterator<Item = &OnceLock<Bucket>> {
         // A product of 32 bits each, whose upper half is below the length: no division.
         let first = (u64::from(hash(name)) * self.buckets.len() as u64) >> 32;
         let (before, from) = self.buckets.split_at(first as usize);
@@ -87,8 +97,13 @@ impl Routes {
         } else {
             (last, OTHER)
         };
-        let _ = self.names[index].set(name.into());
-        let _ = self.probe(name).find(|bucket| bucket.set(index).is_ok());
+        let known: Arc<str> = name.into();
+        let _ = self.names[index].set(Arc::clone(&known));
+        let mut buckets = self.probe(name);
+        if let Some(free) = buckets.find(|bucket| bucket.get().is_none()) {
+            // Only the holder of the lock sets one.
+            let _ = free.set(Bucket { name: known, index });
+        }
         index
     }
 
@@ -124,9 +139,27 @@ fn hash(name: &str) -> u32 {
     let mix = |hash: u64, word: u64| (hash.rotate_left(5) ^ word).wrapping_mul(FACTOR);
     let chunks = name.as_bytes().chunks_exact(8);
     let last = last_word(chunks.remainder());
-    let words = chunks.filter_map(<[u8]>::first_chunk);
-    let words = words.map(|word| u64::from_le_bytes(*word));
-    (mix(words.fold(name.len() as u64, mix), last) >> 32) as u32
+    (mix(chunks.map(word).fold(name.len() as u64, mix), last) >> 32) as u32
+}
+
+/// Compares two names. They are short: the C library's `memcmp` would take most of its time for the call.
+fn are_equal(name: &str, other: &str) -> bool {
+    if name.len() != other.len() {
+        return false;
+    }
+    let chunks = name.as_bytes().chunks_exact(8);
+    let others = other.as_bytes().chunks_exact(8);
+    last_word(chunks.remainder()) == last_word(others.remainder())
+        && chunks
+            .zip(others)
+            .all(|(chunk, other)| word(chunk) == word(other))
+}
+
+/// Word of eight bytes.
+fn word(bytes: &[u8]) -> u64 {
+    bytes
+        .first_chunk()
+        .map_or(0, |bytes| u64::from_le_bytes(*bytes))
 }
 
 /// Word of fewer than eight bytes, with each of them in it at least once: no loop over them.
@@ -164,6 +197,22 @@ mod tests {
         assert_eq!(routes.iter().count(), 101);
         for (number, index) in found[0].iter().enumerate() {
             assert_eq!(routes.name(*index), Some(&*format!("/{number}")));
+        }
+    }
+
+    #[test]
+    fn names_that_differ_in_one_byte_are_different_routes() {
+        // Up to two words and a rest of each length.
+        for length in 0..=23 {
+            let routes = Routes::new(["x".repeat(length)]);
+            for position in 0..length {
+                let mut name = vec![b'x'; length];
+                name[position] = b'y';
+                let name = String::from_utf8(name).unwrap();
+                assert_eq!(routes.index(&name), position + 1, "{name}");
+            }
+            assert_eq!(routes.index(&"x".repeat(length)), 0);
+            assert_eq!(routes.index(&"x".repeat(length + 1)), length + 1);
         }
     }
 
