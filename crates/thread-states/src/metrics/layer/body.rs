@@ -9,6 +9,7 @@ use http::StatusCode;
 use http_body::{Frame, SizeHint};
 
 use super::measured_request::MeasuredRequest;
+use super::span::end_of;
 use crate::accounting::Timestamp;
 
 /// A streamed response body; the request ends with it.
@@ -44,10 +45,14 @@ impl http_body::Body for MeasuredBody {
     ) -> Poll<Option<Result<Frame<Bytes>, axum_core::Error>>> {
         let Self { inner, request, .. } = &mut *self;
         let inner = Pin::new(inner);
-        let (frame, now) = match request {
-            Some(request) => request.poll(context, |context| inner.poll_frame(context)),
-            None => return inner.poll_frame(context),
+        let Some(request) = request else {
+            return inner.poll_frame(context);
         };
+        let mut frame = Poll::Pending;
+        let now = request.poll(context, |context| {
+            frame = inner.poll_frame(context);
+            end_of(&frame)
+        });
         if matches!(frame, Poll::Ready(None | Some(Err(_)))) {
             self.finish(now);
         }

@@ -14,6 +14,7 @@ use pin_project_lite::pin_project;
 use super::body::MeasuredBody;
 use super::measured_request::MeasuredRequest;
 use super::server_timing;
+use super::span::end_of;
 use crate::accounting::Timestamp;
 
 const SERVER_TIMING: HeaderName = HeaderName::from_static("server-timing");
@@ -68,7 +69,11 @@ where
                 .poll(context)
                 .map_ok(|response| response.map(Body::new));
         };
-        let (response, now) = request.poll(context, |context| this.inner.poll(context));
+        let mut response = Poll::Pending;
+        let now = request.poll(context, |context| {
+            response = this.inner.poll(context);
+            end_of(&response)
+        });
         // axum's own bodies are not boxed again.
         let mut response = ready!(response)?.map(Body::new);
         // A response body in memory needs no more work of the handler.

@@ -5,7 +5,7 @@ use std::task::{Context, Poll};
 
 use pin_project_lite::pin_project;
 
-use super::span::Span;
+use super::span::{Span, end_of};
 use super::thread_model::ThreadModel;
 use crate::accounting::{Registry, Timestamp};
 
@@ -44,10 +44,12 @@ impl<F: Future> Future for Measured<F> {
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<F::Output> {
         let this = self.project();
-        let work = |context: &mut Context<'_>| this.inner.poll(context);
-        let (polled, _) = this
-            .span
-            .poll(Timestamp::now(), this.registry, context, work);
+        let mut polled = Poll::Pending;
+        this.span
+            .poll(Timestamp::now(), this.registry, context, |context| {
+                polled = this.inner.poll(context);
+                end_of(&polled)
+            });
         polled
     }
 }

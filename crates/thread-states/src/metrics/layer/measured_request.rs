@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::Context;
 use std::time::Duration;
 
 use http::{Request, StatusCode};
@@ -13,7 +13,7 @@ use super::nesting;
 use super::queue_time;
 use super::span::{Span, SpanTimes};
 use super::thread_model::ThreadModel;
-use crate::accounting::{self, InFlight, NewRequest, OpenEntry, Registry, Timestamp};
+use crate::accounting::{self, HoldEnd, InFlight, NewRequest, OpenEntry, Registry, Timestamp};
 
 /// Settings of a layer, and where its measurements go.
 #[derive(Debug, Clone)]
@@ -104,26 +104,26 @@ impl MeasuredRequest {
         }
     }
 
-    /// Polls a part of the request's work, and returns the time after it.
-    pub(super) fn poll<T>(
+    /// Polls a part of the request's work, as [`Span::poll`] does, and returns the time after it.
+    pub(super) fn poll(
         &mut self,
         context: &mut Context<'_>,
-        work: impl FnOnce(&mut Context<'_>) -> Poll<T>,
-    ) -> (Poll<T>, Timestamp) {
+        work: impl FnOnce(&mut Context<'_>) -> HoldEnd,
+    ) -> Timestamp {
         let now = Timestamp::now();
         if self.started.is_none() {
             self.begin(now);
         }
-        let awaited_before = self.span.has_awaited();
+        let awaited_before = self.entry.is_some() && self.span.has_awaited();
         let registry = &self.settings.registry;
         let work = |context: &mut Context<'_>| nesting::within(registry, || work(context));
-        let (polled, now) = self.span.poll(now, registry, context, work);
-        if self.span.has_awaited() != awaited_before {
-            if let Some(entry) = &self.entry {
+        let now = self.span.poll(now, registry, context, work);
+        if let Some(entry) = &self.entry {
+            if self.span.has_awaited() != awaited_before {
                 registry.request_log().awaits(entry);
             }
         }
-        (polled, now)
+        now
     }
 
     fn begin(&mut self, now: Timestamp) {

@@ -77,36 +77,33 @@ impl Span {
         }
     }
 
-    /// Polls a part of the request's work from `now` on, and returns the time after it.
-    pub(super) fn poll<T>(
+    /// Polls a part of the request's work from `now` on, and returns the time after it. `work` keeps the result of the
+    /// poll, which would otherwise be moved at each level, and returns [`end_of`] it.
+    pub(super) fn poll(
         &mut self,
         now: Timestamp,
         registry: &Registry,
         context: &mut Context<'_>,
-        work: impl FnOnce(&mut Context<'_>) -> Poll<T>,
-    ) -> (Poll<T>, Timestamp) {
+        work: impl FnOnce(&mut Context<'_>) -> HoldEnd,
+    ) -> Timestamp {
         if self.thread_model == ThreadModel::ThreadPerRequest {
-            return (work(context), Timestamp::now());
+            work(context);
+            return Timestamp::now();
         }
         let begun = now;
         let start = self.resume(begun, registry);
         accounting::hold_at(begun, self.route, start);
         let hold = ReleaseOnPanic(self.route);
-        let polled = self.wakes.poll(registry, self.route, context, work);
+        let end = self.wakes.poll(registry, self.route, context, work);
         std::mem::forget(hold);
-        let (is_pending, now) = (polled.is_pending(), Timestamp::now());
-        let end = if is_pending {
-            HoldEnd::Awaits
-        } else {
-            HoldEnd::Done
-        };
+        let now = Timestamp::now();
         let held = accounting::release_at(now, self.route, end);
         if held.is_none() {
             // This thread is not registered, so `hold_at` has not ended the wait.
             self.end_wait(begun, registry, start);
         }
         self.held += held.unwrap_or_default();
-        if is_pending {
+        if end == HoldEnd::Awaits {
             if held.is_some() && !self.wakes.begin_wait(now) {
                 registry.wake(now, self.route);
             }
@@ -115,7 +112,7 @@ impl Span {
                 begun: held.map_or(Await::Unmarked, |_| Await::Marked),
             };
         }
-        (polled, now)
+        now
     }
 
     /// Ends the wait that the span is in, if it is in one, and returns how the next hold begins.
@@ -172,13 +169,18 @@ impl Span {
 
     /// Ends the hold or the await, whichever the span is in.
     pub(super) fn end(&mut self, now: Timestamp, registry: &Registry) {
-        if matches!(self.phase, Phase::Holding) {
-            self.phase = Phase::Out;
-            let held = accounting::release_at(now, self.route, HoldEnd::Done);
-            self.held = held.unwrap_or_default();
-        } else {
-            let start = self.resume(now, registry);
-            self.end_wait(now, registry, start);
+        match self.phase {
+            // As after the last poll.
+            Phase::Out => {}
+            Phase::Holding => {
+                self.phase = Phase::Out;
+                let held = accounting::release_at(now, self.route, HoldEnd::Done);
+                self.held = held.unwrap_or_default();
+            }
+            Phase::Awaiting { .. } => {
+                let start = self.resume(now, registry);
+                self.end_wait(now, registry, start);
+            }
         }
     }
 }
@@ -189,6 +191,14 @@ impl Drop for Span {
         if matches!(self.phase, Phase::Holding) {
             accounting::release_at(Timestamp::now(), self.route, HoldEnd::Done);
         }
+    }
+}
+
+/// End of the hold in which a future was polled.
+pub(super) fn end_of<T>(polled: &Poll<T>) -> HoldEnd {
+    match polled {
+        Poll::Ready(_) => HoldEnd::Done,
+        Poll::Pending => HoldEnd::Awaits,
     }
 }
 
@@ -219,7 +229,7 @@ mod tests {
             let mut span = Span::new(0, thread_model);
             span.begin(Timestamp::now());
             let poll = AssertUnwindSafe(|| {
-                let panic = || -> Poll<()> { panic!("on purpose") };
+                let panic = || -> HoldEnd { panic!("on purpose") };
                 let context = &mut Context::from_waker(Waker::noop());
                 span.poll(Timestamp::now(), &registry, context, |_| panic())
             });
