@@ -86,11 +86,12 @@ impl RunningGateway {
 
     /// Starts the threads, and returns when all are registered, so that the first scrape has their series. `prepare`
     /// runs on the calling thread and returns the work of one server thread, so that a missing resource is an error here
-    /// and not a dead thread.
+    /// and not a dead thread. `in_flight` returns the count of one thread's requests.
     pub(super) fn start<W: FnOnce() + Send + 'static>(
         bound: BoundGateway,
         registry: Option<&Registry>,
         name: &str,
+        in_flight: fn() -> Arc<InFlight>,
         prepare: impl Fn(Worker) -> io::Result<W>,
     ) -> io::Result<Self> {
         let (alive, ended) = channel();
@@ -107,7 +108,7 @@ impl RunningGateway {
         }
         let large_heads = LargeHeads::new(bound.config.limits.large_heads());
         for index in 0..bound.config.threads.get() {
-            let in_flight = registry.map(|_| InFlight::of_one_thread());
+            let in_flight = registry.map(|_| in_flight());
             running
                 .worker(&bound.config, name, index, in_flight, large_heads.clone())
                 .and_then(|worker| {

@@ -19,7 +19,7 @@ use super::service::Connected;
 use super::{App, GatewayConfig, rejection};
 use crate::wire::{self, BindError};
 use stream::AsyncStream;
-use thread_states::{Registry, park, unpark};
+use thread_states::{InFlight, Registry, park, unpark};
 
 /// Binds a socket for each thread, all to one address.
 ///
@@ -42,7 +42,8 @@ pub fn spawn<A: App>(
     registry: impl Into<Option<Registry>>,
     name: &str,
 ) -> io::Result<RunningGateway> {
-    RunningGateway::start(bound, registry.into().as_ref(), name, |worker| {
+    let in_flight = InFlight::of_one_thread;
+    RunningGateway::start(bound, registry.into().as_ref(), name, in_flight, |worker| {
         let runtime = runtime(&worker)?;
         let listener = listener(&runtime, &worker)?;
         let app = app.clone();

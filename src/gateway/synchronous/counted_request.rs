@@ -54,7 +54,7 @@ mod tests {
 
     #[test]
     fn a_request_that_follows_another_one_takes_its_place() {
-        let in_flight = InFlight::of_one_thread();
+        let in_flight = InFlight::of_thread_per_request();
         let request = CountedRequest::new(Some(&in_flight));
         assert_eq!(in_flight.count(), 0);
         for _ in 0..2 {

@@ -31,7 +31,7 @@ use arrival::Arrival;
 use connection::SyncConnection;
 use counted_request::CountedRequest;
 use idle::IdleSet;
-use thread_states::{Registry, parked};
+use thread_states::{InFlight, Registry, parked};
 
 /// Idle connections of a gateway with this app.
 type SharedIdle<A> = IdleSet<Box<SyncConnection<A>>>;
@@ -67,11 +67,13 @@ pub fn spawn<A: App>(
     } = bound.config;
     let idle = keep_alive.then(|| IdleSet::new(&bound.listeners[0], connections));
     let idle = idle.transpose()?.map(Arc::new);
-    let running = RunningGateway::start(bound, registry.into().as_ref(), name, |worker| {
-        let runtime = runtime(&worker)?;
-        let (app, idle) = (app.clone(), idle.clone());
-        Ok(move || serve(&worker, runtime, &app, idle.as_deref()))
-    })?;
+    let in_flight = InFlight::of_thread_per_request;
+    let running =
+        RunningGateway::start(bound, registry.into().as_ref(), name, in_flight, |worker| {
+            let runtime = runtime(&worker)?;
+            let (app, idle) = (app.clone(), idle.clone());
+            Ok(move || serve(&worker, runtime, &app, idle.as_deref()))
+        })?;
     Ok(match idle {
         Some(idle) => running.with_idle_connections(idle),
         None => running,

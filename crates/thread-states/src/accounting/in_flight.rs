@@ -14,7 +14,8 @@ use super::words::Words;
 /// Threads that share requests share one of these ([`InFlight::new`]), such as the workers of a
 /// work-stealing runtime; an event loop has its own ([`InFlight::of_one_thread`]). A clock of one
 /// thread stops while that thread is not parked: most requests come and go meanwhile, and these
-/// need not read the time.
+/// need not read the time. That of a thread which serves one request at a time always stands still
+/// ([`InFlight::of_thread_per_request`]).
 ///
 /// Count and clock share one word, so that both change at once without a lock: the count in the
 /// low 20 bits, then a bit that is set while a thread may be parked ("watched"), and above them the
@@ -85,6 +86,17 @@ impl InFlight {
         Arc::new(Self {
             word: AtomicU64::new(0),
             of_one_thread: true,
+        })
+    }
+
+    /// Returns a count of 0, for one thread that is registered with it and serves one request at a time. It has none in
+    /// flight while it is parked, so its parks are idle time, and need no clock.
+    #[must_use]
+    pub fn of_thread_per_request() -> Arc<Self> {
+        Arc::new(Self {
+            // Never watched, so that the clock stands still.
+            word: AtomicU64::new(0),
+            of_one_thread: false,
         })
     }
 
@@ -292,6 +304,22 @@ mod tests {
         thread::sleep(Duration::from_millis(20));
         assert_eq!(advanced(&in_flight, parked), closed);
         assert_eq!(in_flight.count(), 0);
+    }
+
+    #[test]
+    fn the_clock_of_a_thread_per_request_stands_still() {
+        let in_flight = InFlight::of_thread_per_request();
+        let start = in_flight.clock(Timestamp::now());
+        for _ in 0..2 {
+            let parked = in_flight.park(Timestamp::now());
+            assert_eq!(parked, in_flight.unpark(Timestamp::now()));
+            in_flight.begin();
+            assert_eq!(in_flight.count(), 1);
+            in_flight.end();
+            assert_eq!(in_flight.count(), 0);
+        }
+        thread::sleep(Duration::from_millis(1));
+        assert_eq!(advanced(&in_flight, start), Duration::ZERO);
     }
 
     #[test]
