@@ -6,7 +6,7 @@ use super::units::{Nanos, Timestamp};
 /// only at some of them. A read costs 1 to 2 µs, so this is 0.2 % of a CPU.
 const READS_PER_SECOND: u64 = 1_000;
 /// Reads that may follow each other at once, after a quiet time.
-const READS_AT_ONCE: u64 = 32;
+const READS_AT_ONCE: u64 = 8;
 /// Reads of its counters that a thread may make: a token bucket, kept as the time at which
 /// it will be full again (the generic cell rate algorithm, ITU-T I.371).
 #[derive(Debug, Default)]
