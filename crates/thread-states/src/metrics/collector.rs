@@ -74,6 +74,14 @@ impl Family {
         }
     }
 
+    /// Returns whether it has series of each thread: of many threads, most of the page.
+    pub(super) const fn is_of_threads(self) -> bool {
+        matches!(
+            self,
+            Self::States | Self::Walls | Self::Blocked | Self::Since | Self::Infos
+        )
+    }
+
     /// The last labels of a thread's series, if every thread has the same and their values are times: those of
     /// [`Sample::thread_times`]. `None` in place of a label if a thread has only one series.
     pub(super) fn columns(self) -> Option<Vec<Option<(&'static str, &'static str)>>> {
@@ -106,27 +114,25 @@ pub(super) type Labels<'a> = &'a [(&'static str, &'a str)];
 pub(super) type Each<'a> = &'a mut dyn FnMut(Labels<'_>, Value<'_>);
 
 /// Times of one server at one moment.
-pub(super) struct Sample<'a> {
-    registry: &'a Registry,
-    requests: &'a RequestHistograms,
+pub(super) struct Sample {
+    registry: Registry,
+    requests: RequestHistograms,
     reading: Reading,
     now: Timestamp,
+    /// Number of this process.
+    pid: String,
 }
 
-impl<'a> Sample<'a> {
-    pub(super) fn new(registry: &'a Registry, requests: &'a RequestHistograms) -> Self {
+impl Sample {
+    pub(super) fn new(registry: &Registry, requests: &RequestHistograms) -> Self {
         let reading = registry.read();
         Self {
-            registry,
-            requests,
+            registry: registry.clone(),
+            requests: requests.clone(),
             reading,
             now: Timestamp::now(),
+            pid: std::process::id().to_string(),
         }
-    }
-
-    /// Number of threads.
-    pub(super) fn threads(&self) -> usize {
-        self.reading.threads.len()
     }
 
     /// Calls `each` with every series of a metric.
@@ -189,48 +195,63 @@ impl<'a> Sample<'a> {
         (SERVER, self.registry.server())
     }
 
-    /// Calls `each` with the index of every thread and its times, in the order of [`Family::columns`].
-    pub(super) fn thread_times(&self, family: Family, mut each: impl FnMut(&str, &[Nanos])) {
-        for thread in &self.reading.threads {
-            let mut index = itoa::Buffer::new();
-            let index = index.format(thread.index);
-            match family {
-                Family::States => each(index, &State::ALL.map(|state| thread.times[state])),
-                Family::Blocked => each(index, &thread.blocked_on),
-                Family::Since => each(index, &State::ALL.map(|state| self.age(thread, state))),
-                Family::Walls => each(index, &[thread.wall]),
-                _ => {}
-            }
+    /// The threads.
+    pub(super) fn threads(&self) -> &[ThreadReading] {
+        &self.reading.threads
+    }
+
+    /// Calls `each` with the times of a thread, in the order of [`Family::columns`].
+    pub(super) fn times_of(
+        &self,
+        family: Family,
+        thread: &ThreadReading,
+        each: impl FnOnce(&[Nanos]),
+    ) {
+        match family {
+            Family::States => each(&State::ALL.map(|state| thread.times[state])),
+            Family::Blocked => each(&thread.blocked_on),
+            Family::Since => each(&State::ALL.map(|state| self.age(thread, state))),
+            Family::Walls => each(&[thread.wall]),
+            _ => {}
         }
     }
 
     fn thread_series(&self, family: Family, each: Each<'_>) {
         let server = self.server();
         let columns = family.columns().unwrap_or_default();
-        self.thread_times(family, |index, times| {
-            for (column, time) in columns.iter().zip(times) {
-                let labels = [server, (THREAD, index)].into_iter().chain(*column);
-                let value = Value::Number(time.as_secs_f64());
-                each(&labels.collect::<Vec<_>>(), value);
-            }
-        });
+        for thread in self.threads() {
+            let mut index = itoa::Buffer::new();
+            let index = index.format(thread.index);
+            self.times_of(family, thread, |times| {
+                for (column, time) in columns.iter().zip(times) {
+                    let labels = [server, (THREAD, index)].into_iter().chain(*column);
+                    let value = Value::Number(time.as_secs_f64());
+                    each(&labels.collect::<Vec<_>>(), value);
+                }
+            });
+        }
     }
 
     fn infos(&self, each: Each<'_>) {
-        let pid = std::process::id().to_string();
-        for ThreadReading {
-            index, os_thread, ..
-        } in &self.reading.threads
-        {
-            let Some(thread) = os_thread else {
-                continue;
-            };
-            let [mut index_digits, mut tid_digits] = [itoa::Buffer::new(); 2];
-            let (index, tid) = (index_digits.format(*index), tid_digits.format(thread.tid));
-            let ids = [("pid", &*pid), ("tid", tid), ("comm", thread.name())];
-            let labels = [self.server(), (THREAD, index), ids[0], ids[1], ids[2]];
-            each(&labels, Value::Number(1.0));
+        for thread in self.threads() {
+            self.info_of(thread, each);
         }
+    }
+
+    /// Calls `each` with the series that names a thread as the kernel does, if it lives.
+    pub(super) fn info_of(&self, thread: &ThreadReading, each: Each<'_>) {
+        let Some(os_thread) = thread.os_thread else {
+            return;
+        };
+        let [mut index, mut tid] = [itoa::Buffer::new(); 2];
+        let labels = [
+            self.server(),
+            (THREAD, index.format(thread.index)),
+            ("pid", &*self.pid),
+            ("tid", tid.format(os_thread.tid)),
+            ("comm", os_thread.name()),
+        ];
+        each(&labels, Value::Number(1.0));
     }
 
     /// Time since a thread entered a state; zero if it is in another one.

@@ -4,12 +4,11 @@ use std::error::Error;
 use std::fmt::{self, Debug};
 use std::sync::Arc;
 
-use super::collector::{Family, Sample, Value};
-use super::list::{Metric, THREAD};
+use super::list::Metric;
+use super::page::Page;
 #[cfg(target_os = "linux")]
 use super::process;
 use super::server_metrics::Metrics;
-use super::text::{ThreadLines, write_header, write_histogram, write_line};
 
 /// Content of one `/metrics`: the metrics of any number of servers, of the process, and of the
 /// application's own registry, whichever library that is of.
@@ -131,23 +130,28 @@ impl Exposition {
     ///
     /// Returns an error if another collector returns metrics that Prometheus does not allow.
     pub fn encode(&self) -> Result<String, EncodeError> {
-        let samples = Samples::of(&self.servers);
-        // Next to the reading of the threads: the kernel adds up their CPU times, and has them in its caches now.
-        let process = match self.without_process {
-            true => Vec::new(),
-            false => process_values(),
-        };
-        let mut text = samples.encode();
-        for (metric, value) in process {
-            write_header(&mut text, &metric);
-            write_line(&mut text, metric.name, &[], value);
+        Ok(self.page()?.into_text())
+    }
+
+    /// Returns the same as a page that can be written piece by piece.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::encode`].
+    pub(super) fn page(&self) -> Result<Page, EncodeError> {
+        let mut page = Page::of(&self.servers);
+        if !self.without_process {
+            // Next to the reading of the threads: the kernel adds up their CPU times, and has them in its caches now.
+            for (metric, value) in process_values() {
+                page.append_metric(&metric, value);
+            }
         }
         #[cfg(feature = "prometheus")]
-        self.encode_registry(&mut text)?;
+        self.encode_registry(page.rest())?;
         for other in &self.others {
-            text.push_str(&other());
+            page.rest().push_str(&other());
         }
-        Ok(text)
+        Ok(page)
     }
 
     #[cfg(feature = "prometheus")]
@@ -186,7 +190,7 @@ impl Metrics {
     /// serves itself. Several servers, and other metrics: [`Exposition`].
     #[must_use]
     pub fn encode(&self) -> String {
-        Samples::of(std::slice::from_ref(self)).encode()
+        Page::of(std::slice::from_ref(self)).into_text()
     }
 }
 
@@ -198,67 +202,6 @@ fn process_values() -> Vec<(Metric, f64)> {
 #[cfg(not(target_os = "linux"))]
 fn process_values() -> Vec<(Metric, f64)> {
     Vec::new()
-}
-
-/// Servers, each with its times at one moment.
-struct Samples<'a>(Vec<(&'a Metrics, Sample<'a>)>);
-
-impl<'a> Samples<'a> {
-    /// Reads the times of these servers.
-    fn of(servers: &'a [Metrics]) -> Self {
-        let samples = servers.iter().map(|server| (server, server.sample()));
-        Self(samples.collect())
-    }
-
-    /// Returns the metrics of the servers as text.
-    fn encode(&self) -> String {
-        /// Bytes of the lines of one thread, and of those of a server, roughly.
-        const OF_THREAD: usize = 2 * 1024;
-        const OF_SERVER: usize = 32 * 1024;
-
-        let threads: usize = self.0.iter().map(|(_, sample)| sample.threads()).sum();
-        let mut text = String::with_capacity(threads * OF_THREAD + self.0.len() * OF_SERVER);
-        for family in Family::ALL {
-            let shown = self.0.iter().filter(|(server, _)| server.has(family));
-            write_family(&mut text, family, shown.map(|(_, sample)| sample));
-        }
-        text
-    }
-}
-
-fn write_family<'a>(
-    text: &mut String,
-    family: Family,
-    samples: impl Iterator<Item = &'a Sample<'a>>,
-) {
-    let metric = family.metric();
-    let mut has_header = false;
-    let mut header = |text: &mut String| {
-        if !has_header {
-            write_header(text, &metric);
-            has_header = true;
-        }
-    };
-    let columns = family.columns();
-    for sample in samples {
-        if let Some(columns) = &columns {
-            let lines = ThreadLines::new(metric.name, &[sample.server()], THREAD, columns);
-            sample.thread_times(family, |thread, times| {
-                header(text);
-                lines.write(text, thread, times);
-            });
-            continue;
-        }
-        sample.series(family, &mut |labels, value| {
-            header(text);
-            match value {
-                Value::Number(value) => write_line(text, metric.name, labels, value),
-                Value::Histogram { bounds, counts } => {
-                    write_histogram(text, metric.name, labels, bounds, counts);
-                }
-            }
-        });
-    }
 }
 
 #[cfg(test)]
@@ -300,7 +243,7 @@ mod tests {
         let expected = prometheus::TextEncoder::new()
             .encode_to_string(&registry.gather())
             .unwrap();
-        let text = Samples::of(&[shop, admin]).encode();
+        let text = Page::of(&[shop, admin]).into_text();
         assert_eq!(series(&text), series(&expected));
     }
 

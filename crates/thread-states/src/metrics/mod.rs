@@ -5,7 +5,7 @@
 //! * `requests`, `layer`: request histograms, and the tower layer that fills them
 //! * `histogram`: counts by bucket
 //! * `server_metrics`: the metrics of one server
-//! * `exposition`: any number of servers as text, in the format of `text`
+//! * `exposition`: any number of servers as text: a `page`, in the format of `text`
 //! * `adapters`: the metrics in other metrics libraries
 //! * `process`: the `process_*` metrics
 //! * `exporter`: `/metrics` and health checks, on a port and a thread of their own
@@ -18,6 +18,7 @@ mod exposition;
 mod histogram;
 mod layer;
 pub mod list;
+mod page;
 #[cfg(target_os = "linux")]
 mod process;
 mod requests;

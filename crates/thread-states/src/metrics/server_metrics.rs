@@ -165,7 +165,7 @@ impl Metrics {
     }
 
     /// Reads all values at this moment.
-    pub(super) fn sample(&self) -> Sample<'_> {
+    pub(super) fn sample(&self) -> Sample {
         Sample::new(&self.threads, &self.histograms)
     }
 

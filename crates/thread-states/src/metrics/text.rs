@@ -162,7 +162,9 @@ impl ThreadLines {
     }
 
     /// Writes the lines of one thread, with the time of each.
-    pub(super) fn write(&self, text: &mut String, thread: &str, times: &[Nanos]) {
+    pub(super) fn write(&self, text: &mut String, thread: usize, times: &[Nanos]) {
+        let mut digits = itoa::Buffer::new();
+        let thread = digits.format(thread);
         text.push_str(&self.before);
         for (rest, time) in self.rest.iter().zip(times) {
             text.push_str(thread);

@@ -52,7 +52,7 @@ fn desc(server: &str, metric: &Metric) -> prometheus::Result<Desc> {
     )
 }
 
-fn collect(family: Family, sample: &Sample<'_>) -> MetricFamily {
+fn collect(family: Family, sample: &Sample) -> MetricFamily {
     let metric = family.metric();
     let mut collected = MetricFamily::default();
     collected.set_name(metric.name.to_owned());

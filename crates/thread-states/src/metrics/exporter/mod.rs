@@ -15,6 +15,7 @@
 //! ```
 //!
 //! * `pages`: `/metrics` and `/healthz`
+//! * `page_body`: the body of `/metrics`, which is written while it is sent
 //! * `routes`: the same as routes of an axum router, to which others can be added
 //! * `readiness`: `/readyz`
 //! * `server`: the thread that accepts connections
@@ -26,6 +27,7 @@
 
 mod client_stream;
 mod connections;
+mod page_body;
 mod pages;
 #[cfg(feature = "axum")]
 mod readiness;

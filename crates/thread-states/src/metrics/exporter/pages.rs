@@ -10,6 +10,8 @@ use http::header::{ALLOW, CONTENT_TYPE};
 use http::{HeaderValue, Method, Request, Response, StatusCode};
 use tower_service::Service;
 
+use super::connections::ConnectionLimits;
+use super::page_body::{PageBody, PieceMemory};
 use crate::metrics::exposition::Exposition;
 use crate::problem::Problem;
 
@@ -20,17 +22,27 @@ const PLAIN: HeaderValue = HeaderValue::from_static("text/plain; charset=utf-8")
 
 /// The pages of one exposition. Clones share it.
 #[derive(Debug, Clone)]
-pub(super) struct Pages(Arc<Exposition>);
+pub(super) struct Pages {
+    exposition: Arc<Exposition>,
+    memory: PieceMemory,
+}
 
 impl Pages {
     pub(super) fn new(exposition: Exposition) -> Self {
-        Self(Arc::new(exposition))
+        Self {
+            exposition: Arc::new(exposition),
+            memory: PieceMemory::default(),
+        }
     }
 
     /// Returns the page `/metrics`.
     pub(super) fn metrics(&self) -> Response<Body> {
-        match self.0.encode() {
-            Ok(text) => page(TEXT_FORMAT, text),
+        match self.exposition.page() {
+            Ok(page) => {
+                let time = ConnectionLimits::default().write;
+                let body = PageBody::new(page, self.memory.clone(), time);
+                response(TEXT_FORMAT, Body::new(body))
+            }
             Err(error) => {
                 let status = StatusCode::INTERNAL_SERVER_ERROR;
                 Problem::new(status, error.to_string()).into_response()
@@ -41,7 +53,7 @@ impl Pages {
 
 /// Returns the page `/healthz`.
 pub(super) fn health() -> Response<Body> {
-    page(PLAIN, "alive\n".to_owned())
+    response(PLAIN, Body::from("alive\n"))
 }
 
 /// Returns the response to a request of another page.
@@ -55,8 +67,8 @@ pub(super) fn method_not_allowed() -> Response<Body> {
     Problem::new(StatusCode::METHOD_NOT_ALLOWED, detail).into_response()
 }
 
-fn page(media_type: HeaderValue, text: String) -> Response<Body> {
-    let mut response = Response::new(Body::from(text));
+fn response(media_type: HeaderValue, body: Body) -> Response<Body> {
+    let mut response = Response::new(body);
     response.headers_mut().insert(CONTENT_TYPE, media_type);
     response
 }
