@@ -32,6 +32,8 @@
 //! The features are listed in the README.
 
 mod accounting;
+#[cfg(target_os = "linux")]
+mod descriptor_limit;
 // For the lab's gateways and front. It may change in any version.
 #[cfg(feature = "exporter")]
 #[doc(hidden)]

@@ -36,8 +36,12 @@ struct Block {
 impl Page {
     /// Reads the metrics of these servers.
     pub(super) fn of(servers: &[Metrics]) -> Self {
+        /// Bytes of the metrics of a server and of the process, roughly.
+        const OF_SERVER: usize = 40 * 1024;
+
         let samples: Vec<_> = servers.iter().map(Metrics::sample).collect();
-        let (mut blocks, mut rest) = (VecDeque::new(), String::new());
+        let mut blocks = VecDeque::new();
+        let mut rest = String::with_capacity(servers.len() * OF_SERVER);
         for family in Family::ALL {
             let shown = servers.iter().zip(&samples).enumerate();
             let shown = shown.filter(|(_, (server, _))| server.has(family));

@@ -8,6 +8,7 @@ use super::list::{
     PROCESS_START_SECONDS, PROCESS_THREADS, PROCESS_VIRTUAL_BYTES,
 };
 use crate::accounting::process_cpu_seconds;
+use crate::descriptor_limit::descriptor_limit;
 
 /// Returns the values that can be read.
 pub(super) fn values() -> Vec<(Metric, f64)> {
@@ -15,7 +16,10 @@ pub(super) fn values() -> Vec<(Metric, f64)> {
     let kilobytes = |name| Some(field(&status, name)? * 1_024.0);
     let all = [
         (PROCESS_CPU_SECONDS, process_cpu_seconds()),
-        (PROCESS_MAX_FDS, max_fds()),
+        (
+            PROCESS_MAX_FDS,
+            descriptor_limit().map(|limit| limit as f64),
+        ),
         (PROCESS_OPEN_FDS, open_fds()),
         (PROCESS_RESIDENT_BYTES, kilobytes("VmRSS:")),
         (PROCESS_START_SECONDS, start_seconds()),
@@ -50,12 +54,6 @@ fn counted(directory: &str) -> Option<f64> {
     let count = fs::read_dir(directory).ok()?.count();
     // The one that reads them is among them.
     Some(count.saturating_sub(1) as f64)
-}
-
-/// Soft limit of open file descriptors. `unlimited` is not known to the kernel for these.
-fn max_fds() -> Option<f64> {
-    let limits = fs::read_to_string("/proc/self/limits").ok()?;
-    field(&limits, "Max open files")
 }
 
 /// Start of the process, in seconds since 1970.

@@ -14,6 +14,7 @@ use super::call::Call;
 use super::descriptor::{Descriptor, parse_epoll, poll_descriptors, select_descriptors, strongest};
 use super::on::On;
 use super::wchan::{is_disk, is_stopped};
+use crate::descriptor_limit::descriptor_limit;
 
 /// Descriptors by which a wait for several is classified, and bytes of a set's description that name as many.
 const MOST_DESCRIPTORS: usize = 64;
@@ -58,15 +59,8 @@ impl OwnWait {
 /// Returns whether an open file may stay open: others may need the descriptor. The kernel gives out the lowest that is
 /// free, so that its number shows how many are in use.
 fn has_room(file: &File) -> bool {
-    let mut limit = libc::rlimit {
-        rlim_cur: 0,
-        rlim_max: 0,
-    };
-    #[expect(unsafe_code, reason = "std has no limits of resources")]
-    // SAFETY: `limit` is valid for the write.
-    let result = unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit) };
     let number = u64::try_from(file.as_raw_fd()).unwrap_or(u64::MAX);
-    result == 0 && number < limit.rlim_cur / PART_OF_DESCRIPTORS
+    descriptor_limit().is_some_and(|limit| number < limit / PART_OF_DESCRIPTORS)
 }
 
 /// Reads a thread's `syscall`.
