@@ -178,11 +178,11 @@ fn turn(
     client: &mut Client,
     slice: Duration,
 ) -> anyhow::Result<Turn> {
-    let before = (upstream.server.thread.cpu_time()?, nginx.cpu_time()?);
+    let before = (upstream.server.cpu_time()?, nginx.cpu_time()?);
     let responses = client.send_for(slice)?;
     thread::sleep(SETTLE);
     Ok(Turn {
-        server: per_response(upstream.server.thread.cpu_time()? - before.0, responses),
+        server: per_response(upstream.server.cpu_time()? - before.0, responses),
         nginx: per_response(nginx.cpu_time()? - before.1, responses),
     })
 }

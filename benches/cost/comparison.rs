@@ -11,7 +11,7 @@ use crate::cpu::{Cpus, per_response};
 use crate::goal::Goals;
 use crate::load::{Client, Connections, Rate};
 use crate::server::{self, Accounting, Server};
-use crate::service;
+use crate::service::{self, Runtime};
 
 /// Time for a server to go to sleep after its last response: only then does the kernel account for all of its CPU
 /// time.
@@ -50,11 +50,18 @@ pub(crate) fn all(cpus: &Cpus) -> anyhow::Result<Vec<Comparison>> {
             all.push(Comparison::of_gateways(flavor, connections, rate, cpus)?);
         }
     }
-    let one_route = || Ok(server::one_route());
     let goals = Some([1.01, 1.04]);
     all.push(Comparison::of_service(
+        "a service on tokio's default runtime",
+        || Ok(service::app_of_the_docs()),
+        Runtime::MultiThread,
+        goals,
+        cpus,
+    )?);
+    all.push(Comparison::of_service(
         "a service of one route",
-        one_route,
+        || Ok(server::one_route()),
+        Runtime::CurrentThread,
         goals,
         cpus,
     )?);
@@ -64,6 +71,7 @@ pub(crate) fn all(cpus: &Cpus) -> anyhow::Result<Vec<Comparison>> {
     all.push(Comparison::of_service(
         title,
         service::short_query,
+        Runtime::CurrentThread,
         None,
         cpus,
     )?);
@@ -75,11 +83,12 @@ impl Comparison {
     pub(crate) fn of_service(
         title: &str,
         app: impl Fn() -> anyhow::Result<Router>,
+        runtime: Runtime,
         goals: Option<[f64; 2]>,
         cpus: &Cpus,
     ) -> anyhow::Result<Self> {
         let servers = [Accounting::Off, Accounting::States, Accounting::Requests]
-            .map(|accounting| service::start(app()?, accounting, cpus));
+            .map(|accounting| service::start(app()?, runtime, accounting, cpus));
         let claim = |server| Claim {
             server,
             other: 0,
@@ -197,11 +206,11 @@ struct Turn {
 }
 
 fn measure(server: &Server, client: &mut Client, slice: Duration) -> anyhow::Result<Turn> {
-    let (before, begun) = (server.thread.cpu_time()?, Instant::now());
+    let (before, begun) = (server.cpu_time()?, Instant::now());
     let responses = client.send_for(slice)?;
     let wall = begun.elapsed();
     thread::sleep(SETTLE);
-    let cpu = server.thread.cpu_time()? - before;
+    let cpu = server.cpu_time()? - before;
     Ok(Turn {
         cpu: per_response(cpu, responses),
         busy: cpu.as_secs_f64() / wall.as_secs_f64(),

@@ -137,10 +137,10 @@ impl Pair {
         let responses = self.program_client.send_for(4 * slice)?;
         thread::sleep(SETTLE);
         let program = per_response(self.program.cpu_time()? - before, responses);
-        let before = self.gateway.thread.cpu_time()?;
+        let before = self.gateway.cpu_time()?;
         let responses = self.gateway_client.send_for(slice)?;
         thread::sleep(SETTLE);
-        let gateway = per_response(self.gateway.thread.cpu_time()? - before, responses);
+        let gateway = per_response(self.gateway.cpu_time()? - before, responses);
         Ok(Turn { program, gateway })
     }
 }

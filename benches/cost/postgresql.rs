@@ -17,6 +17,7 @@ use crate::comparison::Comparison;
 use crate::cpu::Cpus;
 use crate::goal::Goals;
 use crate::postgres::Postgres;
+use crate::service::Runtime;
 
 pub(crate) const TITLE: &str = "a service with a query of PostgreSQL";
 
@@ -56,7 +57,8 @@ pub(crate) fn measure(
             .route("/dummy", get(products))
             .with_state(pool))
     };
-    let comparison = Comparison::of_service(TITLE, app, Some([1.01, 1.02]), cpus)?;
+    let comparison =
+        Comparison::of_service(TITLE, app, Runtime::CurrentThread, Some([1.01, 1.02]), cpus)?;
     comparison.measure(turns, slice)?.write(goals, out)?;
     Ok(())
 }

@@ -6,6 +6,7 @@ use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
+use std::time::Duration;
 
 use anyhow::Context;
 use axum::routing::get;
@@ -36,7 +37,14 @@ const MESSAGE: &str = "nothing to wait for";
 pub(crate) struct Server {
     pub(crate) name: &'static str,
     pub(crate) address: SocketAddr,
-    pub(crate) thread: Thread,
+    threads: Vec<Thread>,
+}
+
+impl Server {
+    /// CPU time of its threads as of their last switches off the CPU.
+    pub(crate) fn cpu_time(&self) -> io::Result<Duration> {
+        self.threads.iter().map(Thread::cpu_time).sum()
+    }
 }
 
 /// The amount of accounting.
@@ -78,7 +86,7 @@ pub(crate) fn gateway(
     Ok(Server {
         name,
         address: running.local_addr(),
-        thread: Thread::pinned(&format!("{thread}-0"), cpus)?,
+        threads: vec![Thread::pinned(&format!("{thread}-0"), cpus)?],
     })
 }
 
@@ -170,6 +178,24 @@ pub(crate) fn on_runtime<F: Future<Output = ()>>(
     })
 }
 
+/// Serves on a runtime with one worker thread, as many as tokio starts on one CPU. Another thread only accepts.
+pub(crate) fn on_a_worker<F: Future<Output = ()>>(
+    name: &'static str,
+    builder: &mut Builder,
+    cpus: &Cpus,
+    serve: impl FnOnce(tokio::net::TcpListener) -> F + Send + 'static,
+) -> anyhow::Result<Server> {
+    let worker = unique_name();
+    let mut server = on_runtime(
+        name,
+        builder.worker_threads(1).thread_name(&worker),
+        cpus,
+        serve,
+    )?;
+    server.threads.push(Thread::pinned(&worker, cpus)?);
+    Ok(server)
+}
+
 /// The minimal server: accept, read, write and close, without parsing the request.
 pub(crate) fn blocking_loop(cpus: &Cpus) -> anyhow::Result<Server> {
     on_a_thread("a loop of accept, read, write, close", cpus, |listener| {
@@ -209,7 +235,7 @@ fn on_a_thread(
     Ok(Server {
         name,
         address,
-        thread,
+        threads: vec![thread],
     })
 }
 

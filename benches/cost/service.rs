@@ -2,6 +2,7 @@
 
 use std::net::{SocketAddr, TcpListener};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 use std::{io, thread};
 
 use axum::Router;
@@ -14,8 +15,21 @@ use tokio::runtime::Builder;
 use crate::cpu::Cpus;
 use crate::server::{self, Accounting, Server};
 
+/// Runtime of a service.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Runtime {
+    CurrentThread,
+    /// That of `#[tokio::main]` and of `Metrics::run`, with the one worker thread that it has on one CPU.
+    MultiThread,
+}
+
 /// Starts a service with this amount of accounting.
-pub(crate) fn start(app: Router, accounting: Accounting, cpus: &Cpus) -> anyhow::Result<Server> {
+pub(crate) fn start(
+    app: Router,
+    runtime: Runtime,
+    accounting: Accounting,
+    cpus: &Cpus,
+) -> anyhow::Result<Server> {
     let name = match accounting {
         Accounting::Off => "without the library",
         Accounting::States => "states",
@@ -26,14 +40,32 @@ pub(crate) fn start(app: Router, accounting: Accounting, cpus: &Cpus) -> anyhow:
         Accounting::Requests => app.layer(metrics.layer()),
         Accounting::Off | Accounting::States => app,
     };
-    let mut builder = Builder::new_current_thread();
+    let mut builder = match runtime {
+        Runtime::CurrentThread => Builder::new_current_thread(),
+        Runtime::MultiThread => Builder::new_multi_thread(),
+    };
     if accounting != Accounting::Off {
         metrics.instrument(&mut builder);
     }
-    server::on_runtime(name, &mut builder, cpus, |listener| async move {
+    let serve = |listener| async move {
         // It never returns.
         let _ = axum::serve(listener, app).await;
-    })
+    };
+    match runtime {
+        Runtime::CurrentThread => server::on_runtime(name, &mut builder, cpus, serve),
+        Runtime::MultiThread => server::on_a_worker(name, &mut builder, cpus, serve),
+    }
+}
+
+/// Returns the app of `docs/in-your-service.md`, which has the benchmark's path in place of `/`.
+pub(crate) fn app_of_the_docs() -> Router {
+    let wait = async || {
+        tokio::time::sleep(Duration::from_secs(5)).await;
+        "awaited a timer\n"
+    };
+    Router::new()
+        .route("/dummy", get(async || "hello\n"))
+        .route("/wait", get(wait))
 }
 
 /// Returns an app whose requests send a few bytes to a server on another CPU, and await the same bytes.
