@@ -120,10 +120,12 @@ impl Account {
     ) -> ThreadReading {
         let (mut times, mut wall) = (Times::default(), Nanos::ZERO);
         let (mut state, mut os_thread, mut wait) = (None, None, None);
+        let mut now = Timestamp::default();
         let ended_sums = &mut self.ended;
         retain(&mut self.earlier, &mut self.latest, |observer| {
             let own = observer.thread();
             let thread = observer.read(reader, sums);
+            now = now.max(thread.now);
             if thread.ended {
                 ended_sums.add(thread, sums);
                 return false;
@@ -146,7 +148,7 @@ impl Account {
         let before = self.published.times()[State::Blocked];
         let times = self.published.advance(times);
         let blocked = times[State::Blocked] - before;
-        self.blocked_on.add(blocked, Timestamp::now(), wait);
+        self.blocked_on.add(blocked, now, wait);
         ThreadReading {
             index,
             os_thread,

@@ -68,6 +68,8 @@ struct SeenSlot {
 /// Times of one thread up to one moment.
 #[derive(Debug, Default)]
 pub(super) struct ThreadTimes {
+    /// The moment up to which the times are.
+    pub(super) now: Timestamp,
     pub(super) times: Times,
     /// Time since the start of its clock, without what is held back.
     pub(super) wall: Nanos,
@@ -349,6 +351,7 @@ impl Observer {
         self.last.state = activity
             .filter(|_| !ended)
             .map(|activity| self.state(activity, is_parked));
+        self.last.now = counters.wall;
         let decided = counters.wall - held_back;
         self.last.wall = decided.duration_since(self.shared.began);
         let hold = snapshot.hold.map(|hold| open_hold(hold, &open, decided));
