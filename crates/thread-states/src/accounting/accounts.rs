@@ -16,8 +16,8 @@ use super::worker::Worker;
 
 /// Number of threads whose memory is fetched before they are read: few enough for the first-level cache.
 ///
-/// A reader of many threads finds little of their memory in a cache, and its system calls keep the CPU from loading that
-/// of the next thread meanwhile. That of several threads comes at the same time.
+/// A reader of many threads finds little of their memory in a cache, and its system calls keep the CPU from loading
+/// that of the next thread meanwhile. That of several threads comes at the same time.
 const FETCHED_AT_ONCE: usize = 16;
 
 /// All threads and routes of one server.

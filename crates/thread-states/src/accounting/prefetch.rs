@@ -4,11 +4,11 @@
 #[cfg(target_arch = "x86_64")]
 const LINE: usize = 64;
 
-/// Has the CPU load all lines of `value` into its first-level cache, without waiting for them. Does nothing on other CPUs
-/// than x86-64, for which stable Rust has no such intrinsic.
+/// Has the CPU load all lines of `value` into its first-level cache, without waiting for them. Does nothing on CPUs
+/// other than x86-64, for which stable Rust has no such intrinsic.
 ///
-/// The CPU waits for the translation of the address, as for that of a load. It translates those of several loads at once,
-/// so for many values, load a word of each first.
+/// The CPU waits for the translation of the address, as for that of a load. It translates those of several loads at
+/// once, so for many values, load a word of each first.
 #[inline]
 pub(super) fn prefetch<T>(value: &T) {
     #[cfg(target_arch = "x86_64")]

@@ -10,8 +10,8 @@ use super::text::{ThreadLines, write_header, write_histogram, write_line};
 
 /// Metrics of any number of servers at one moment, as text that is written piece by piece.
 ///
-/// The lines of 1,000 threads have 1.8 MB. In pieces they take less memory, and the client receives one while the next one
-/// is written. Everything is read before the first piece.
+/// The lines of 1,000 threads have 1.8 MB. In pieces they take less memory, and the client receives one while the next
+/// one is written. Everything is read before the first piece.
 pub(super) struct Page {
     samples: Vec<Sample>,
     /// The lines of threads that are not written yet, in the order of the page.
@@ -71,8 +71,8 @@ impl Page {
         &mut self.rest
     }
 
-    /// Writes on until `text` has about so many bytes: the lines of the last thread may exceed them, and so may the text
-    /// after the threads if there is nothing else. Returns whether there is more.
+    /// Writes on until `text` has about so many bytes: the lines of the last thread may exceed them, and so may the
+    /// text after the threads if there is nothing else. Returns whether there is more.
     pub(super) fn write(&mut self, text: &mut String, bytes: usize) -> bool {
         while let Some(block) = self.blocks.front_mut() {
             if text.len() >= bytes {

@@ -12,8 +12,8 @@ use http_body::{Body, Frame, SizeHint};
 
 use crate::metrics::page::Page;
 
-/// Bytes of a piece, more or less: as many as the kernel takes at once for a client that reads, since each write wakes the
-/// client up. They stay in the second-level cache of the CPU until then.
+/// Bytes of a piece, more or less: as many as the kernel takes at once for a client that reads, since each write wakes
+/// the client up. They stay in the second-level cache of the CPU until then.
 const PIECE: usize = 252 * 1024;
 /// Bytes of a piece with what it may have in excess: the lines of one thread.
 const ROOM: usize = 256 * 1024;
