@@ -24,17 +24,12 @@ const NEVER: u64 = u64::MAX;
 /// The latest requests of one server.
 #[derive(Debug)]
 pub struct RequestLog {
-    entries: Box<[Entry]>,
+    /// Time from which on another request may take the entry with this index, in nanoseconds. Setting it to [`NEVER`]
+    /// takes the entry, and makes the request's thread the one writer of its slot. Apart from the slots, so that those at
+    /// which a request looks in vain, as nearly all do under load, are in one cache line.
+    free_at: Box<[AtomicU64]>,
+    slots: Box<[Slot]>,
     next: AtomicU64,
-}
-
-/// Room for one request.
-#[derive(Debug)]
-struct Entry {
-    /// Time from which another request may take the entry, in nanoseconds. Setting it to [`NEVER`]
-    /// takes the entry, and makes the request's thread the one writer of the slot.
-    free_at: AtomicU64,
-    slot: Slot,
 }
 
 /// The entry of a request in flight, until [`RequestLog::end`].
@@ -164,12 +159,10 @@ impl Default for Cursor {
 
 impl RequestLog {
     pub(super) fn new() -> Self {
-        let entry = |_| Entry {
-            free_at: AtomicU64::new(0),
-            slot: Slot::new(Content::COUNT),
-        };
+        let entries = 0..ENTRIES;
         Self {
-            entries: (0..ENTRIES).map(entry).collect(),
+            free_at: entries.clone().map(|_| AtomicU64::new(0)).collect(),
+            slots: entries.map(|_| Slot::new(Content::COUNT)).collect(),
             next: AtomicU64::new(0),
         }
     }
@@ -179,7 +172,7 @@ impl RequestLog {
         let number = self.next.fetch_add(1, Ordering::Relaxed);
         let index = (number..number.wrapping_add(TRIES))
             .map(|number| (number % ENTRIES as u64) as usize)
-            .find(|index| self.entries[*index].take(now))?;
+            .find(|index| self.take(*index, now))?;
         let words: [u64; Content::COUNT] = to_array(&Content {
             start: Start {
                 number,
@@ -192,14 +185,24 @@ impl RequestLog {
             awaits: false,
             end: None,
         });
-        self.entries[index].slot.write(|slot| slot.set(0, &words));
+        self.slots[index].write(|slot| slot.set(0, &words));
         Some(OpenEntry(index))
+    }
+
+    /// Takes an entry if it is free.
+    fn take(&self, index: usize, now: Timestamp) -> bool {
+        let entry = &self.free_at[index];
+        let free_at = entry.load(Ordering::Relaxed);
+        free_at <= now.as_nanos()
+            && entry
+                .compare_exchange(free_at, NEVER, Ordering::Acquire, Ordering::Relaxed)
+                .is_ok()
     }
 
     /// Logs that the request waits without a thread for the first time.
     pub fn awaits(&self, entry: &OpenEntry) {
         let words: [u64; bool::COUNT] = to_array(&true);
-        let slot = &self.entries[entry.0].slot;
+        let slot = &self.slots[entry.0];
         slot.write(|slot| slot.set(Content::AWAITS, &words));
     }
 
@@ -211,10 +214,9 @@ impl RequestLog {
             status,
             awaited,
         }));
-        let entry = &self.entries[entry.0];
-        entry.slot.write(|slot| slot.set(Content::END, &words));
+        self.slots[entry.0].write(|slot| slot.set(Content::END, &words));
         let free_at = (now + KEPT).as_nanos();
-        entry.free_at.store(free_at, Ordering::Release);
+        self.free_at[entry.0].store(free_at, Ordering::Release);
     }
 
     /// Returns the requests that began, first awaited or ended since the cursor was last given here,
@@ -222,29 +224,17 @@ impl RequestLog {
     pub fn changes(&self, cursor: &mut Cursor) -> Vec<RequestRecord> {
         let mut words = Vec::new();
         let mut changes: Vec<RequestRecord> = Vec::new();
-        for (entry, seen) in self.entries.iter().zip(&mut cursor.0) {
-            if entry.slot.is_unchanged(*seen) {
+        for (slot, seen) in self.slots.iter().zip(&mut cursor.0) {
+            if slot.is_unchanged(*seen) {
                 continue;
             }
-            if let Some(sequence) = entry.slot.read(Content::COUNT, &mut words) {
+            if let Some(sequence) = slot.read(Content::COUNT, &mut words) {
                 *seen = sequence;
                 changes.push(Content::decode(&mut words.iter().copied()).into());
             }
         }
         changes.sort_unstable_by_key(|request| request.number);
         changes
-    }
-}
-
-impl Entry {
-    /// Takes the entry if it is free.
-    fn take(&self, now: Timestamp) -> bool {
-        let free_at = self.free_at.load(Ordering::Relaxed);
-        free_at <= now.as_nanos()
-            && self
-                .free_at
-                .compare_exchange(free_at, NEVER, Ordering::Acquire, Ordering::Relaxed)
-                .is_ok()
     }
 }
 
