@@ -7,7 +7,7 @@ use std::task::{Context, Poll};
 
 use axum_core::body::Body;
 use http::header::{ALLOW, CONTENT_TYPE};
-use http::{HeaderValue, Method, Request, Response, StatusCode};
+use http::{HeaderValue, Method, Request, Response, StatusCode, Version};
 use tower_service::Service;
 
 use super::connections::ConnectionLimits;
@@ -35,9 +35,13 @@ impl Pages {
         }
     }
 
-    /// Returns the page `/metrics`.
-    pub(super) fn metrics(&self) -> Response<Body> {
+    /// Returns the page `/metrics` for a request of this version of HTTP.
+    pub(super) fn metrics(&self, version: Version) -> Response<Body> {
         match self.exposition.page() {
+            // Without chunks, only its length shows such a client that a page is not whole (RFC 9112, section 8).
+            Ok(page) if version == Version::HTTP_10 => {
+                response(TEXT_FORMAT, Body::from(page.into_text()))
+            }
             Ok(page) => {
                 let time = ConnectionLimits::default().write;
                 let body = PageBody::new(page, self.memory.clone(), time);
@@ -91,7 +95,7 @@ impl<B> Service<Request<B>> for Pages {
                 response.headers_mut().insert(ALLOW, allowed);
                 response
             }
-            "/metrics" => self.metrics(),
+            "/metrics" => self.metrics(request.version()),
             "/healthz" => health(),
             _ => not_found(),
         };
@@ -101,6 +105,8 @@ impl<B> Service<Request<B>> for Pages {
 
 #[cfg(test)]
 mod tests {
+    use http_body::Body as _;
+
     use super::*;
     use crate::metrics::Metrics;
 
@@ -122,5 +128,21 @@ mod tests {
         assert_eq!(status(Method::GET, "/healthz"), 200);
         assert_eq!(status(Method::POST, "/metrics"), 405);
         assert_eq!(status(Method::GET, "/"), 404);
+    }
+
+    #[test]
+    fn a_long_page_has_a_length_for_a_client_that_knows_no_chunks() {
+        let metrics = Metrics::new("shop");
+        let _registration = metrics.register_current_thread();
+        let long = "other_metric 1\n".repeat(100_000);
+        let exposition = Exposition::new([metrics]).unwrap();
+        let mut pages = Pages::new(exposition.append(move || long.clone()));
+        let mut length = |version| {
+            let request = Request::get("/metrics").version(version).body(()).unwrap();
+            let response = pages.call(request).into_inner().unwrap();
+            response.into_body().size_hint().exact()
+        };
+        assert_eq!(length(Version::HTTP_11), None);
+        assert!(length(Version::HTTP_10) > Some(1_500_000));
     }
 }

@@ -5,6 +5,7 @@ use std::net::TcpListener;
 
 use axum::Router;
 use axum::routing::get;
+use http::Version;
 
 use super::connections::ConnectionLimits;
 use super::pages::{self, Pages};
@@ -20,7 +21,10 @@ use crate::metrics::exposition::Exposition;
 pub fn routes(metrics: impl Into<Exposition>) -> Router {
     let pages = Pages::new(metrics.into());
     Router::new()
-        .route("/metrics", get(async move || pages.metrics()))
+        .route(
+            "/metrics",
+            get(async move |version: Version| pages.metrics(version)),
+        )
         .route("/healthz", get(async || pages::health()))
         .fallback(async || pages::not_found())
 }
