@@ -94,6 +94,9 @@ impl Routes {
         let (next, last) = (self.len(), self.names.len() - 1);
         let (index, name) = if next < last {
             (next, name)
+        } else if let Some(other) = self.find(OTHER) {
+            // The application has a route of that name: two would be the same series twice.
+            return other;
         } else {
             (last, OTHER)
         };
@@ -229,5 +232,17 @@ mod tests {
         assert_eq!(routes.index("/known"), 0);
         assert_eq!(routes.index("/1"), 1);
         assert_eq!(routes.iter().count(), routes.capacity());
+    }
+    #[test]
+    fn an_own_route_named_other_is_also_that_of_routes_beyond_the_limit() {
+        let routes = Routes::new([OTHER.to_owned()]);
+        for number in 1..MOST_NEW_ROUTES {
+            assert_eq!(routes.index(&format!("/{number}")), number);
+        }
+        for late in ["/late", "/later", OTHER] {
+            assert_eq!(routes.index(late), 0, "{late}");
+        }
+        assert_eq!(routes.iter().filter(|name| *name == OTHER).count(), 1);
+        assert_eq!(routes.index("/1"), 1);
     }
 }
