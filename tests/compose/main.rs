@@ -115,6 +115,7 @@ fn main() -> ExitCode {
             scope.spawn(|| shared.remove());
         }
     });
+    swarm::leave();
     times::print();
     conclusion.exit_code()
 }

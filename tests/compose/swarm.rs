@@ -1,6 +1,7 @@
 //! `deploy/swarm` on a Swarm of one node.
 
 use std::process::Command;
+use std::sync::{Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
 
@@ -16,11 +17,32 @@ use crate::stack::{build, grafana_is_here, output, run, script};
 const STACK: &str = "threadlab-test";
 const SERVERS: [&str; 2] = ["sync", "async"];
 
-/// A Swarm with this machine as its only node. The machine leaves it when this is dropped.
-struct Swarm {
+/// The Swarm that a test has made of this machine, until [`leave`].
+static MEMBERSHIP: Mutex<Option<Membership>> = Mutex::new(None);
+
+struct Membership {
     /// True if the bridge by which tasks reach the outside existed before.
     had_bridge: bool,
 }
+
+/// Leaves the Swarm, if a test has made one. To be called when no other stack runs: an engine that leaves a Swarm no longer
+/// resolves the names of any containers that run (<https://github.com/moby/moby/issues/45144>).
+pub fn leave() {
+    let membership = MEMBERSHIP
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner)
+        .take();
+    let Some(Membership { had_bridge }) = membership else {
+        return;
+    };
+    output("docker", &["swarm", "leave", "--force"]);
+    if !had_bridge {
+        output("docker", &["network", "rm", "docker_gwbridge"]);
+    }
+}
+
+/// The stack in a Swarm with this machine as its only node. It is removed when this is dropped.
+struct Swarm;
 
 impl Swarm {
     /// Returns `None` if this machine is already in a Swarm.
@@ -31,14 +53,14 @@ impl Swarm {
             return None;
         }
         let bridge = output("docker", &["network", "inspect", "docker_gwbridge"]);
-        let swarm = Self {
-            had_bridge: bridge.status.success(),
-        };
         run(
             "docker",
             &["swarm", "init", "--advertise-addr", "127.0.0.1"],
         );
-        Some(swarm)
+        *MEMBERSHIP.lock().unwrap() = Some(Membership {
+            had_bridge: bridge.status.success(),
+        });
+        Some(Self)
     }
 
     /// Deploys the stack, or updates it, and waits until all tasks run.
@@ -112,15 +134,11 @@ impl Drop for Swarm {
         wait("the stack is removed", || {
             is_empty(["ps", "--all"]) && is_empty(["network", "ls"])
         });
-        output("docker", &["swarm", "leave", "--force"]);
         let volumes = ["prometheus", "postgres"].map(|volume| format!("{STACK}_{volume}"));
         let remove = ["volume", "rm", "--force", &volumes[0], &volumes[1]];
         wait("the volumes are removed", || {
             output("docker", &remove).status.success()
         });
-        if !self.had_bridge {
-            output("docker", &["network", "rm", "docker_gwbridge"]);
-        }
     }
 }
 
