@@ -3,7 +3,8 @@
 //! All threads of a gateway wait in one epoll instance (epoll(7)), for the listening socket and for every idle
 //! connection. The kernel keeps what is ready in the order in which it became ready, and hands each of it to one thread
 //! (`EPOLLONESHOT`), so no request waits for a certain thread while another one is idle. While no thread is idle, one
-//! call takes all that is ready, and the threads share it in the same order.
+//! call takes all that is ready, and the threads share it in the same order. As many new connections as one call takes
+//! events are then accepted in a row.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fmt;
@@ -16,6 +17,7 @@ use std::time::{Duration, Instant};
 
 use super::super::running::IdleConnections;
 use super::arrival::{Arrival, Until};
+use crate::wire;
 use rustix::event::epoll::{self, CreateFlags, Event, EventData, EventFlags};
 use rustix::io::Errno;
 use rustix::net::{RecvFlags, recv};
@@ -55,6 +57,8 @@ struct Members<C> {
     ready: VecDeque<u64>,
     /// Number of threads that sleep until something is ready.
     sleeping: usize,
+    /// Number of connections that were accepted in the present row, before what else is ready.
+    accepted: usize,
     /// Deadline for which the timer is set.
     alarm: Option<Instant>,
     closed: bool,
@@ -94,14 +98,16 @@ impl<C: AsFd> IdleSet<C> {
                 next_number: 0,
                 ready: VecDeque::with_capacity(BATCH),
                 sleeping: 0,
+                accepted: 0,
                 alarm: None,
                 closed: false,
             }),
         })
     }
 
-    /// Waits for something to do. Returns `None` if another thread has done it already, or if a signal came. If nothing
-    /// is there yet, the thread first calls `sleeps`, and keeps what that returns until the end of the wait.
+    /// Waits for something to do. Returns `None` if another thread has done it already, if a signal came, or if there is
+    /// no other new connection after the last one. If nothing is there yet, the thread first calls `sleeps`, and keeps
+    /// what that returns until the end of the wait.
     ///
     /// # Errors
     ///
@@ -154,22 +160,35 @@ impl<C: AsFd> IdleSet<C> {
         Ok(taken.map(|event| event.data.u64()))
     }
 
-    /// Accepts a connection, after which the next one wakes another thread.
+    /// Accepts a connection. The next one is accepted after it in the same row, or wakes another thread.
     fn accept(&self) -> io::Result<Option<TcpStream>> {
         let accepted = self.listener.accept();
-        let once = EventFlags::IN | EventFlags::ONESHOT;
-        epoll::modify(
-            &self.epoll,
-            &self.listener,
-            EventData::new_u64(LISTENER),
-            once,
-        )?;
+        // With the last descriptors, requests on idle connections are served first.
+        let is_plain = matches!(&accepted, Ok((stream, _)) if !wire::is_last(stream));
+        if !(is_plain && self.accepts_next()) {
+            self.members().accepted = 0;
+            let once = EventFlags::IN | EventFlags::ONESHOT;
+            let name = EventData::new_u64(LISTENER);
+            epoll::modify(&self.epoll, &self.listener, name, once)?;
+        }
         match accepted {
             Ok((stream, _)) => Ok(Some(stream)),
             // Its client has left.
             Err(error) if error.kind() == ErrorKind::WouldBlock => Ok(None),
             Err(error) => Err(error),
         }
+    }
+
+    /// Lets the next connection come before what else is ready, unless a thread sleeps, which it can wake, or the row
+    /// has its length. With one for each turn of all kept connections, new ones would wait for seconds if those are busy.
+    fn accepts_next(&self) -> bool {
+        let mut members = self.members();
+        members.accepted += 1;
+        let is_next = members.sleeping == 0 && members.accepted < BATCH;
+        if is_next {
+            members.ready.push_front(LISTENER);
+        }
+        is_next
     }
 
     /// Adds a connection until it is ready, or until the deadline. Returns it after a shutdown, if the kernel has no
@@ -381,6 +400,25 @@ mod tests {
     }
 
     #[test]
+    fn new_connections_come_in_a_row_but_not_before_a_ready_one_for_ever() {
+        let (set, listener) = set(1);
+        let mut kept = add(&set, &listener, LONG);
+        let address = listener.local_addr().unwrap();
+        let new: Vec<_> = (0..2 * BATCH)
+            .map(|_| TcpStream::connect(address).unwrap())
+            .collect();
+        kept.write_all(b"request").unwrap();
+        let mut before = 0;
+        while let Arrival::New(_) = next(&set) {
+            before += 1;
+        }
+        assert!((2..=BATCH).contains(&before), "{before}");
+        for _ in before..new.len() {
+            assert!(matches!(next(&set), Arrival::New(_)));
+        }
+    }
+
+    #[test]
     fn a_connection_comes_again_after_it_was_added_again() {
         let (set, listener) = set(1);
         let mut client = add(&set, &listener, LONG);
@@ -442,6 +480,7 @@ mod tests {
         let mut client = add(&set, &listener, LONG);
         client.write_all(b"a").unwrap();
         let sleeps = || panic!("a request is there");
+        assert!(matches!(set.wait(sleeps), Ok(None)), "no second connection");
         assert!(matches!(set.wait(sleeps), Ok(Some(Arrival::Idle(_)))));
         let mut new = None;
         let arrival = set.wait(|| {
