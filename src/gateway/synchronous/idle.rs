@@ -105,9 +105,9 @@ impl<C: AsFd> IdleSet<C> {
         })
     }
 
-    /// Waits for something to do. Returns `None` if another thread has done it already, if a signal came, or if there is
-    /// no other new connection after the last one. If nothing is there yet, the thread first calls `sleeps`, and keeps
-    /// what that returns until the end of the wait.
+    /// Waits for something to do. Returns `None` if another thread has done it already, if a signal came, or if no new
+    /// connection follows the last one. If nothing is there yet, the thread first calls `sleeps`, and keeps what that
+    /// returns until the end of the wait.
     ///
     /// # Errors
     ///
@@ -180,7 +180,7 @@ impl<C: AsFd> IdleSet<C> {
     }
 
     /// Lets the next connection come before what else is ready, unless a thread sleeps, which it can wake, or the row
-    /// has its length. With one for each turn of all kept connections, new ones would wait for seconds if those are busy.
+    /// has its length. With one for each turn of all kept connections, new ones would wait for seconds beside busy ones.
     fn accepts_next(&self) -> bool {
         let mut members = self.members();
         members.accepted += 1;
