@@ -75,15 +75,12 @@ impl Family {
     }
 
     /// Returns whether it has series of each thread: of many threads, most of the page.
-    pub(super) const fn is_of_threads(self) -> bool {
-        matches!(
-            self,
-            Self::States | Self::Walls | Self::Blocked | Self::Since | Self::Infos
-        )
+    pub(super) fn is_of_threads(self) -> bool {
+        self == Self::Infos || self.columns().is_some()
     }
 
     /// The last labels of a thread's series, if every thread has the same and their values are times: those of
-    /// [`Sample::thread_times`]. `None` in place of a label if a thread has only one series.
+    /// [`Sample::times_of`]. `None` in place of a label if a thread has only one series.
     pub(super) fn columns(self) -> Option<Vec<Option<(&'static str, &'static str)>>> {
         match self {
             Self::States | Self::Since => {
