@@ -233,6 +233,7 @@ mod tests {
         assert_eq!(routes.index("/1"), 1);
         assert_eq!(routes.iter().count(), routes.capacity());
     }
+
     #[test]
     fn an_own_route_named_other_is_also_that_of_routes_beyond_the_limit() {
         let routes = Routes::new([OTHER.to_owned()]);
