@@ -87,7 +87,8 @@ fn serve<A: App>(worker: Worker, runtime: Runtime, listener: &TcpListener, app: 
                 Arc::clone(&worker),
                 place,
             );
-            connections.spawn(connection);
+            // Boxed: tokio copies what it spawns several times, on the stack of an idle thread, and this future has 2 KB.
+            connections.spawn(Box::pin(connection));
             if is_last {
                 wait_for_descriptors(&worker).await;
             }
