@@ -135,14 +135,17 @@ impl Comparison {
             };
             let bare = match (flavor, connections) {
                 // It has no event loop to wait for more than one connection.
-                (Flavor::Sync, Connections::PerRequest) => server::blocking_loop(cpus)?,
-                _ => server::hyper(cpus)?,
+                (Flavor::Sync, Connections::PerRequest) => {
+                    vec![server::blocking_loop(cpus)?, server::corked_loop(cpus)?]
+                }
+                _ => vec![server::hyper(cpus)?],
             };
-            for (other, at_most) in [
-                (server::axum_with_the_app(cpus)?, axum),
-                (server::axum_with_one_route(cpus)?, axum),
-                (bare, hyper),
-            ] {
+            let axum_servers = [
+                server::axum_with_the_app(cpus)?,
+                server::axum_with_one_route(cpus)?,
+            ];
+            let others = axum_servers.into_iter().map(|server| (server, axum));
+            for (other, at_most) in others.chain(bare.into_iter().map(|server| (server, hyper))) {
                 claims.push(claim(REQUESTS, servers.len(), at_most));
                 servers.push(other);
             }
@@ -198,14 +201,19 @@ fn title(flavor: Flavor, connections: Connections, rate: Rate) -> String {
 
 /// The result of one turn.
 #[derive(Debug, Clone, Copy)]
-struct Turn {
+pub(crate) struct Turn {
     /// Microseconds of CPU time per request.
-    cpu: f64,
+    pub(crate) cpu: f64,
     /// Part of the wall time for which the server was on its CPU.
     busy: f64,
 }
 
-fn measure(server: &Server, client: &mut Client, slice: Duration) -> anyhow::Result<Turn> {
+/// Gives a server one turn.
+pub(crate) fn measure(
+    server: &Server,
+    client: &mut Client,
+    slice: Duration,
+) -> anyhow::Result<Turn> {
     let (before, begun) = (server.cpu_time()?, Instant::now());
     let responses = client.send_for(slice)?;
     let wall = begun.elapsed();

@@ -1,4 +1,5 @@
-//! The article's programs in Python, as Compose runs them, beside the gateways: the CPU time of their processes.
+//! The article's programs in Python, as Compose runs them, beside the gateways: the CPU time of their processes. Beside
+//! them the least that a gateway could take, without an app: the ratio to that bounds the ratio to the gateway.
 
 use std::io::{self, Write};
 use std::net::SocketAddr;
@@ -10,7 +11,7 @@ use std::time::Duration;
 use threadlab::flavor::Flavor;
 
 use crate::address::free_address;
-use crate::comparison::{SETTLE, quartiles};
+use crate::comparison::{self, SETTLE, quartiles};
 use crate::cpu::{Cpus, per_response};
 use crate::goal::Goals;
 use crate::load::{Client, Connections, Rate};
@@ -19,13 +20,13 @@ use crate::server::{self, Accounting, Server};
 
 pub(crate) const TITLE: &str = "the article's programs";
 
-/// A program and the gateway that stands for it in the lab.
+/// A program, the gateway that stands for it in the lab, and a bare server.
 struct Pair {
     title: &'static str,
     program: Program,
     program_client: Client,
-    gateway: Server,
-    gateway_client: Client,
+    gateway: (Server, Client),
+    bare: (Server, Client),
     /// Goal: CPU time of the program, in that of the gateway.
     at_least: f64,
 }
@@ -35,9 +36,10 @@ struct Pair {
 struct Turn {
     program: f64,
     gateway: f64,
+    bare: f64,
 }
 
-/// Gives the two servers of each pair this many turns, one after the other, and writes a table in Markdown.
+/// Gives the three servers of each pair this many turns, one after the other, and writes a table in Markdown.
 pub(crate) fn measure(
     turns: usize,
     slice: Duration,
@@ -72,7 +74,8 @@ pub(crate) fn measure(
     };
     writeln!(
         out,
-        "| servers | gateway, µs | program, µs | times (quartiles) | goal | |\n|---|--:|--:|--:|--:|---|"
+        "| servers | bare, µs | gateway, µs | program, µs | program / bare | program / gateway | goal | |\n\
+         |---|--:|--:|--:|--:|--:|--:|---|"
     )?;
     for mut pair in [uvicorn, gunicorn] {
         // The first turn is a warm-up.
@@ -119,14 +122,22 @@ impl Pair {
         let Some(program) = Program::start(command, address, cpus)? else {
             return Ok(None);
         };
-        let gateway = server::gateway(flavor, connections, Accounting::Requests, cpus)?;
         let client = |address| Client::new(address, connections, Rate::Saturation);
+        let with_client = |server: Server| {
+            let client = client(server.address);
+            (server, client)
+        };
+        let bare = match flavor {
+            Flavor::Async => server::hyper(cpus)?,
+            Flavor::Sync => server::corked_loop(cpus)?,
+        };
+        let gateway = server::gateway(flavor, connections, Accounting::Requests, cpus)?;
         Ok(Some(Self {
             title,
             program,
             program_client: client(address),
-            gateway_client: client(gateway.address),
-            gateway,
+            gateway: with_client(gateway),
+            bare: with_client(bare),
             at_least,
         }))
     }
@@ -137,22 +148,32 @@ impl Pair {
         let responses = self.program_client.send_for(4 * slice)?;
         thread::sleep(SETTLE);
         let program = per_response(self.program.cpu_time()? - before, responses);
-        let before = self.gateway.cpu_time()?;
-        let responses = self.gateway_client.send_for(slice)?;
-        thread::sleep(SETTLE);
-        let gateway = per_response(self.gateway.cpu_time()? - before, responses);
-        Ok(Turn { program, gateway })
+        let turn_of = |(server, client): &mut (Server, Client)| {
+            comparison::measure(server, client, slice).map(|turn| turn.cpu)
+        };
+        let gateway = turn_of(&mut self.gateway)?;
+        let bare = turn_of(&mut self.bare)?;
+        Ok(Turn {
+            program,
+            gateway,
+            bare,
+        })
     }
 }
 
 fn write(pair: &Pair, turns: &[Turn], goals: &mut Goals, out: &mut dyn Write) -> io::Result<()> {
-    let median = |value: fn(&Turn) -> f64| quartiles(turns.iter().map(value))[1];
-    let (gateway, program) = (median(|turn| turn.gateway), median(|turn| turn.program));
-    let [low, ratio, high] = quartiles(turns.iter().map(|turn| turn.program / turn.gateway));
-    let goal = goals.check_at_least(pair.title, ratio, pair.at_least);
+    let quartiles = |value: fn(&Turn) -> f64| quartiles(turns.iter().map(value));
+    let [_, bare, _] = quartiles(|turn| turn.bare);
+    let [_, gateway, _] = quartiles(|turn| turn.gateway);
+    let [_, program, _] = quartiles(|turn| turn.program);
+    let of_bare = quartiles(|turn| turn.program / turn.bare);
+    let of_gateway = quartiles(|turn| turn.program / turn.gateway);
+    let goal = goals.check_at_least(pair.title, of_gateway[1], pair.at_least);
+    let [of_bare, of_gateway] = [of_bare, of_gateway]
+        .map(|[low, ratio, high]| format!("{ratio:.1} ({low:.1} to {high:.1})"));
     writeln!(
         out,
-        "| {} | {gateway:.1} | {program:.0} | {ratio:.1} ({low:.1} to {high:.1}) | {goal} |",
+        "| {} | {bare:.1} | {gateway:.1} | {program:.0} | {of_bare} | {of_gateway} | {goal} |",
         pair.title
     )
 }
