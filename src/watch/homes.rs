@@ -4,6 +4,10 @@
 //! worker and a thread at a lock both wait in `futex`. A thread's *home* is where it waits for a listening socket, in an
 //! epoll set with clients' connections, or where it has waited through a time in which no request was in flight that can
 //! have sent it there. Off CPU and not at home, it is blocked.
+//!
+//! A wait for a peer, such as a database, mostly is for what a request needs. But helper threads wait for work there, too:
+//! uvicorn's workers for the pings of their supervisor, a consumer for its broker. Such a site is a home as long as the
+//! thread is not known to have any other.
 
 use std::collections::{HashMap, HashSet};
 
@@ -16,8 +20,8 @@ use super::sockets::CLOCK_STEP;
 
 /// Time that a thread waits at one site, without a request that can have sent it there, until that is a home.
 const LEARN: Nanos = Nanos::from_millis(300);
-/// The same for a timer, at which a program may also wait between two steps of its work.
-const LEARN_SLEEP: Nanos = Nanos::from_millis(2_000);
+/// The same for a timer or a peer, for which a program may also wait between two steps of its work.
+const LEARN_LONG: Nanos = Nanos::from_millis(2_000);
 
 /// Relation of a wait to a thread's homes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,6 +42,8 @@ pub enum Place {
 #[derive(Debug, Default)]
 pub(super) struct Homes {
     of_thread: HashMap<Tid, HashSet<Site>>,
+    /// Sites at which threads without a home wait for a peer.
+    at_peers: HashMap<Tid, Site>,
     /// Epoll sets and futex words that are homes, and of which threads.
     shared: HashMap<Site, HashSet<Tid>>,
     /// Stack depths at which threads wait for work in `futex`, and which threads.
@@ -88,9 +94,11 @@ impl Homes {
             return Place::Home;
         }
         let own = self.of_thread.get(&tid);
+        let at_peer = || own.is_none() && self.at_peers.get(&tid) == Some(&wait.site);
         let at_home = wait.for_work
             || own.is_some_and(|sites| sites.contains(&wait.site))
-            || self.is_shared(tid, &wait.site);
+            || self.is_shared(tid, &wait.site)
+            || at_peer();
         match (at_home, wait.multiplexes) {
             (true, true) => Place::Loop,
             (true, false) => Place::Home,
@@ -131,10 +139,10 @@ impl Homes {
     /// process without requests. Of a thread with a home they do not, since a request may send it to the same place
     /// again and again.
     pub(super) fn learn(&mut self, tid: Tid, wait: &Wait, quiet: Quiet) {
-        let least = if wait.on == On::Sleep && !wait.multiplexes {
-            LEARN_SLEEP
-        } else {
-            LEARN
+        let least = match wait.on {
+            On::Sleep if !wait.multiplexes => LEARN_LONG,
+            On::Socket => LEARN_LONG,
+            _ => LEARN,
         };
         let lasts = |since: Timestamp| {
             quiet.now.duration_since(since) > least && quiet.last_look > since + CLOCK_STEP
@@ -143,6 +151,9 @@ impl Homes {
         let returns = || !self.has_home(tid) && lasts(quiet.returns_since);
         if wait.for_work || (can_be_home(wait) && (waits || returns())) {
             self.add(tid, &wait.site);
+        } else if is_at_peer(wait) && self.at_peers.get(&tid) != Some(&wait.site) && returns() {
+            self.at_peers.insert(tid, wait.site.clone());
+            self.version += 1;
         }
     }
 
@@ -168,6 +179,7 @@ impl Homes {
     /// The thread has ended. Sets that it shared stay homes of the others.
     pub(super) fn forget(&mut self, tid: Tid) {
         self.of_thread.remove(&tid);
+        self.at_peers.remove(&tid);
     }
 }
 
@@ -178,6 +190,11 @@ pub(super) fn can_be_home(wait: &Wait) -> bool {
         On::Socket | On::Fault | On::Disk | On::Stopped | On::Child
     );
     wait.for_work || (!is_for_a_request && wait.site != Site::Hidden)
+}
+
+/// Returns true for a wait for a peer other than a client.
+pub(super) fn is_at_peer(wait: &Wait) -> bool {
+    wait.on == On::Socket
 }
 
 /// A stack pointer within its page.
@@ -211,6 +228,19 @@ mod tests {
                 stack_pointer,
             },
             on: On::Lock,
+            multiplexes: false,
+            for_work: false,
+        }
+    }
+
+    fn receive(fd: i32) -> Wait {
+        Wait {
+            site: Site::On {
+                call: thread_states::waits::Call::Transfer,
+                fd,
+                stack_pointer: 1,
+            },
+            on: On::Socket,
             multiplexes: false,
             for_work: false,
         }
@@ -317,6 +347,22 @@ mod tests {
         homes.learn(1, &epoll(5, true), quiet(0));
         homes.learn(1, &sleep(), returns(9_000));
         assert_eq!(homes.place(1, &sleep()), Place::Away);
+    }
+
+    #[test]
+    fn a_peer_is_a_home_only_while_a_thread_has_no_other() {
+        let mut homes = Homes::default();
+        homes.learn(1, &receive(5), quiet(1_999));
+        assert_eq!(homes.place(1, &receive(5)), Place::Unknown);
+        homes.learn(1, &receive(5), quiet(2_001));
+        assert_eq!(homes.place(1, &receive(5)), Place::Home);
+        assert_eq!(homes.place(1, &receive(6)), Place::Unknown);
+        assert_eq!(homes.place(2, &receive(5)), Place::Unknown);
+        // A thread that waits for work elsewhere was there for what a request needed.
+        homes.learn(1, &futex(8, 1), quiet(400));
+        assert_eq!(homes.place(1, &receive(5)), Place::Away);
+        homes.learn(1, &receive(5), quiet(9_000));
+        assert_eq!(homes.place(1, &receive(5)), Place::Away);
     }
 
     #[test]

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use thread_states::waits::{On, ThreadActivity};
 use thread_states::{Nanos, State, Timestamp};
 
-use super::homes::{Homes, Place, Quiet, can_be_home};
+use super::homes::{Homes, Place, Quiet, can_be_home, is_at_peer};
 use super::ledger::{Ledger, Seen};
 use super::motion::Read;
 use super::proc_files::{Fd, Pid, SchedStat, Tid};
@@ -38,6 +38,8 @@ pub(super) struct ObservedThread {
     placed: u64,
     /// The last place at which it waited and which can be a home.
     stay: Option<Stay>,
+    /// The peer at which it waited, unless it has since been where it can have a home.
+    stay_at_peer: Option<Stay>,
     /// The latest end of the requests that came before its present wait, as far as is known.
     unneeded_since: Timestamp,
     /// The event loop at which it was last at home.
@@ -57,6 +59,12 @@ pub(super) struct ObservedThread {
 struct Stay {
     wait: Arc<Wait>,
     since: Timestamp,
+}
+
+impl Stay {
+    fn is_at(&self, wait: &Wait) -> bool {
+        self.wait.site == wait.site
+    }
 }
 
 impl ObservedThread {
@@ -90,6 +98,7 @@ impl ObservedThread {
             place: Place::Unknown,
             placed: 0,
             stay: None,
+            stay_at_peer: None,
             unneeded_since: now,
             loop_fd: None,
             settled: Settled::default(),
@@ -139,9 +148,18 @@ impl ObservedThread {
         let Some((wait, since)) = self.ledger.wait() else {
             return;
         };
-        let stays = |stay: &Stay| stay.wait.site == wait.site;
-        if can_be_home(wait) && !self.stay.as_ref().is_some_and(stays) {
-            self.stay = Some(Stay {
+        let stay = if is_at_peer(wait) {
+            Some(&mut self.stay_at_peer)
+        } else if can_be_home(wait) {
+            self.stay_at_peer = None;
+            Some(&mut self.stay)
+        } else {
+            None
+        };
+        if let Some(stay) = stay
+            && !stay.as_ref().is_some_and(|stay| stay.is_at(wait))
+        {
+            *stay = Some(Stay {
                 wait: Arc::clone(wait),
                 since,
             });
@@ -205,10 +223,8 @@ impl ObservedThread {
         let (wait, since) = self.ledger.wait()?;
         let last_end = ends.of_those_before(since + CLOCK_STEP);
         self.unneeded_since = self.unneeded_since.max(last_end);
-        let stay = self
-            .stay
-            .as_ref()
-            .filter(|stay| stay.wait.site == wait.site);
+        let mut stays = [&self.stay, &self.stay_at_peer].into_iter().flatten();
+        let stay = stays.find(|stay| stay.is_at(wait));
         let quiet = Quiet {
             since,
             unneeded_since: self.unneeded_since,

@@ -7,6 +7,7 @@
 use std::collections::VecDeque;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::os::unix::net::UnixStream;
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Condvar, Mutex};
 use std::thread;
@@ -32,8 +33,9 @@ pub enum Kind {
     Forking,
     /// As `ThreadPerConnection`; it starts short-lived processes all the time.
     WithChildren,
-    /// An event loop with a timer of 100 ms, which gets its connections from a thread that accepts them, and two other
-    /// threads that wake up as often: one sleeps, one waits for a condition variable with a timeout.
+    /// An event loop with a timer of 100 ms, which gets its connections from a thread that accepts them, and three other
+    /// threads that wake up as often: one sleeps, one waits for a condition variable with a timeout, one receives
+    /// from the first, as uvicorn's workers from their supervisor.
     Ticking,
 }
 
@@ -274,9 +276,16 @@ fn ticking(listener: TcpListener) {
             sender.send(stream.unwrap()).unwrap();
         }
     });
-    thread::spawn(|| {
+    let (mut pings, mut pinged) = UnixStream::pair().unwrap();
+    thread::spawn(move || {
         loop {
             thread::sleep(TICK);
+            pings.write_all(&[0]).unwrap();
+        }
+    });
+    thread::spawn(move || {
+        loop {
+            pinged.read_exact(&mut [0]).unwrap();
         }
     });
     thread::spawn(|| {
