@@ -47,9 +47,10 @@ fn percent(text: &str) -> Result<f64, String> {
 ///
 /// # Errors
 ///
-/// When the address of the metrics is taken or a thread cannot be started.
+/// When two targets have one name, the address of the metrics is taken, or a thread cannot be started.
 #[cfg(target_os = "linux")]
 pub(super) fn run(command: WatchCommand) -> anyhow::Result<ExitCode> {
+    distinct(&command.targets)?;
     let settings = crate::watch::WatchSettings {
         targets: command.targets,
         hz: command.hz.into(),
@@ -58,6 +59,19 @@ pub(super) fn run(command: WatchCommand) -> anyhow::Result<ExitCode> {
     };
     let metrics = command.metrics.address(|text| text);
     crate::serve::watch(settings, &metrics, command.metrics.metrics_names)
+}
+
+/// Returns an error if two targets have one name: their series would be the same.
+#[cfg(target_os = "linux")]
+fn distinct(targets: &[NamedTarget]) -> anyhow::Result<()> {
+    let mut names = std::collections::BTreeSet::new();
+    match targets.iter().find(|target| !names.insert(&target.name)) {
+        Some(target) => anyhow::bail!(
+            "--name {0}=... is given twice; each target needs a name of its own, which is the label server of its metrics",
+            target.name
+        ),
+        None => Ok(()),
+    }
 }
 
 /// Watching needs Linux.
@@ -73,6 +87,15 @@ pub(super) fn run(_: WatchCommand) -> anyhow::Result<ExitCode> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn each_target_has_a_name_of_its_own() {
+        let targets = |names: [&str; 2]| names.map(|name| format!("{name}=1").parse().unwrap());
+        assert!(distinct(&targets(["a", "b"])).is_ok());
+        let error = distinct(&targets(["a", "a"])).unwrap_err().to_string();
+        assert!(error.starts_with("--name a=... is given twice"), "{error}");
+    }
 
     #[test]
     fn a_budget_is_a_percentage() {

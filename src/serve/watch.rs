@@ -99,7 +99,12 @@ impl Readings for WatchedFromOutside {
 
     fn request_queue(&self) -> Option<RequestQueue> {
         let reading = self.0.read();
-        (!reading.missing.contains(&Missing::Sockets)).then(|| RequestQueue {
+        let unseen = [Missing::Sockets, Missing::Namespace];
+        let is_seen = !reading
+            .missing
+            .iter()
+            .any(|missing| unseen.contains(missing));
+        is_seen.then(|| RequestQueue {
             accept: reading.queued_in_accept,
             socket: reading.queued_unread,
             oldest_seconds: reading.oldest_queued.as_secs_f64(),

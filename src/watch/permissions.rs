@@ -13,6 +13,8 @@ pub enum Missing {
     Memory,
     /// `sock_diag`: requests in flight.
     Sockets,
+    /// `sock_diag` of another network namespace: requests of the processes in it.
+    Namespace,
 }
 
 impl Missing {
@@ -24,6 +26,7 @@ impl Missing {
             Self::Descriptors => "fd",
             Self::Memory => "mem",
             Self::Sockets => "sock_diag",
+            Self::Namespace => "netns",
         }
     }
 
@@ -38,7 +41,7 @@ impl Missing {
                 "requests in flight are not known: awaiting and idle have state=\"unknown\""
             }
             Self::Memory => "threads that wait for work in poll or select may count as blocked",
-            Self::Sockets => {
+            Self::Sockets | Self::Namespace => {
                 "requests in flight are not known: awaiting and idle have state=\"unknown\""
             }
         }
@@ -55,6 +58,9 @@ impl Missing {
             Self::Memory => "add the capability SYS_PTRACE",
             Self::Sockets => {
                 "allow netlink (NETLINK_SOCK_DIAG), with a kernel that has CONFIG_INET_DIAG"
+            }
+            Self::Namespace => {
+                "run in the network namespace of the server: in its container or pod, or by `nsenter --net --target PID`"
             }
         }
     }
@@ -78,6 +84,7 @@ pub(super) struct Permissions {
     sites: bool,
     descriptors: bool,
     memory: bool,
+    namespace: bool,
 }
 
 impl Permissions {
@@ -96,6 +103,11 @@ impl Permissions {
         self.memory = !readable;
     }
 
+    /// Notes which processes are in another network namespace.
+    pub(super) fn note_namespaces(&mut self, mut other: impl Iterator<Item = bool>) {
+        self.namespace = other.any(|other| other);
+    }
+
     /// Returns true if it is known which process has which connection.
     pub(super) fn sees_requests(&self) -> bool {
         !self.descriptors
@@ -107,6 +119,7 @@ impl Permissions {
             (self.sites, Missing::Sites),
             (self.descriptors, Missing::Descriptors),
             (self.memory, Missing::Memory),
+            (self.namespace, Missing::Namespace),
         ];
         all.into_iter()
             .filter_map(|(missing, what)| missing.then_some(what))

@@ -85,6 +85,12 @@ impl Stat {
     }
 }
 
+/// The name of a thread, which it may change at any time; `None` if it has ended.
+pub(super) fn thread_name(pid: Pid, tid: Tid) -> Option<String> {
+    let name = read_lossy(&format!("/proc/{pid}/task/{tid}/comm"))?;
+    Some(name.trim_end_matches('\n').to_owned())
+}
+
 /// The descriptors of a process.
 ///
 /// # Errors

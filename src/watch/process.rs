@@ -61,6 +61,8 @@ pub(super) struct ObservedProcess {
     /// It was chosen itself, not as a descendant.
     pub is_root: bool,
     memory: Option<File>,
+    /// It is in another network namespace than this program, which cannot see its connections.
+    pub is_elsewhere: bool,
     /// Its memory may not be read.
     hides_memory: bool,
     /// Sites at which its threads wait for work.
@@ -154,6 +156,7 @@ impl ObservedProcess {
             is_root,
             hides_memory: memory.as_ref().is_err_and(is_forbidden),
             memory: memory.ok(),
+            is_elsewhere: is_in_other_namespace(pid),
             homes: Homes::new(is_go(pid)),
             sockets: HashMap::new(),
             epolls: HashMap::new(),
@@ -462,6 +465,15 @@ fn is_go(pid: Pid) -> bool {
     }
     let is_note = |bytes: &[u8]| bytes[..4] == [4, 0, 0, 0] && bytes[8..] == *b"\x04\0\0\0Go\0\0";
     start.windows(16).any(is_note)
+}
+
+/// Returns true if a process is in another network namespace; false if that may not be read.
+fn is_in_other_namespace(pid: Pid) -> bool {
+    let namespace = |process: &str| fs::read_link(format!("/proc/{process}/ns/net"));
+    match (namespace(&pid.to_string()), namespace("self")) {
+        (Ok(other), Ok(own)) => other != own,
+        _ => false,
+    }
 }
 
 /// Returns true for an error that a lack of rights causes, and not the end of a process.

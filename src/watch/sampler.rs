@@ -198,6 +198,8 @@ struct Sampler {
     has_run: bool,
     discovered: HashSet<Inode>,
     reported: BTreeSet<(String, Missing)>,
+    /// Servers by name, and whether they had a process at the last scan.
+    lived: BTreeMap<String, bool>,
 }
 
 impl Sampler {
@@ -214,6 +216,7 @@ impl Sampler {
             has_run: true,
             discovered: HashSet::new(),
             reported: BTreeSet::new(),
+            lived: BTreeMap::new(),
         }
     }
 
@@ -313,10 +316,28 @@ impl Sampler {
             discover(shared, servers, &self.listening, &holders);
             self.discovered.clone_from(&self.listeners.inodes);
         }
-        for server in shared.servers() {
+        let servers = shared.servers();
+        for server in &servers {
             server.lock().scan(&self.listening, &holders, now);
         }
         self.scanned_at = now;
+        self.report_lives(&servers);
+    }
+
+    /// Logs which servers have no process, and when that changes.
+    fn report_lives(&mut self, servers: &[WatchHandle]) {
+        for handle in servers {
+            let server = handle.lock();
+            let lives = server.has_processes();
+            let change = match self.lived.insert(handle.name().to_owned(), lives) {
+                None if !lives => "not found yet",
+                Some(true) if !lives => "ended",
+                Some(false) if lives => "found",
+                _ => continue,
+            };
+            let target = server.named.target.describe();
+            tracing::info!(server = handle.name(), "{change}: {target}");
+        }
     }
 
     /// Says once what cannot be read.

@@ -118,6 +118,11 @@ impl ObservedServer {
         }
     }
 
+    /// Returns true if it has a process.
+    pub(super) fn has_processes(&self) -> bool {
+        !self.processes.is_empty()
+    }
+
     /// Numbers of its processes.
     pub(super) fn pids(&self) -> impl Iterator<Item = Pid> {
         self.processes.keys().copied()
@@ -307,7 +312,7 @@ impl ObservedServer {
             oldest_queued: self.requests.oldest_queued,
             accept_queue: self.accept_queue,
             missing: self.missing(missing_sockets),
-            has_processes: !self.processes.is_empty(),
+            has_processes: self.has_processes(),
             ties: self.connections.ties(),
             lost_threads: self.lost_threads,
         }

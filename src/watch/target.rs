@@ -11,7 +11,7 @@ pub enum Target {
     Pid(Pid),
     /// Every process that listens on this TCP port.
     Port(u16),
-    /// Every process whose command has this name, as `ps -o comm` shows it.
+    /// Every process whose command has this name, as `ps -o comm` shows it: of a longer one, the first 15 bytes.
     Command(String),
 }
 
@@ -31,12 +31,18 @@ impl FromStr for NamedTarget {
     fn from_str(text: &str) -> Result<Self, String> {
         let rule = "expected NAME=TARGET, where TARGET is a process number, port:PORT or comm:COMMAND, \
                     e.g. shop=port:5000";
+        let port_rule = "expected a TCP port from 1 to 65535 after port:, e.g. shop=port:5000";
         let (name, target) = text.split_once('=').ok_or(rule)?;
         if name.is_empty() {
             return Err(rule.into());
         }
         let target = if let Some(port) = target.strip_prefix("port:") {
-            Target::Port(port.parse().ok().filter(|port| *port > 0).ok_or(rule)?)
+            Target::Port(
+                port.parse()
+                    .ok()
+                    .filter(|port| *port > 0)
+                    .ok_or(port_rule)?,
+            )
         } else if let Some(command) = target.strip_prefix("comm:") {
             Target::Command(
                 Some(command)
@@ -55,6 +61,17 @@ impl FromStr for NamedTarget {
 }
 
 impl Target {
+    /// Returns true if a process of this name, as the kernel has it, is among those that the command chooses.
+    pub(super) fn is_command(command: &str, comm: &str) -> bool {
+        // TASK_COMM_LEN of the kernel, without the final 0.
+        const LONGEST: usize = 15;
+        comm.as_bytes()
+            == command
+                .as_bytes()
+                .get(..LONGEST)
+                .unwrap_or(command.as_bytes())
+    }
+
     /// The target in words, for messages.
     #[must_use]
     pub fn describe(&self) -> String {
@@ -97,6 +114,21 @@ mod tests {
             "a=gunicorn",
         ] {
             assert!(bad.parse::<NamedTarget>().is_err(), "{bad}");
+        }
+        let error = "a=port:70000".parse::<NamedTarget>().unwrap_err();
+        assert!(error.contains("1 to 65535"), "{error}");
+    }
+
+    #[test]
+    fn a_command_is_compared_with_what_the_kernel_keeps_of_a_name() {
+        for (command, comm, is) in [
+            ("gunicorn", "gunicorn", true),
+            ("gunicorn", "gunicorn3", false),
+            ("order-service-http", "order-service-h", true),
+            ("order-service-h", "order-service-h", true),
+            ("order-service-http", "order-service", false),
+        ] {
+            assert_eq!(Target::is_command(command, comm), is, "{command} {comm}");
         }
     }
 }

@@ -76,7 +76,8 @@ pub(super) fn chosen(
             let pids = processes().unwrap_or_default().into_iter();
             let is_named = |pid: &Pid| {
                 *pid != std::process::id()
-                    && Stat::of_process(*pid).is_some_and(|stat| stat.comm == *command)
+                    && Stat::of_process(*pid)
+                        .is_some_and(|stat| Target::is_command(command, &stat.comm))
             };
             pids.filter(is_named).collect()
         }

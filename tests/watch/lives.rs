@@ -2,11 +2,12 @@
 
 use std::io::Write;
 use std::net::TcpStream;
+use std::process::{Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use thread_states::{Nanos, State};
-use threadlab::watch::Missing;
+use threadlab::watch::{Missing, WatchReading};
 
 use super::address::free_address;
 use super::servers::{Kind, TestServer};
@@ -136,6 +137,51 @@ fn thousands_of_short_lived_children_do_no_harm() {
         "{spent:?} {on:?}"
     );
     assert!(watching.server.read().threads.len() <= 65);
+}
+
+#[test]
+fn a_server_in_another_network_namespace_is_not_idle_but_unknown() {
+    let Some(server) = TestServer::start_in_other_namespace(Kind::CurrentThread) else {
+        eprintln!("NOT VERIFIED: this machine allows no new network namespace");
+        return;
+    };
+    let watching = Watching::start_with_all_threads(&server.pid().to_string());
+    // The test program's main thread only waits for the thread of the event loop.
+    let event_loop = |reading: WatchReading| {
+        let mut threads = reading.threads.into_iter();
+        threads.find(|thread| thread.settled.unknown > Nanos::from_millis(500))
+    };
+    watching.wait_until("its time is unknown", |reading| {
+        event_loop(reading.clone()).is_some()
+    });
+    let reading = watching.server.read();
+    assert_eq!(reading.missing, [Missing::Namespace]);
+    let thread = event_loop(reading).unwrap();
+    assert_eq!(
+        (thread.settled.times[State::Idle], thread.state),
+        (Nanos::ZERO, None)
+    );
+}
+
+#[test]
+fn a_thread_that_is_renamed_has_its_new_name() {
+    let mut shell = Command::new("sh")
+        .args(["-c", "read line; echo renamed > /proc/$$/comm; read line"])
+        .stdin(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let watching = Watching::start(&shell.id().to_string());
+    let is_named = |reading: &WatchReading, name: &str| {
+        let thread = reading.threads.first();
+        thread.is_some_and(|thread| thread.comm == name)
+    };
+    watching.wait_until("it is found", |reading| is_named(reading, "sh"));
+    shell.stdin.as_mut().unwrap().write_all(b"\n").unwrap();
+    watching.wait_until("its name is read again", |reading| {
+        is_named(reading, "renamed")
+    });
+    shell.kill().unwrap();
+    shell.wait().unwrap();
 }
 
 #[test]

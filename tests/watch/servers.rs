@@ -67,16 +67,32 @@ impl TestServer {
 
     /// Starts a server on an address.
     pub fn start_on(kind: Kind, address: SocketAddr) -> Self {
-        let mut child = command(kind)
-            .env(ADDRESS, address.to_string())
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
+        Self::run(command(kind), address).expect("the server prints its address")
+    }
+
+    /// Starts a server in a network namespace of its own; `None` if this machine allows no new one.
+    pub fn start_in_other_namespace(kind: Kind) -> Option<Self> {
+        let program = command(kind);
+        let mut unshare = Command::new("unshare");
+        unshare.args(["--user", "--map-root-user", "--net"]);
+        unshare.arg(program.get_program()).args(program.get_args());
+        unshare.env(KIND, format!("{kind:?}"));
+        // Its loopback interface is down, and has no address.
+        Self::run(unshare, ([0, 0, 0, 0], 0).into())
+    }
+
+    /// Runs the program; `None` if it does not print its address.
+    fn run(mut command: Command, address: SocketAddr) -> Option<Self> {
+        command.env(ADDRESS, address.to_string());
+        let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
-        let address = lines
-            .find_map(|line| line.unwrap().strip_prefix("listens on ")?.parse().ok())
-            .expect("the server prints its address");
-        Self { child, address }
+        let address =
+            lines.find_map(|line| line.unwrap().strip_prefix("listens on ")?.parse().ok());
+        let address = address.or_else(|| {
+            child.wait().unwrap();
+            None
+        })?;
+        Some(Self { child, address })
     }
 
     pub fn pid(&self) -> u32 {

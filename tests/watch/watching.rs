@@ -44,13 +44,22 @@ impl Watching {
 
     /// Watches a target that may not exist yet.
     pub fn start(target: &str) -> Self {
+        Self::with(target, false)
+    }
+
+    /// The same, with the threads that only ever wait.
+    pub fn start_with_all_threads(target: &str) -> Self {
+        Self::with(target, true)
+    }
+
+    fn with(target: &str, all_threads: bool) -> Self {
         let named: NamedTarget = format!("test={target}").parse().unwrap();
         let watch = Watch::start(WatchSettings {
             targets: vec![named],
             hz: 50.0,
             // Other tests load the machine; with more budget its looks stay frequent.
             budget: 0.2,
-            all_threads: false,
+            all_threads,
         })
         .unwrap();
         let server = watch.servers().remove(0);

@@ -8,7 +8,7 @@ use super::ObservedServer;
 use super::settling::settle_decided;
 use crate::watch::diag::TcpSocket;
 use crate::watch::motion::Motion;
-use crate::watch::proc_files::{Inode, Pid, Stat, Tid, threads};
+use crate::watch::proc_files::{Inode, Pid, Stat, Tid, thread_name, threads};
 use crate::watch::process::ObservedProcess;
 use crate::watch::target::Target;
 use crate::watch::thread::ObservedThread;
@@ -76,6 +76,7 @@ impl ObservedServer {
             self.end_thread(key);
         }
         self.processes.retain(|pid, process| lives(pid, process));
+        let mut has_new = false;
         for (pid, stat) in &stats {
             // After `execve`, what was known of the process is no longer true. Its first thread goes on if it made the
             // call itself.
@@ -85,23 +86,25 @@ impl ObservedServer {
                 let process = ObservedProcess::new(*pid, stat, is_root, now);
                 self.processes.insert(*pid, process);
                 self.read_sockets(*pid);
-                self.rename(*pid, &stat.comm);
+                has_new = true;
             }
             self.scan_threads(*pid, !is_first && self.last_look > Timestamp::default());
         }
         if rarely {
             self.unowned.clear();
         }
+        if rarely || has_new {
+            self.read_names();
+        }
+        let elsewhere = self.processes.values().map(|process| process.is_elsewhere);
+        self.permissions.note_namespaces(elsewhere);
     }
 
-    /// Sets the name of the first thread of a process.
-    fn rename(&mut self, pid: Pid, comm: &str) {
-        let Some(thread) = self.threads.get_mut(&(pid, pid)) else {
-            return;
-        };
-        comm.clone_into(&mut thread.comm);
-        if let Some(slot) = thread.slot.and_then(|index| self.slots.get_mut(&index)) {
-            comm.clone_into(&mut slot.comm);
+    /// Reads the names of the threads that are shown: most threads get theirs after they have started.
+    fn read_names(&mut self) {
+        for slot in self.slots.values_mut() {
+            let name = slot.thread.and_then(|(pid, tid)| thread_name(pid, tid));
+            slot.comm = name.unwrap_or(std::mem::take(&mut slot.comm));
         }
     }
 

@@ -64,7 +64,7 @@ impl ObservedServer {
                 process,
                 until,
                 attending[&thread.pid],
-                sees_requests,
+                sees_requests && !process.is_elsewhere,
             );
         }
         for mut thread in std::mem::take(&mut self.ended) {
@@ -75,7 +75,7 @@ impl ObservedServer {
                     process,
                     Timestamp::from_nanos(u64::MAX),
                     attending,
-                    sees_requests,
+                    sees_requests && !process.is_elsewhere,
                 );
             }
             self.retire(&thread);
@@ -100,6 +100,7 @@ impl ObservedServer {
             let Some(process) = self.processes.get(&thread.pid) else {
                 continue;
             };
+            let sees_requests = sees_requests && !process.is_elsewhere;
             let has_requests = process.open_requests > 0;
             let in_loop = |fd| loop_spans(process, fd).is_some_and(Spans::has_new) && has_requests;
             let Some((wait, since)) = thread.ledger.wait() else {
