@@ -164,6 +164,29 @@ fn after_a_signal_requests_finish_and_the_exit_status_is_0() {
     }
 }
 
+/// The synchronous server has not taken the second request when the signal comes.
+#[test]
+fn after_a_signal_requests_that_wait_behind_the_front_are_served() {
+    let mut lab = Lab::start(&[]);
+    let front = lab.front.clone();
+    let waiting = thread::spawn({
+        let front = front.clone();
+        move || get(&front, "/sync/?seconds=1")
+    });
+    wait_for_requests(&lab.metrics, 1);
+    let queued = thread::spawn(move || get(&front, "/sync/dummy"));
+    let series = r#"http_server_queued_requests{server="sync",where="accept"}"#;
+    while Scrape::of(&lab.metrics).value(series) < 1.0 {
+        assert!(!queued.is_finished(), "it did not wait");
+        thread::sleep(Duration::from_millis(10));
+    }
+    lab.process.signal("TERM");
+    for response in [waiting, queued] {
+        assert_eq!(response.join().unwrap().status, 200);
+    }
+    assert_eq!(lab.process.exit_code(Duration::from_secs(5)), Some(0));
+}
+
 #[test]
 fn a_second_signal_ends_the_process_at_once() {
     for (signal, code) in SIGNALS {

@@ -200,15 +200,15 @@ impl Process {
         );
 
         let deadline = Instant::now() + grace;
-        // The front first, so that no new requests arrive; it ends when the servers have responded.
+        let left = || deadline.saturating_duration_since(Instant::now());
+        // The front first: it ends when the servers have responded, also to what waits for a thread there.
         if let Some(front) = &self.front {
             front.shutdown();
         }
+        let mut finished = self.front.is_none_or(|front| front.join(left()));
         for server in &self.servers {
             server.shutdown();
         }
-        let left = || deadline.saturating_duration_since(Instant::now());
-        let mut finished = self.front.is_none_or(|front| front.join(left()));
         for server in &self.servers {
             finished &= server.join(left());
         }
