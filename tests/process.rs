@@ -305,6 +305,41 @@ fn is_served(mut client: &TcpStream) -> bool {
     response[..length].starts_with(b"HTTP/1.1 200 ")
 }
 
+/// As after `docker pause`: the deadlines have passed as well when the process sees the requests.
+#[test]
+#[cfg(target_os = "linux")]
+fn requests_that_arrive_while_the_process_is_stopped_are_served() {
+    let served = |kind, option| {
+        let timeouts = ["--read-timeout", "1", "--idle-timeout", "1"];
+        let arguments: Vec<_> = timeouts.into_iter().chain(option).collect();
+        let server = Server::start(kind, &arguments);
+        let kept: Vec<_> = (0..20).map(|_| connect(&server)).collect();
+        for client in &kept {
+            send(client, "/dummy");
+            assert!(is_served(client));
+        }
+        let new: Vec<_> = (0..5).map(|_| connect(&server)).collect();
+        let mut uploading = connect(&server);
+        let head = b"GET /dummy HTTP/1.1\r\nhost: test\r\ncontent-length: 2\r\n\r\n1";
+        uploading.write_all(head).unwrap();
+        wait_for_requests(&server.metrics, 1);
+        server.process.signal("STOP");
+        for client in kept.iter().chain(&new) {
+            send(client, "/dummy");
+        }
+        uploading.write_all(b"2").unwrap();
+        thread::sleep(Duration::from_millis(1_500));
+        server.process.signal("CONT");
+        let clients = kept.iter().chain(&new).chain([&uploading]);
+        let served = clients.filter(|client| is_served(client)).count();
+        assert_eq!(served, 26, "{kind}");
+    };
+    thread::scope(|scope| {
+        scope.spawn(|| served("sync", Some("--keep-alive")));
+        scope.spawn(|| served("async", None));
+    });
+}
+
 #[test]
 #[cfg(target_os = "linux")]
 fn connections_that_were_idle_for_longest_give_up_their_descriptors() {

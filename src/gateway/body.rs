@@ -3,7 +3,7 @@
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -13,7 +13,7 @@ use pin_project_lite::pin_project;
 use tokio::time::{Instant, Sleep};
 
 use super::connection_state::{ConnectionState, RequestGuard};
-use crate::wire::find_cause;
+use crate::wire::{LAST_LOOK, find_cause};
 
 /// Returns the body of a request as the app reads it. It waits for its bytes for at most `timeout` in total, or without
 /// a limit.
@@ -112,6 +112,8 @@ struct Deadline {
     /// Created at the first wait; a body that is there when the app reads it needs no timer.
     timer: Option<Pin<Box<Sleep>>>,
     waiting: bool,
+    /// It has passed, and the timer runs for the last look at the socket.
+    looks_again: bool,
 }
 
 impl Deadline {
@@ -120,10 +122,11 @@ impl Deadline {
             left,
             timer: None,
             waiting: false,
+            looks_again: false,
         }
     }
 
-    /// Continues to wait; ready when the time is used up.
+    /// Continues to wait; ready when the time is used up and the event loop has looked at the socket once more.
     fn poll_passed(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let deadline = || Instant::now() + self.left;
         let timer = match &mut self.timer {
@@ -136,7 +139,12 @@ impl Deadline {
             none => none.insert(Box::pin(tokio::time::sleep_until(deadline()))),
         };
         self.waiting = true;
-        timer.as_mut().poll(cx)
+        ready!(timer.as_mut().poll(cx));
+        if !std::mem::replace(&mut self.looks_again, true) {
+            timer.as_mut().reset(Instant::now() + LAST_LOOK);
+            return timer.as_mut().poll(cx);
+        }
+        Poll::Ready(())
     }
 
     /// Stops waiting and keeps the time that is left.
@@ -144,6 +152,7 @@ impl Deadline {
         if let (true, Some(timer)) = (self.waiting, &self.timer) {
             self.left = timer.deadline().saturating_duration_since(Instant::now());
             self.waiting = false;
+            self.looks_again = false;
         }
     }
 }

@@ -16,6 +16,7 @@ use std::mem::MaybeUninit;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use bytes::Bytes;
 use hyper::rt::{Read, ReadBufCursor, Write};
@@ -27,7 +28,7 @@ use super::super::ClientLimits;
 use super::super::connection_state::ConnectionState;
 use super::super::memory::{LONGEST_READ, LargeHead, LargeHeads, SMALL_HEAD};
 use super::super::response_parts::as_one;
-use crate::wire::{self, CoarseInstant};
+use crate::wire::{self, CoarseInstant, LAST_LOOK};
 
 /// Non-blocking socket of one connection.
 #[derive(Debug)]
@@ -263,7 +264,11 @@ impl Write for AsyncStream {
 /// To reset tokio's timer takes a lock, and the deadline moves with every request. So it is reset only
 /// when it would fire too late, or has fired too early. Until then it is not polled either: it has the task's waker.
 #[derive(Debug, Default)]
-struct Timer(Option<Running>);
+struct Timer {
+    running: Option<Running>,
+    /// A deadline has passed, and the timer runs for the last look at the socket.
+    looks_again: bool,
+}
 
 /// A timer that has been polled.
 #[derive(Debug)]
@@ -274,36 +279,116 @@ struct Running {
 }
 
 impl Timer {
+    /// Ready when the deadline has passed and the event loop has looked at the socket once more.
     fn poll_until(&mut self, cx: &mut Context<'_>, deadline: CoarseInstant) -> Poll<()> {
-        if let Some(Running { sleep, end }) = &self.0
+        if let Some(Running { sleep, end }) = &self.running
             && !sleep.is_elapsed()
             && *end <= deadline
         {
             return Poll::Pending;
         }
         let now = CoarseInstant::now();
-        if now >= deadline {
-            return Poll::Ready(());
+        if now < deadline {
+            self.looks_again = false;
+            return self.start(deadline.duration_since(now), deadline).poll(cx);
         }
-        let left = deadline.duration_since(now);
-        let sleep = match self.0.take() {
+        match &mut self.running {
+            Some(Running { sleep, .. }) if self.looks_again => sleep.as_mut().poll(cx),
+            _ => {
+                self.looks_again = true;
+                self.start(LAST_LOOK, CoarseInstant::after(LAST_LOOK))
+                    .poll(cx)
+            }
+        }
+    }
+
+    /// Starts the timer again, which fires at `end`, after the time that is `left`.
+    fn start(&mut self, left: Duration, end: CoarseInstant) -> Pin<&mut Sleep> {
+        let sleep = match self.running.take() {
             Some(Running { mut sleep, .. }) => {
                 sleep.as_mut().reset(Instant::now() + left);
                 sleep
             }
             None => Box::pin(sleep(left)),
         };
-        let Running { sleep, .. } = self.0.insert(Running {
-            sleep,
-            end: deadline,
-        });
-        sleep.as_mut().poll(cx)
+        let Running { sleep, .. } = self.running.insert(Running { sleep, end });
+        sleep.as_mut()
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::io::{Read as _, Write as _};
+    use std::net::{TcpListener, TcpStream as StdStream};
+    use std::pin::pin;
+    use std::thread;
+
+    use futures_util::poll;
+
     use super::*;
+
+    const TIMEOUT: Duration = Duration::from_millis(30);
+
+    /// Connects a client to a stream with short timeouts.
+    fn connect() -> (StdStream, AsyncStream) {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let client = StdStream::connect(listener.local_addr().unwrap()).unwrap();
+        let (socket, _) = listener.accept().unwrap();
+        socket.set_nonblocking(true).unwrap();
+        let limits = ClientLimits {
+            read_timeout: TIMEOUT,
+            write_timeout: TIMEOUT,
+            ..ClientLimits::default()
+        };
+        let heads = LargeHeads::new(1);
+        let socket = TcpStream::from_std(socket).unwrap();
+        (
+            client,
+            AsyncStream::new(socket, Arc::default(), limits, heads),
+        )
+    }
+
+    async fn read(stream: &mut AsyncStream) -> io::Result<usize> {
+        let mut bytes = [MaybeUninit::uninit(); 16];
+        let mut buffer = hyper::rt::ReadBuf::uninit(&mut bytes);
+        std::future::poll_fn(|cx| Pin::new(&mut *stream).poll_read(cx, buffer.unfilled())).await?;
+        Ok(buffer.filled().len())
+    }
+
+    async fn write(stream: &mut AsyncStream) -> io::Result<usize> {
+        let bytes = [0; 64 * 1024];
+        std::future::poll_fn(|cx| Pin::new(&mut *stream).poll_write(cx, &bytes)).await
+    }
+
+    #[tokio::test]
+    async fn a_head_that_arrived_while_the_thread_was_stopped_is_read_after_the_deadline() {
+        let (mut client, mut stream) = connect();
+        client.write_all(b"GET").unwrap();
+        // The event loop does not run meanwhile.
+        thread::sleep(TIMEOUT * 3);
+        assert_eq!(read(&mut stream).await.unwrap(), 3);
+        let error = read(&mut stream).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::TimedOut);
+    }
+
+    #[tokio::test]
+    async fn what_a_client_read_while_the_thread_was_stopped_makes_room_after_the_deadline() {
+        let (mut client, mut stream) = connect();
+        stream.state.request_started(false);
+        let mut sent = 0;
+        while let Poll::Ready(length) = poll!(pin!(write(&mut stream))) {
+            sent += length.unwrap();
+        }
+        client.read_exact(&mut vec![0; sent]).unwrap();
+        thread::sleep(TIMEOUT * 3);
+        assert!(write(&mut stream).await.unwrap() > 0);
+        let error = loop {
+            if let Err(error) = write(&mut stream).await {
+                break error;
+            }
+        };
+        assert_eq!(error.kind(), ErrorKind::TimedOut);
+    }
 
     #[test]
     fn the_deadline_of_a_write_holds_until_all_of_its_bytes_are_sent() {

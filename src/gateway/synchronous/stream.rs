@@ -208,7 +208,7 @@ impl BlockingStream {
                 read => return read,
             }
         }
-        Err(ErrorKind::TimedOut.into())
+        timed_out(self.receive(buf, RecvFlags::DONTWAIT))
     }
 
     /// Sends bytes, and waits until at least one is sent or the client has no time left. Most often there is room for all
@@ -223,7 +223,7 @@ impl BlockingStream {
             let deadline = *self.write_deadline.get_or_insert_with(start);
             let left = deadline.saturating_duration_since(Instant::now());
             if left.is_zero() {
-                return Err(ErrorKind::TimedOut.into());
+                return timed_out(self.send(slices, SendFlags::DONTWAIT));
             }
             self.socket.stream.set_write_timeout(Some(left))?;
             sent = self.send(slices, SendFlags::empty());
@@ -267,6 +267,16 @@ impl BlockingStream {
 /// Returns whether a read or a write that failed may be tried again: nothing is there yet, or a signal came.
 fn is_transient(error: &io::Error) -> bool {
     matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted)
+}
+
+/// Returns the result of a last call that does not wait, after the client's time. A process that was stopped meanwhile
+/// (`SIGSTOP`, a debugger, the freezer of cgroups) has not seen what the client did in time: the call in which it waited
+/// was interrupted (`EINTR`, signal(7)).
+fn timed_out(last: io::Result<usize>) -> io::Result<usize> {
+    last.map_err(|error| match is_transient(&error) {
+        true => ErrorKind::TimedOut.into(),
+        false => error,
+    })
 }
 
 impl Read for BlockingStream {
