@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU16, Ordering::Relaxed};
 
 use http::StatusCode;
 
-use super::shutdown::Shutdown;
+use super::shutdown::ShutdownFlag;
 use crate::wire;
 use thread_states::InFlight;
 
@@ -29,6 +29,8 @@ pub(super) struct ConnectionState {
     /// Status of the gateway's own error response, or 0.
     error_status: AtomicU16,
     turns: Option<Turns>,
+    /// It makes the present response the last one, if another request could follow.
+    shutdown: Option<ShutdownFlag>,
     /// Counts the requests, unless the connection itself is counted.
     in_flight: Option<Arc<InFlight>>,
 }
@@ -38,8 +40,6 @@ pub(super) struct ConnectionState {
 struct Turns {
     /// True if the connection ends with its first response.
     only_one: bool,
-    /// It makes the present turn the last one.
-    shutdown: Shutdown,
     /// True from the end of a response until the next turn.
     over: AtomicBool,
     /// True if hyper needs bytes that are not there.
@@ -65,21 +65,23 @@ const DROPPED: u8 = 2;
 const FAILED: u8 = 3;
 
 impl ConnectionState {
-    /// State of a connection whose requests are counted by `in_flight`, if there is one.
-    pub(super) fn counted_by(in_flight: Option<Arc<InFlight>>) -> Self {
+    /// State of a connection that is kept until the shutdown, and whose requests are counted by `in_flight`, if there is
+    /// one.
+    pub(super) fn counted_by(in_flight: Option<Arc<InFlight>>, shutdown: ShutdownFlag) -> Self {
         Self {
             in_flight,
+            shutdown: Some(shutdown),
             ..Self::default()
         }
     }
 
     /// State of a connection that a thread serves in turns, until the shutdown; or in `only_one`, for which no thread
     /// waits either.
-    pub(super) fn in_turns(shutdown: Shutdown, only_one: bool) -> Self {
+    pub(super) fn in_turns(shutdown: ShutdownFlag, only_one: bool) -> Self {
         Self {
+            shutdown: Some(shutdown),
             turns: Some(Turns {
                 only_one,
-                shutdown,
                 over: AtomicBool::new(false),
                 starved: AtomicBool::new(false),
             }),
@@ -126,10 +128,10 @@ impl ConnectionState {
         turns.is_some_and(|turns| turns.starved.load(Relaxed))
     }
 
-    /// Returns whether the connection ends with this response.
-    pub(super) fn is_last_turn(&self) -> bool {
-        let turns = self.turns.as_ref();
-        turns.is_some_and(|turns| turns.only_one || turns.shutdown.is_cancelled())
+    /// Returns whether the connection ends with this response, which hyper does not know.
+    pub(super) fn is_last_response(&self) -> bool {
+        let (turns, shutdown) = (self.turns.as_ref(), self.shutdown.as_ref());
+        turns.is_some_and(|turns| turns.only_one) || shutdown.is_some_and(ShutdownFlag::is_set)
     }
 
     /// Records that the app is called with a request.

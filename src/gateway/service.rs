@@ -149,7 +149,7 @@ impl<A: App> Future for ResponseFuture<A> {
         };
         // The rest of the body would be read as the head of the next request, so the connection closes. A client that does
         // not know of a close would lose its next request (RFC 9112, section 9.6).
-        if guard.state().is_body_given_up() || guard.state().is_last_turn() {
+        if guard.state().is_body_given_up() || guard.state().is_last_response() {
             let close = HeaderValue::from_static("close");
             response.headers_mut().insert(CONNECTION, close);
         }

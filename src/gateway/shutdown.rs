@@ -13,15 +13,26 @@ use tokio_util::sync::CancellationToken;
 /// A [`CancellationToken`] that threads read without its lock: they do so for each request.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Shutdown {
-    is_cancelled: Arc<AtomicBool>,
+    flag: ShutdownFlag,
     token: CancellationToken,
+}
+
+/// Flag that the signal sets, for code that does not wait for it. Clones are of the same flag.
+#[derive(Debug, Clone, Default)]
+pub(super) struct ShutdownFlag(Arc<AtomicBool>);
+
+impl ShutdownFlag {
+    /// Returns whether the signal was given.
+    pub(super) fn is_set(&self) -> bool {
+        self.0.load(Ordering::Acquire)
+    }
 }
 
 impl Shutdown {
     /// The same signal for one thread, whose futures lock a token of their own.
     pub(super) fn of_thread(&self) -> Self {
         Self {
-            is_cancelled: Arc::clone(&self.is_cancelled),
+            flag: self.flag.clone(),
             token: self.token.child_token(),
         }
     }
@@ -29,13 +40,18 @@ impl Shutdown {
     /// Gives the signal.
     pub(super) fn cancel(&self) {
         // First: tasks that the token wakes read it.
-        self.is_cancelled.store(true, Ordering::Release);
+        self.flag.0.store(true, Ordering::Release);
         self.token.cancel();
     }
 
     /// Returns whether the signal was given.
     pub(super) fn is_cancelled(&self) -> bool {
-        self.is_cancelled.load(Ordering::Acquire)
+        self.flag.is_set()
+    }
+
+    /// The flag alone.
+    pub(super) fn flag(&self) -> ShutdownFlag {
+        self.flag.clone()
     }
 
     /// Waits for the signal. To be polled by one task only.

@@ -13,6 +13,7 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::TcpStream;
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use super::activity::{Activity, GuardedBody};
@@ -20,7 +21,7 @@ use super::client_stream::ClientStream;
 use super::config::{ProxyConfig, RequestLimits, Timeouts};
 use super::headers;
 use super::service::ProxyService;
-use crate::wire::{self, HeadLimits};
+use crate::wire::{self, HeadLimits, LAST_LOOK};
 use thread_states::problem::Problem;
 
 /// Bytes that hyper buffers for a client, in each direction; its default is 408 KiB.
@@ -76,12 +77,19 @@ impl ConnectionHandler {
             biased;
             result = &mut connection => result,
             () = self.shutdown.cancelled() => {
-                std::pin::Pin::new(&mut connection).graceful_shutdown();
-                if activity.is_idle() {
-                    // hyper would wait for the rest of a head that has begun.
-                    return;
+                // A request may be there that the event loop has not seen yet. hyper would close an idle connection at
+                // once.
+                let last = Box::pin(timeout(LAST_LOOK, &mut connection)).await;
+                if let Ok(result) = last {
+                    result
+                } else {
+                    Pin::new(&mut connection).graceful_shutdown();
+                    if activity.is_idle() {
+                        // hyper would wait for the rest of a head that has begun.
+                        return;
+                    }
+                    (&mut connection).await
                 }
-                (&mut connection).await
             }
         };
         if let Err(error) = &result {

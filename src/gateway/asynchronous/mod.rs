@@ -4,12 +4,14 @@ mod stream;
 
 use std::cell::RefCell;
 use std::io;
+use std::pin::Pin;
 use std::sync::Arc;
 
 use hyper::server::conn::http1;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::timeout;
 use tokio_util::task::TaskTracker;
 
 use super::connection_state::ConnectionState;
@@ -17,7 +19,7 @@ use super::listener::{self, BoundGateway};
 use super::running::{RunningGateway, Worker};
 use super::service::Connected;
 use super::{App, GatewayConfig, rejection};
-use crate::wire::{self, BindError};
+use crate::wire::{self, BindError, LAST_LOOK};
 use stream::AsyncStream;
 use thread_states::{InFlight, Registry, park, unpark};
 
@@ -138,7 +140,10 @@ async fn serve_connection<A: App>(
     worker: Arc<Worker>,
     _place: OwnedSemaphorePermit,
 ) {
-    let state = Arc::new(ConnectionState::counted_by(worker.in_flight.clone()));
+    let state = Arc::new(ConnectionState::counted_by(
+        worker.in_flight.clone(),
+        worker.shutdown.flag(),
+    ));
     let service = Connected {
         app: RefCell::new(app),
         state: Arc::clone(&state),
@@ -152,19 +157,16 @@ async fn serve_connection<A: App>(
         worker.large_heads.clone(),
     );
     let mut connection = http.serve_connection(stream, service);
-    let mut is_cut = false;
     // hyper-util's `GracefulShutdown` does the same, but consumes the connection, whose parts are
     // needed to close it.
     let result = tokio::select! {
         biased;
-        result = &mut connection => result,
-        () = worker.shutdown.cancelled() => {
-            std::pin::Pin::new(&mut connection).graceful_shutdown();
-            // hyper would wait for the rest of a head that has begun.
-            is_cut = state.is_waiting();
-            if is_cut { Ok(()) } else { (&mut connection).await }
-        }
+        result = &mut connection => Some(result),
+        // Boxed: each connection has room for the largest of its futures from its beginning.
+        () = worker.shutdown.cancelled() => Box::pin(finish(&mut connection, &state)).await,
     };
+    let is_cut = result.is_none();
+    let result = result.unwrap_or(Ok(()));
     if let Err(error) = &result {
         tracing::debug!(%error, "connection ended early");
     }
@@ -172,4 +174,22 @@ async fn serve_connection<A: App>(
     let unread = !is_cut && (state.is_body_unread() || !parts.read_buf.is_empty());
     let reply = rejection::reply(&state, &result, &parts.read_buf, &worker.limits);
     parts.io.close(reply, unread).await;
+}
+
+/// Serves the last request of a connection after a shutdown. Returns `None` if there is none, or no whole head of one.
+async fn finish<A: App>(
+    connection: &mut http1::Connection<AsyncStream, Connected<A>>,
+    state: &ConnectionState,
+) -> Option<hyper::Result<()>> {
+    let mut connection = Pin::new(connection);
+    // A request may be there that the event loop has not seen yet. hyper would close an idle connection at once.
+    if let Ok(result) = timeout(LAST_LOOK, connection.as_mut()).await {
+        return Some(result);
+    }
+    // hyper would wait for the rest of a head that has begun.
+    if state.is_waiting() {
+        return None;
+    }
+    connection.as_mut().graceful_shutdown();
+    Some(connection.await)
 }

@@ -42,7 +42,7 @@ impl<A: App> SyncConnection<A> {
         is_last: bool,
     ) -> Box<Self> {
         let state = Arc::new(match keep_alive {
-            true => ConnectionState::in_turns(worker.shutdown.clone(), is_last),
+            true => ConnectionState::in_turns(worker.shutdown.flag(), is_last),
             false => ConnectionState::default(),
         });
         let socket = Arc::new(ClientSocket::new(stream));
