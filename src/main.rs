@@ -5,10 +5,9 @@ use std::process::ExitCode;
 
 #[cfg(unix)]
 fn main() -> ExitCode {
-    use clap::Parser;
-    use threadlab::cli::{self, Cli};
+    use threadlab::cli;
 
-    cli::run(Cli::parse()).unwrap_or_else(|error| fail(&format!("{error:#}")))
+    cli::run(cli::parse()).unwrap_or_else(|error| fail(&format!("{error:#}")))
 }
 
 #[cfg(not(unix))]

@@ -1,7 +1,7 @@
 //! `threadlab experiment`: runs experiments against a lab and reports the results.
 
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, BufWriter, Write};
+use std::fs;
+use std::io;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -18,7 +18,7 @@ use super::guess;
 use super::output::print;
 use super::up::Servers;
 use super::value::{self, SecondsArg, host_and_port};
-use crate::experiment::report::{Report, Verdict};
+use crate::experiment::report::{Report, Run, Verdict};
 use crate::experiment::{
     self, ALL, COMPARISONS, CapacityPlan, LabAddresses, LabServer, Outcome, RunConfig, reporter,
 };
@@ -202,7 +202,7 @@ pub(super) fn run(arguments: ExperimentArgs) -> anyhow::Result<ExitCode> {
         return list();
     }
     if let Some(directory) = &arguments.out {
-        open_files(directory).with_context(|| cannot_write(directory))?;
+        prepare(directory).with_context(|| cannot_write(directory))?;
     }
     if arguments.plan.0.rate.is_some() && !arguments.names.iter().any(|name| name == "capacity") {
         bail!("--rate is for the experiment capacity: threadlab experiment capacity --rate ...");
@@ -284,32 +284,54 @@ fn cannot_write(directory: &Path) -> String {
     format!("cannot write the report to {} (--out)", directory.display())
 }
 
-/// Opens the page and the JSON file of a report, and leaves their contents as they are. Called before the run, to
-/// fail early, and after it.
-fn open_files(directory: &Path) -> io::Result<[File; 2]> {
+/// Creates the directory of a report, and checks that files can be written there. Called before the run, to fail early.
+fn prepare(directory: &Path) -> io::Result<()> {
     fs::create_dir_all(directory)?;
-    let open = |name| {
-        let mut options = OpenOptions::new();
-        options.create(true).truncate(false).write(true);
-        options.open(directory.join(name))
-    };
-    Ok([open("index.html")?, open("report.json")?])
+    Partial::write(directory, "index.html", b"")?;
+    Ok(())
+}
+
+/// A file that takes its place when it is complete: a full disk leaves that of an earlier call as it is.
+struct Partial {
+    path: PathBuf,
+    place: PathBuf,
+}
+
+impl Partial {
+    fn write(directory: &Path, name: &str, contents: &[u8]) -> io::Result<Self> {
+        let partial = Self {
+            path: directory.join(format!("{name}.partial")),
+            place: directory.join(name),
+        };
+        fs::write(&partial.path, contents)?;
+        Ok(partial)
+    }
+
+    fn finish(self) -> io::Result<()> {
+        fs::rename(&self.path, &self.place)
+    }
+}
+
+impl Drop for Partial {
+    fn drop(&mut self) {
+        // It does not exist any more if it has taken its place.
+        let _ = fs::remove_file(&self.path);
+    }
 }
 
 fn save(report: &Report, directory: &Path) -> io::Result<()> {
-    let [page, json] = open_files(directory)?;
     // Without a result, that of an earlier call stays.
-    if report.runs.is_empty() && json.metadata()?.len() > 0 {
+    let has_result = |run: &Run| run.verdict != Verdict::Interrupted || !run.findings.is_empty();
+    if !report.runs.iter().any(has_result) && directory.join("report.json").exists() {
         return Ok(());
     }
-    page.set_len(0)?;
-    json.set_len(0)?;
-    let mut page = BufWriter::new(page);
+    let (mut page, mut json) = (Vec::new(), Vec::new());
     reporter::html::write(report, &mut page)?;
-    page.flush()?;
-    let mut json = BufWriter::new(json);
     reporter::write(report, reporter::Format::Json, &mut json)?;
-    json.flush()
+    let page = Partial::write(directory, "index.html", &page)?;
+    let json = Partial::write(directory, "report.json", &json)?;
+    page.finish()?;
+    json.finish()
 }
 
 fn status(outcome: &Outcome) -> ExitCode {
@@ -335,4 +357,38 @@ fn list() -> anyhow::Result<ExitCode> {
         })
     })?;
     Ok(ExitCode::SUCCESS)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_report_that_cannot_be_written_leaves_the_earlier_one() {
+        let directory = std::env::temp_dir().join(format!("threadlab-{}", std::process::id()));
+        let page = directory.join("index.html");
+        prepare(&directory).unwrap();
+        assert!(fs::read_dir(&directory).unwrap().next().is_none());
+        fs::write(&page, "earlier").unwrap();
+        // In place of a disk that is full after the page.
+        let obstacle = directory.join("report.json.partial");
+        fs::create_dir(&obstacle).unwrap();
+        let report = Report {
+            schema: 1,
+            version: "1",
+            front: "127.0.0.1:8080".into(),
+            seconds: 20.0,
+            cpus: 1,
+            runs: Vec::new(),
+        };
+        assert!(save(&report, &directory).is_err());
+        assert_eq!(fs::read_to_string(&page).unwrap(), "earlier");
+        fs::remove_dir(obstacle).unwrap();
+        save(&report, &directory).unwrap();
+        let names = fs::read_dir(&directory).unwrap();
+        let mut names: Vec<_> = names.map(|entry| entry.unwrap().file_name()).collect();
+        names.sort();
+        assert_eq!(names, ["index.html", "report.json"]);
+        fs::remove_dir_all(directory).unwrap();
+    }
 }

@@ -17,7 +17,7 @@ mod watch;
 use std::io;
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use tracing_subscriber::filter::Targets;
 use tracing_subscriber::prelude::*;
 
@@ -59,6 +59,24 @@ enum Command {
         /// URL to request, plain HTTP, e.g. <http://127.0.0.1:9100/readyz>
         url: http::Uri,
     },
+}
+
+/// Parses the command line of this process. Prints help or an error, and exits, if there is nothing to run.
+#[must_use]
+pub fn parse() -> Cli {
+    let matches = with_negative_values(Cli::command()).get_matches();
+    Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit())
+}
+
+/// Has a negative number after a flag be its value, so that the error says which values are allowed, and not that
+/// a flag `-1` does not exist.
+fn with_negative_values(command: clap::Command) -> clap::Command {
+    let is_valued = |arg: &clap::Arg| !arg.is_positional() && arg.get_action().takes_values();
+    let command = command.mut_args(|arg| match is_valued(&arg) {
+        true => arg.allow_negative_numbers(true),
+        false => arg,
+    });
+    command.mut_subcommands(with_negative_values)
 }
 
 /// Runs the command.

@@ -49,6 +49,29 @@ fn values_out_of_range_are_rejected() {
 }
 
 #[test]
+fn a_negative_number_is_rejected_with_what_is_allowed() {
+    for (arguments, allowed) in [
+        (&["--grace", "-1"][..], "expected 0, or seconds from 0.001"),
+        (&["serve", "sync", "--backlog", "-1"], "-1 is not in 1.."),
+        (
+            &["experiment", "article", "--seconds", "-1"],
+            "from 0.5 to 120",
+        ),
+        (&["watch", "--budget", "-1"], "from 0.1% to 100%"),
+    ] {
+        let command = with_negative_values(Cli::command());
+        let error = command
+            .try_get_matches_from(["threadlab"].iter().chain(arguments))
+            .unwrap_err();
+        let error = error.to_string();
+        assert!(
+            error.contains("invalid value '-1'") && error.contains(allowed),
+            "{error}"
+        );
+    }
+}
+
+#[test]
 fn threads_of_an_experiment_need_a_rate() {
     let parse = |arguments: &[&str]| {
         let command = ["threadlab", "experiment", "capacity"];

@@ -476,15 +476,19 @@ fn a_run_waits_for_the_leftovers_of_an_interrupted_one() {
 
 #[test]
 fn an_interruption_before_the_first_result_keeps_the_report_of_an_earlier_call() {
+    let kept = |directory: &Path| fs::read_to_string(directory.join("report.json")).unwrap();
     let lab = Lab::start(&[]);
     let directory =
         Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("interrupted-{}", std::process::id()));
     fs::create_dir_all(&directory).unwrap();
     fs::write(directory.join("report.json"), "earlier").unwrap();
-    let first = spawn(command(&lab, &lab.front, &["article", "--seconds", "6"]));
+    let mut first = command(&lab, &lab.front, &["article", "--seconds", "6"]);
+    first.arg("--out").arg(&directory);
+    let first = spawn(first);
     wait_for_sum(&lab, IN_FLIGHT, 2.0);
     signal("INT", first.id());
     assert_eq!(first.wait_with_output().unwrap().status.code(), Some(130));
+    assert_eq!(kept(&directory), "earlier");
     // The second one waits until the synchronous thread has finished the request of the first.
     let mut second = command(&lab, &lab.front, &["article", "--seconds", "0.5"]);
     second.arg("--out").arg(&directory);
@@ -495,7 +499,7 @@ fn an_interruption_before_the_first_result_keeps_the_report_of_an_earlier_call()
     assert!(notice.contains("of an earlier run"), "{notice}");
     signal("INT", second.id());
     assert_eq!(second.wait_with_output().unwrap().status.code(), Some(130));
-    let kept = fs::read_to_string(directory.join("report.json")).unwrap();
+    let kept = kept(&directory);
     fs::remove_dir_all(&directory).unwrap();
     assert_eq!(kept, "earlier");
 }

@@ -68,7 +68,10 @@ fn write_run(run: &Run, to: &mut dyn Write) -> io::Result<()> {
     for note in run.remarks() {
         writeln!(to, "- {note}")?;
     }
-    writeln!(to, "- load: {}\n", number::generator(&run.generator))
+    if let Some(load) = number::generator(&run.generator) {
+        writeln!(to, "- load: {load}")?;
+    }
+    writeln!(to)
 }
 
 fn row(cells: impl IntoIterator<Item = String>) -> String {

@@ -115,15 +115,17 @@ pub(super) fn conclusion(run: &Run, verdict: &str) -> String {
     }
 }
 
-/// Formats the quality of the generated load.
-pub(super) fn generator(generator: &Generator) -> String {
-    format!(
-        "{}, sent at most {} late (p99 {}); the load generator used {:.0} % of a CPU",
-        plural(generator.requests, "request"),
-        number(generator.lag_max_seconds, Unit::Seconds),
-        number(generator.lag_p99_seconds, Unit::Seconds),
-        generator.cpu_share * 100.0
-    )
+/// Formats the quality of the generated load; `None` for a run without one, or whose load was not measured to its end.
+pub(super) fn generator(generator: &Generator) -> Option<String> {
+    (generator.requests > 0).then(|| {
+        format!(
+            "{}, sent at most {} late (p99 {}); the load generator used {:.0} % of a CPU",
+            plural(generator.requests, "request"),
+            number(generator.lag_max_seconds, Unit::Seconds),
+            number(generator.lag_p99_seconds, Unit::Seconds),
+            generator.cpu_share * 100.0
+        )
+    })
 }
 
 /// Reason of a predicted range, with the findings that share it.
@@ -161,4 +163,23 @@ pub(super) fn reasons(findings: &[Finding]) -> Vec<Reason<'_>> {
         }
     }
     reasons
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_load_is_stated_only_if_it_was_measured() {
+        assert_eq!(generator(&Generator::default()), None);
+        let measured = Generator {
+            requests: 1,
+            ..Generator::default()
+        };
+        let text = generator(&measured).unwrap();
+        assert!(
+            text.starts_with("1 request, sent at most 0 ms late"),
+            "{text}"
+        );
+    }
 }

@@ -59,8 +59,7 @@ fn write_run(run: &Run, width: Option<u16>, to: &mut dyn Write) -> io::Result<()
     for text in reasons.chain(run.remarks().cloned()) {
         writeln!(to, "{}", wrap(&format!("  {text}"), columns, 4))?;
     }
-    if run.generator.requests > 0 {
-        let load = number::generator(&run.generator);
+    if let Some(load) = number::generator(&run.generator) {
         writeln!(to, "{}", wrap(&format!("  load: {load}"), columns, 4))?;
     }
     let conclusion = number::conclusion(run, &verdict(run.verdict));

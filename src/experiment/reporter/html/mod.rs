@@ -100,11 +100,10 @@ fn write_run(run: &Run, to: &mut dyn Write) -> io::Result<()> {
     for note in run.remarks() {
         writeln!(to, "<li>{}</li>", escape(note))?;
     }
-    writeln!(
-        to,
-        "<li>load: {}</li>\n</ul>",
-        number::generator(&run.generator)
-    )
+    if let Some(load) = number::generator(&run.generator) {
+        writeln!(to, "<li>load: {load}</li>")?;
+    }
+    writeln!(to, "</ul>")
 }
 
 /// Writes the meaning of the colors of a timeline.
