@@ -74,7 +74,8 @@ pub(super) struct Clock {
     hold: Option<Hold>,
     /// End of the last hold or park: since then the thread works for no route.
     unheld: Timestamp,
-    /// One for each route of the registry.
+    /// Times of the routes up to the last one that this thread has worked for: most threads work for few of the routes
+    /// that a registry has room for.
     routes: Vec<RouteTimes>,
     /// The counters were read since the last mark was published.
     was_read: bool,
@@ -126,7 +127,7 @@ impl Clock {
             times: Times::default(),
             hold: None,
             unheld: base.wall,
-            routes: vec![RouteTimes::default(); routes],
+            routes: Vec::new(),
             was_read: true,
             budget: ReadBudget::default(),
             replaced_in: None,
@@ -362,8 +363,19 @@ impl Clock {
     }
 
     fn route(&mut self, route: usize, change: impl FnOnce(&mut RouteTimes)) {
+        if route >= self.routes.len() {
+            self.make_room(route);
+        }
         if let Some(times) = self.routes.get_mut(route) {
             change(times);
+        }
+    }
+
+    /// Makes room for the times of a route, if the registry has it.
+    #[cold]
+    fn make_room(&mut self, route: usize) {
+        if route < self.long_holds.routes().capacity() {
+            self.routes.resize(route + 1, RouteTimes::default());
         }
     }
 
@@ -481,6 +493,34 @@ mod tests {
     fn an_event_for_which_the_thread_slept_came_when_it_was_found() {
         let (event, found) = time_of_event_after(|| thread::sleep(Duration::from_millis(5)));
         assert_eq!(event, found);
+    }
+
+    #[test]
+    fn a_clock_has_room_for_the_routes_that_it_has_worked_for() {
+        let registry = Registry::new("test", ["/".to_owned(), "/other".to_owned()]);
+        let _registration = registry.register_current_thread();
+        let capacity = registry.routes().capacity();
+        let room_after_hold = |route| {
+            with(|clock| {
+                let start = Timestamp::now();
+                clock.hold(start, route, HoldStart::New);
+                clock.release(start + Nanos::from_micros(5), route, HoldEnd::Done);
+                clock.routes.len()
+            })
+            .unwrap()
+        };
+        assert_eq!(room_after_hold(1), 2);
+        assert_eq!(room_after_hold(0), 2);
+        // A route of another registry, say.
+        assert_eq!(room_after_hold(capacity), 2);
+        let held: Vec<_> = registry
+            .read()
+            .routes
+            .iter()
+            .map(|route| route.held.total())
+            .collect();
+        assert_eq!(held[..2], [Nanos::from_micros(5); 2]);
+        assert_eq!(room_after_hold(capacity - 1), capacity);
     }
 
     #[test]
