@@ -375,9 +375,16 @@ async fn a_body_that_is_sent_too_slowly_gets_408() {
 }
 
 #[tokio::test]
-async fn an_incomplete_body_is_a_bad_request() {
-    let response = post(body_with_error(io::ErrorKind::UnexpectedEof.into())).await;
-    response.problem(StatusCode::BAD_REQUEST);
+async fn a_malformed_body_gets_400_and_one_whose_client_left_499() {
+    for (kind, status) in [
+        (io::ErrorKind::InvalidData, 400),
+        (io::ErrorKind::InvalidInput, 400),
+        (io::ErrorKind::UnexpectedEof, 499),
+        (io::ErrorKind::ConnectionReset, 499),
+    ] {
+        let response = post(body_with_error(kind.into())).await;
+        assert_eq!(response.json()["status"], status, "{kind}");
+    }
 }
 
 #[tokio::test]

@@ -180,6 +180,25 @@ fn clients_that_leave_while_a_handler_holds_its_thread_count_as_499() {
     });
 }
 
+#[test]
+fn clients_that_leave_before_they_have_sent_the_body_count_as_499() {
+    on_both_servers(|name| {
+        let server = Server::start(name, &[]);
+        let active = format!(r#"http_server_active_requests{{server="{name}"}}"#);
+        for (index, leave) in Leave::ALL.into_iter().enumerate() {
+            let head = "GET /dummy HTTP/1.1|Host: x|Content-Length: 5";
+            let client = send(&server.http, head);
+            wait_for(&server.metrics, &active, 1.0);
+            let left = leave.leave(client);
+            wait_for(&server.metrics, &active, 0.0);
+            let scrape = Scrape::of(&server.metrics);
+            let counted = count(&scrape, name, "/dummy", 499);
+            assert_eq!(counted, index as f64 + 1.0, "{name}, {leave:?}");
+            drop(left);
+        }
+    });
+}
+
 /// As `nc -N` does, for example. On a busy machine the request may wait.
 #[test]
 fn a_client_that_closes_its_sending_side_gets_a_response_that_is_ready() {

@@ -2,14 +2,14 @@
 //! request on the connection starts after it.
 
 use std::error::Error;
-use std::io;
+use std::io::{self, ErrorKind};
 
 use axum::body::{Body, HttpBody};
 use axum::extract::Request;
 use axum::http::StatusCode;
 use http_body_util::BodyExt;
 
-use thread_states::problem::Problem;
+use thread_states::problem::{self, Problem};
 
 /// Maximum size of a request body in bytes; a larger one gets a 413. Default: 1 MiB.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,7 +28,9 @@ enum DiscardError {
     TooLarge { max: u64 },
     #[error("the request body was not sent in time")]
     TimedOut,
-    #[error("the request body is malformed or incomplete")]
+    #[error("the client closed its side of the connection before it had sent the request body")]
+    Left,
+    #[error("the request body is malformed")]
     Broken,
 }
 
@@ -57,22 +59,19 @@ async fn read_to_end(mut body: Body, max: u64) -> Result<(), DiscardError> {
 
 impl From<axum::Error> for DiscardError {
     fn from(error: axum::Error) -> Self {
-        if is_timeout(&error) {
-            Self::TimedOut
-        } else {
-            Self::Broken
+        match io_cause(&error) {
+            // A gateway returns it when its read deadline has passed.
+            Some(ErrorKind::TimedOut) => Self::TimedOut,
+            Some(ErrorKind::UnexpectedEof | ErrorKind::ConnectionReset) => Self::Left,
+            _ => Self::Broken,
         }
     }
 }
 
-/// Returns whether the error was caused by an I/O error of the kind `TimedOut`, which a gateway
-/// returns when its read deadline has passed.
-fn is_timeout(error: &(dyn Error + 'static)) -> bool {
-    anyhow::Chain::new(error).any(|cause| {
-        cause
-            .downcast_ref()
-            .is_some_and(|cause: &io::Error| cause.kind() == io::ErrorKind::TimedOut)
-    })
+/// Returns the kind of the first I/O error among an error and its sources.
+fn io_cause(error: &(dyn Error + 'static)) -> Option<ErrorKind> {
+    let mut causes = anyhow::Chain::new(error);
+    causes.find_map(|cause| cause.downcast_ref().map(io::Error::kind))
 }
 
 impl From<DiscardError> for Problem {
@@ -80,6 +79,7 @@ impl From<DiscardError> for Problem {
         let status = match error {
             DiscardError::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
             DiscardError::TimedOut => StatusCode::REQUEST_TIMEOUT,
+            DiscardError::Left => problem::client_closed_request(),
             DiscardError::Broken => StatusCode::BAD_REQUEST,
         };
         Problem::new(status, error.to_string())

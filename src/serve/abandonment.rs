@@ -11,9 +11,9 @@ use std::time::Duration;
 
 use axum::body::Body;
 use http::header::CONNECTION;
-use http::{HeaderValue, Request, Response, StatusCode};
+use http::{HeaderValue, Request, Response};
 use pin_project_lite::pin_project;
-use thread_states::problem::Problem;
+use thread_states::problem::{self, Problem};
 use tower::layer::layer_fn;
 use tower::{Layer, Service};
 
@@ -113,10 +113,8 @@ where
 
 /// Returns the response that a client gets that has only closed its sending side.
 fn client_closed_request() -> Response<Body> {
-    let status = StatusCode::from_u16(499).unwrap_or(StatusCode::BAD_REQUEST);
     let detail = "the client closed its side of the connection before it got a response";
-    let mut problem = Problem::new(status, detail);
-    problem.title = "Client Closed Request";
+    let problem = Problem::new(problem::client_closed_request(), detail);
     let mut response: Response<Body> = problem.into_response();
     let close = HeaderValue::from_static("close");
     response.headers_mut().insert(CONNECTION, close);

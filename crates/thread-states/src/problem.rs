@@ -37,12 +37,25 @@ pub struct Parameter {
     pub rule: String,
 }
 
+/// Status of a request whose client disconnected before the response began: 499, as in nginx.
+#[must_use]
+pub fn client_closed_request() -> StatusCode {
+    StatusCode::from_u16(499).unwrap_or(StatusCode::BAD_REQUEST)
+}
+
+fn title(status: StatusCode) -> &'static str {
+    if status == client_closed_request() {
+        return "Client Closed Request";
+    }
+    status.canonical_reason().unwrap_or("Error")
+}
+
 impl Problem {
     /// Creates a problem with this status; `detail` is one sentence for people.
     #[must_use]
     pub fn new(status: StatusCode, detail: impl Into<String>) -> Self {
         Self {
-            title: status.canonical_reason().unwrap_or("Error"),
+            title: title(status),
             status: status.as_u16(),
             detail: detail.into(),
             parameter: None,

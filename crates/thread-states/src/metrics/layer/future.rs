@@ -16,6 +16,7 @@ use super::measured_request::MeasuredRequest;
 use super::server_timing;
 use super::span::end_of;
 use crate::accounting::Timestamp;
+use crate::problem::client_closed_request;
 
 const SERVER_TIMING: HeaderName = HeaderName::from_static("server-timing");
 
@@ -42,7 +43,7 @@ fn status_without_response() -> StatusCode {
     if thread::panicking() {
         return StatusCode::INTERNAL_SERVER_ERROR;
     }
-    StatusCode::from_u16(499).unwrap_or(StatusCode::BAD_REQUEST)
+    client_closed_request()
 }
 
 impl<F> ResponseFuture<F> {
