@@ -370,7 +370,13 @@ fn html_report_is_self_contained_and_every_field_of_the_json_report_is_documente
         for word in ["src=", "http://", "https://", "@import", "url("] {
             assert!(!addresses.contains(word), "{word}");
         }
-        assert_every_field_is_documented(&serde_json::from_slice(&report).unwrap());
+        let report: serde_json::Value = serde_json::from_slice(&report).unwrap();
+        assert_every_field_is_documented(&report);
+        for timeline in report["runs"][0]["timelines"].as_array().unwrap() {
+            let states = timeline["threads"].as_array().unwrap();
+            let end = &states.last().unwrap()["until_seconds"];
+            assert_eq!(end, &timeline["seconds"], "a lane ends with its requests");
+        }
     });
 }
 

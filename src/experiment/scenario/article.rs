@@ -1,5 +1,6 @@
 //! The article's experiment, around which the lab is built.
 
+use std::convert::Infallible;
 use std::time::{Duration, Instant};
 
 use futures_util::future::{self, Either};
@@ -150,44 +151,63 @@ async fn observe(
     pause: Duration,
 ) -> Result<(Pair, Timeline), Error> {
     let path = format!("/?seconds={}", wait.as_secs_f64());
-    let mut slices = Vec::new();
-    let start = Instant::now();
+    let mut lane = Lane::begin(lab, server).await?;
+    let start = lane.start;
     let pair = Box::pin(pair::send(lab, server, &path, pause));
-    let record = Box::pin(record_states(lab, server, wait, start, &mut slices));
-    let pair = match future::select(pair, record).await {
+    let pair = match future::select(pair, Box::pin(lane.record(wait))).await {
         Either::Left((pair, _)) => pair?,
         Either::Right((Err(error), _)) => return Err(error),
         Either::Right((Ok(never), _)) => match never {},
     };
     let timeline = Timeline {
         server: server.as_str(),
-        seconds: start.elapsed().as_secs_f64(),
+        seconds: lane.append().await?,
         requests: vec![
             bar("/", start, &pair.long),
             bar("/dummy", start, &pair.dummy),
         ],
-        threads: slices,
+        threads: lane.slices,
     };
     Ok((pair, timeline))
 }
 
-/// Scrapes the thread states at regular intervals.
-async fn record_states(
-    lab: &LabClient,
+/// Thread states of a server since the start of its timeline.
+struct Lane<'a> {
+    lab: &'a LabClient,
     server: LabServer,
-    wait: Duration,
     start: Instant,
-    slices: &mut Vec<StateSlice>,
-) -> Result<std::convert::Infallible, Error> {
-    let mut last = StateSeconds::default();
-    loop {
-        let states = lab.scrape().await?.states(server);
-        if last != StateSeconds::default() {
-            let until = start.elapsed().as_secs_f64();
-            StateSlice::append(slices, until, &states.since(&last));
+    last: StateSeconds,
+    slices: Vec<StateSlice>,
+}
+
+impl<'a> Lane<'a> {
+    async fn begin(lab: &'a LabClient, server: LabServer) -> Result<Self, Error> {
+        let last = lab.scrape().await?.states(server);
+        Ok(Self {
+            lab,
+            server,
+            // After the scrape: what it has shown is no part of the first slice.
+            start: Instant::now(),
+            last,
+            slices: Vec::new(),
+        })
+    }
+
+    /// Scrapes the thread states at regular intervals.
+    async fn record(&mut self, wait: Duration) -> Result<Infallible, Error> {
+        loop {
+            sleep((wait / SCRAPES).max(SHORTEST_INTERVAL)).await;
+            self.append().await?;
         }
-        last = states;
-        sleep((wait / SCRAPES).max(SHORTEST_INTERVAL)).await;
+    }
+
+    /// Appends what the threads have done since the last scrape. Returns the end of that, counted from the start.
+    async fn append(&mut self) -> Result<f64, Error> {
+        let states = self.lab.scrape().await?.states(self.server);
+        let until = self.start.elapsed().as_secs_f64();
+        StateSlice::append(&mut self.slices, until, &states.since(&self.last));
+        self.last = states;
+        Ok(until)
     }
 }
 
