@@ -47,14 +47,15 @@ impl Address {
             variable,
         } = self;
         self.try_listen(bind).map_err(|error| {
-            let question = match error.kind() {
+            // Any command may find it taken, but only a lab has `--ports`.
+            let hint = match error.kind() {
                 io::ErrorKind::AddrInUse => {
-                    "; is another threadlab running? `threadlab --ports 1000` starts a second lab on other ports"
+                    "; is another threadlab running? `threadlab --ports 1000` changes all ports of a second lab"
                 }
                 _ => "",
             };
             anyhow!(
-                "cannot listen on {text}: {error}{question}; choose another address with {flag} or {variable}"
+                "cannot listen on {text}: {error}; choose another address with {flag} or {variable}{hint}"
             )
         })
     }
