@@ -22,6 +22,9 @@ use super::sockets::CLOCK_STEP;
 const LEARN: Nanos = Nanos::from_millis(300);
 /// The same for a timer or a peer, for which a program may also wait between two steps of its work.
 const LEARN_LONG: Nanos = Nanos::from_millis(2_000);
+/// The same for a place to which a thread with a home comes back. Its home may have moved: a runtime that specializes or
+/// compiles its code calls from another stack depth then (CPython 3.11 after a few calls, the JVM after many).
+const LEARN_AGAIN: Nanos = Nanos::from_millis(5_000);
 
 /// Relation of a wait to a thread's homes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -135,23 +138,33 @@ impl Homes {
     /// Makes the wait's site a home of this thread if it has lasted long enough without a request that can have sent
     /// the thread there. A wait that began before a request came, and which the last look has not seen, teaches nothing.
     ///
-    /// A thread without a home may also wake up by itself and come back: then all of its waits count together, in a
-    /// process without requests. Of a thread with a home they do not, since a request may send it to the same place
-    /// again and again.
+    /// A thread may also wake up by itself and come back: then all of its waits count together, in a process without
+    /// requests. Of a thread with a home they must last longer, since requests that no look has seen may send it to the
+    /// same place again and again; but then it is also seen at home in between.
     pub(super) fn learn(&mut self, tid: Tid, wait: &Wait, quiet: Quiet) {
         let least = match wait.on {
             On::Sleep if !wait.multiplexes => LEARN_LONG,
             On::Socket => LEARN_LONG,
             _ => LEARN,
         };
-        let lasts = |since: Timestamp| {
+        let lasts = |since: Timestamp, least: Nanos| {
             quiet.now.duration_since(since) > least && quiet.last_look > since + CLOCK_STEP
         };
-        let waits = lasts(quiet.since.max(quiet.unneeded_since));
-        let returns = || !self.has_home(tid) && lasts(quiet.returns_since);
+        let waits = lasts(quiet.since.max(quiet.unneeded_since), least);
+        let has_home = self.has_home(tid);
+        let returns = || {
+            lasts(
+                quiet.returns_since,
+                if has_home { LEARN_AGAIN } else { least },
+            )
+        };
         if wait.for_work || (can_be_home(wait) && (waits || returns())) {
             self.add(tid, &wait.site);
-        } else if is_at_peer(wait) && self.at_peers.get(&tid) != Some(&wait.site) && returns() {
+        } else if is_at_peer(wait)
+            && !has_home
+            && self.at_peers.get(&tid) != Some(&wait.site)
+            && returns()
+        {
             self.at_peers.insert(tid, wait.site.clone());
             self.version += 1;
         }
@@ -342,11 +355,27 @@ mod tests {
             homes.learn(1, &wait, returns(lasted));
             assert_eq!(homes.place(1, &wait), place, "{wait:?} {lasted} ms");
         }
-        // A thread with a home may come back because requests send it there.
+    }
+
+    #[test]
+    fn a_home_may_move_to_another_stack_depth() {
+        let returns = |lasted| Quiet {
+            since: ms(950 + lasted),
+            unneeded_since: ms(950 + lasted),
+            ..quiet(lasted)
+        };
+        let mut moved = sleep();
+        moved.site = Site::At {
+            call: thread_states::waits::Call::Sleep,
+            stack_pointer: 2,
+        };
         let mut homes = Homes::default();
-        homes.learn(1, &epoll(5, true), quiet(0));
-        homes.learn(1, &sleep(), returns(9_000));
-        assert_eq!(homes.place(1, &sleep()), Place::Away);
+        homes.learn(1, &sleep(), returns(2_001));
+        homes.learn(1, &moved, returns(4_999));
+        assert_eq!(homes.place(1, &moved), Place::Away);
+        homes.learn(1, &moved, returns(5_001));
+        assert_eq!(homes.place(1, &moved), Place::Home);
+        assert_eq!(homes.place(1, &sleep()), Place::Home);
     }
 
     #[test]
