@@ -104,7 +104,8 @@ impl Exposition {
         self
     }
 
-    /// Appends what `text` returns at each scrape: metrics of another library, in Prometheus' text format.
+    /// Appends what `text` returns at each scrape: metrics of another library, in Prometheus' text format. A missing
+    /// line break at its end is added.
     #[must_use]
     pub fn append(mut self, text: impl Fn() -> String + Send + Sync + 'static) -> Self {
         self.others.push(Arc::new(text));
@@ -149,7 +150,7 @@ impl Exposition {
         #[cfg(feature = "prometheus")]
         self.encode_registry(page.rest())?;
         for other in &self.others {
-            page.rest().push_str(&other());
+            append_lines(page.rest(), &other());
         }
         Ok(page)
     }
@@ -161,6 +162,14 @@ impl Exposition {
         encoded.map_err(|error| EncodeError {
             source: error.into(),
         })
+    }
+}
+
+/// Appends text. Its last line would otherwise continue in the next text, or be cut off for Prometheus.
+fn append_lines(text: &mut String, lines: &str) {
+    text.push_str(lines);
+    if !lines.is_empty() && !lines.ends_with('\n') {
+        text.push('\n');
     }
 }
 
@@ -268,6 +277,17 @@ mod tests {
         assert_eq!(names.len(), expected.len());
         assert_eq!(names.into_iter().collect::<BTreeSet<_>>(), expected);
         assert!(text.contains(r#"http_route="/a\"b\\c\nd""#));
+    }
+
+    #[test]
+    fn appended_texts_end_with_a_line_break() {
+        let texts = ["baskets 3", "", "visits 4\n", "sales 5"];
+        let append =
+            |exposition: Exposition, text: &'static str| exposition.append(move || text.to_owned());
+        let exposition = Exposition::default().without_process();
+        let exposition = texts.into_iter().fold(exposition, append);
+        let text = exposition.encode().unwrap();
+        assert_eq!(text, "baskets 3\nvisits 4\nsales 5\n");
     }
 
     #[test]
