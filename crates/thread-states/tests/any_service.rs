@@ -67,6 +67,28 @@ async fn other_middleware_may_be_inside_and_outside() {
 }
 
 #[tokio::test]
+async fn an_error_of_the_service_counts_as_500() {
+    let metrics = Metrics::new("shop");
+    let fail =
+        async |_: Request<Body>| Err::<Response<Body>, _>(std::io::Error::other("on purpose"));
+    let service = ServiceBuilder::new()
+        .layer(metrics.layer())
+        .service(service_fn(fail));
+    let error = service.oneshot(Request::default()).await.unwrap_err();
+    assert_eq!(error.to_string(), "on purpose");
+    let status = |status| format!("http_response_status_code=\"{status}\"}} 1\n");
+    let text = metrics.encode();
+    assert!(
+        text.contains(&status(500)) && !text.contains(&status(499)),
+        "{text}"
+    );
+    assert!(
+        text.contains("http_server_active_requests{server=\"shop\"} 0\n"),
+        "{text}"
+    );
+}
+
+#[tokio::test]
 async fn a_service_with_bodies_of_its_own_is_measured() {
     let metrics = Metrics::new("shop");
     let service = service_fn(async |_: Request<Body>| {

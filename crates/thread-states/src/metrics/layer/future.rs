@@ -75,8 +75,15 @@ where
             response = this.inner.poll(context);
             end_of(&response)
         });
-        // axum's own bodies are not boxed again.
-        let mut response = ready!(response)?.map(Body::new);
+        let mut response = match ready!(response) {
+            // axum's own bodies are not boxed again.
+            Ok(response) => response.map(Body::new),
+            Err(error) => {
+                request.finish(StatusCode::INTERNAL_SERVER_ERROR, now);
+                *this.request = None;
+                return Poll::Ready(Err(error));
+            }
+        };
         // A response body in memory needs no more work of the handler.
         let in_memory = response.body().size_hint().exact().is_some();
         if in_memory {

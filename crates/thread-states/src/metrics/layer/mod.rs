@@ -65,6 +65,8 @@ use crate::accounting::Registry;
 /// let app: Router = Router::new().route("/", get(async || "hello")).layer(layers);
 /// ```
 ///
+/// An error of the service counts as status 500, whatever response middleware outside of the layer makes of it.
+///
 /// Applied twice, it counts a request once: the outer one does, unless other code moves the request to
 /// another task in between.
 ///
