@@ -59,7 +59,7 @@ fn ask_one(text: &str, from: &mut dyn BufRead, to: &mut dyn Write) -> io::Result
             Ok(number) if number.is_finite() && number >= 0.0 => return Ok(Some(number)),
             _ => writeln!(
                 to,
-                "  please enter a number, such as 0.5, or nothing to skip"
+                "  please enter a number of at least 0, such as 0.5, or nothing to skip"
             )?,
         }
     }
