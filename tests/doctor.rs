@@ -59,7 +59,9 @@ reply() {
     exit 0
 }
 case "$*" in
-version*) reply engine ;;
+--version) reply command ;;
+version) reply version ;;
+"version "*) reply engine ;;
 info*) reply info ;;
 inspect*) reply containers ;;
 "buildx version") reply buildx ;;
@@ -91,6 +93,16 @@ case "$url" in
 esac
 "#;
 
+/// The service manager of the user, which runs or does not.
+const SYSTEMCTL: &str = r#"#!/bin/sh
+exit "$(cat "$FAKES/systemd")"
+"#;
+
+/// Prints whether the user's processes stay after the end of the session.
+const LOGINCTL: &str = r#"#!/bin/sh
+cat "$FAKES/linger"
+"#;
+
 /// A healthy stack, as its programs describe it.
 struct Stack {
     directory: PathBuf,
@@ -103,12 +115,22 @@ impl Stack {
             .join(test);
         let _ = fs::remove_dir_all(&directory);
         let stack = Self { directory };
-        for (name, text) in [("bin/docker", DOCKER), ("bin/curl", CURL)] {
+        for (name, text) in [
+            ("bin/docker", DOCKER),
+            ("bin/curl", CURL),
+            ("bin/systemctl", SYSTEMCTL),
+            ("bin/loginctl", LOGINCTL),
+        ] {
             stack.write(name, text);
             stack.chmod(name, 0o755);
         }
         for (name, text) in [
+            ("command", "Docker version 28.5.2, build 9cc6dea"),
+            ("version", "Server: Docker Engine - Community"),
             ("engine", "28.5.2"),
+            ("info", " Security Options:\n  seccomp\n MemoryLimit=true"),
+            ("systemd", "0"),
+            ("linger", "yes"),
             ("compose", "2.40.3"),
             ("buildx", "github.com/docker/buildx 0.29.1 1"),
             ("config", CONFIG),
@@ -134,6 +156,19 @@ impl Stack {
             stack.chmod(&format!("lab/{mounted}/file"), 0o644);
             stack.chmod(&format!("lab/{mounted}"), 0o755);
         }
+        stack
+    }
+
+    /// A healthy stack on a Podman without root.
+    #[cfg(target_os = "linux")]
+    fn podman(test: &str) -> Self {
+        let stack = Self::healthy(test);
+        stack.write("version", "Server: linux/amd64\n Podman Engine:");
+        stack.write("engine", "5.8.6");
+        stack.write(
+            "info",
+            " Security Options:\n  seccomp\n  rootless\n MemoryLimit=true",
+        );
         stack
     }
 
@@ -416,4 +451,70 @@ fn a_prometheus_that_cannot_write_is_found() {
     );
     let none = r#"{"data":{"result":[]}}"#;
     assert_found("none", "sample", none, "no sample of the last 5 minutes");
+}
+
+/// What a Podman without root needs of the machine can be checked on Linux only; elsewhere it runs in a virtual machine.
+#[cfg(target_os = "linux")]
+mod podman {
+    use super::*;
+
+    #[test]
+    fn a_healthy_stack_has_no_fault() {
+        let stack = Stack::podman("podman");
+        let printed = stack.assert_healthy();
+        assert!(printed.contains("ok     Podman 5.8.6"), "{printed}");
+        assert!(printed.contains("with DOCKER_BUILDKIT=0"), "{printed}");
+        assert!(!printed.contains("enable-linger"), "{printed}");
+        // The command `docker` is Podman itself.
+        stack.write("command", "podman version 5.8.6");
+        let printed = stack.assert_healthy();
+        assert!(printed.contains("ok     Podman builds"), "{printed}");
+    }
+
+    #[test]
+    fn containers_that_end_with_the_session_are_noted() {
+        let stack = Stack::podman("linger");
+        stack.write("linger", "no");
+        let printed = stack.assert_healthy();
+        assert!(printed.contains("loginctl enable-linger"), "{printed}");
+    }
+
+    #[test]
+    fn missing_health_checks_are_found() {
+        let stack = Stack::podman("systemd");
+        stack.write("systemd", "1");
+        stack.assert_fault("runs no health checks");
+    }
+
+    #[test]
+    fn missing_limits_of_memory_are_found() {
+        for (test, from, to) in [
+            ("memory", "MemoryLimit=true", "MemoryLimit=false"),
+            // Where the command `docker` is Podman.
+            ("controllers", "seccomp", "cgroupControllers: []"),
+        ] {
+            let stack = Stack::podman(test);
+            stack.replace("info", from, to);
+            stack.assert_fault("Podman cannot limit the memory");
+        }
+    }
+
+    #[test]
+    fn more_open_files_than_the_user_may_have_are_found() {
+        let stack = Stack::podman("user-files");
+        let ulimits = "    image: nginx:1\n    ulimits:\n      nofile:\n        hard: 65536\n";
+        stack.replace("config", "    image: nginx:1\n", ulimits);
+        stack.replace("lab/scripts/doctor", "set -u\n", "set -u\nulimit -n 1000\n");
+        stack.assert_fault("containers are to open 65536 files, and their user may open 1000");
+    }
+
+    #[test]
+    fn containers_of_podman_compose_are_not_called_missing() {
+        let stack = Stack::podman("podman-compose");
+        stack.write("compose", "podman-compose version 1.6.0");
+        stack.write("ids", "");
+        let printed = stack.assert_healthy();
+        assert!(printed.contains("podman-compose"), "{printed}");
+        assert!(!printed.contains("not running"), "{printed}");
+    }
 }
