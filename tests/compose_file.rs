@@ -81,3 +81,10 @@ fn grafana_fits_its_memory() {
     assert_eq!(environment("GF_SERVER_ENABLE_GZIP"), "false");
     assert_eq!(grafana["mem_limit"], "512m");
 }
+
+/// With only the root as search domain, which systemd-resolved writes, Prometheus would ask for `flask..`, and log an
+/// error every few seconds.
+#[test]
+fn prometheus_has_no_search_domains_of_the_machine() {
+    assert_eq!(services()["prometheus"]["dns_search"], ".");
+}
