@@ -55,7 +55,8 @@ impl RunningGateway {
     }
 
     /// Stops accepting, closes idle connections, and lets requests in flight finish. Connections
-    /// that no thread has accepted yet are reset.
+    /// that no thread has accepted yet are reset. Requests that are unread on open connections are served by the
+    /// asynchronous gateway; the synchronous one closes those connections.
     pub fn shutdown(&self) {
         self.shutdown.cancel();
         // Ends `accept` in threads that are blocked in it.
