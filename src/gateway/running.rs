@@ -30,8 +30,8 @@ pub struct RunningGateway {
 
 /// Connections that no thread of a gateway holds.
 pub(super) trait IdleConnections: fmt::Debug + Send + Sync {
-    /// Closes them.
-    fn close_all(&self);
+    /// Closes those without a request, and takes no others. Later calls do nothing.
+    fn close_idle(&self);
 }
 
 impl RunningGateway {
@@ -55,8 +55,7 @@ impl RunningGateway {
     }
 
     /// Stops accepting, closes idle connections, and lets requests in flight finish. Connections
-    /// that no thread has accepted yet are reset. Requests that are unread on open connections are served by the
-    /// asynchronous gateway; the synchronous one closes those connections.
+    /// that no thread has accepted yet are reset. Requests that are unread on others are served.
     pub fn shutdown(&self) {
         self.shutdown.cancel();
         // Ends `accept` in threads that are blocked in it.
@@ -64,7 +63,7 @@ impl RunningGateway {
             listener::close(listener);
         }
         if let Some(idle) = &self.idle {
-            idle.close_all();
+            idle.close_idle();
         }
     }
 

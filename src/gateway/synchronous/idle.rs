@@ -296,22 +296,43 @@ impl<C: AsFd> Members<C> {
     /// Removes the connection that has been idle for longest, unless it has a request: that would be lost.
     fn take_oldest(&mut self) -> Option<C> {
         let (&number, oldest) = self.connections.first_key_value()?;
-        // A request that waits for its turn has been read, and the socket no longer shows it.
-        if oldest.until == Until::NextTurn || has_bytes(&oldest.connection) {
+        if oldest.has_request() {
             return None;
         }
         self.remove(number)
     }
 }
 
+impl<C: AsFd> Member<C> {
+    /// Returns whether a request is there, or a part of one.
+    fn has_request(&self) -> bool {
+        // A request that waits for its turn has been read, and the socket no longer shows it.
+        self.until == Until::NextTurn || has_bytes(&self.connection)
+    }
+}
+
+impl<C: AsFd + Send> IdleSet<C> {
+    /// Removes a connection with a request that no thread has taken before the shutdown, in the order in which they became
+    /// idle. Closes all without one, if that has not been done.
+    pub(super) fn take_last(&self) -> Option<C> {
+        self.close_idle();
+        let last = self.members().connections.pop_first();
+        last.map(|(_, member)| member.connection)
+    }
+}
+
 impl<C: AsFd + Send> IdleConnections for IdleSet<C> {
-    fn close_all(&self) {
+    fn close_idle(&self) {
         let mut members = self.members();
-        members.closed = true;
-        let all = std::mem::take(&mut members.connections);
+        if std::mem::replace(&mut members.closed, true) {
+            return;
+        }
+        let all = std::mem::take(&mut members.connections).into_iter();
+        let (last, idle) = all.partition(|(_, member)| member.has_request());
+        members.connections = last;
         members.deadlines.clear();
         drop(members);
-        drop(all);
+        drop::<BTreeMap<_, _>>(idle);
     }
 }
 
@@ -572,13 +593,27 @@ mod tests {
     fn closed_connections_leave_the_set_for_good() {
         let (set, listener) = set(8);
         let mut clients: Vec<_> = (0..3).map(|_| add(&set, &listener, LONG)).collect();
-        set.close_all();
+        set.close_idle();
         for client in &mut clients {
             assert!(is_closed(client));
         }
         let (_client, accepted) = connect(&set, &listener);
         let refused = set.insert(accepted, Instant::now() + LONG, Until::Readable);
         assert!(refused.is_err());
+    }
+
+    #[test]
+    fn connections_with_requests_are_taken_after_the_others_are_closed() {
+        let (set, listener) = set(8);
+        let mut clients: Vec<_> = (0..4).map(|_| add(&set, &listener, LONG)).collect();
+        for number in [3, 1] {
+            clients[number].write_all(&[number as u8]).unwrap();
+        }
+        let taken: Vec<_> = (0..2).map(|_| set.take_last().unwrap()).collect();
+        assert_eq!(bytes(&taken[0]), [1]);
+        assert_eq!(bytes(&taken[1]), [3]);
+        assert!(set.take_last().is_none());
+        assert!(is_closed(&mut clients[0]) && is_closed(&mut clients[2]));
     }
 
     /// Returns how often each of some threads got something from the set. They end when the gateway no longer listens.

@@ -148,7 +148,7 @@ fn make_room<A: App>(idle: Option<&SharedIdle<A>>, delay: Duration) -> bool {
     true
 }
 
-/// Returns the next connection, or `None` after a shutdown. A thread is idle only here, and only if no connection is there
+/// Returns the next connection; after a shutdown only one with a request that came before, or `None`. A thread is idle only here, and only if no connection is there
 /// yet, as far as that is known without a further system call. `request` is the one that it has served before.
 fn next<A: App>(
     worker: &Worker,
@@ -182,5 +182,5 @@ fn next<A: App>(
             },
         }
     }
-    None
+    idle.and_then(IdleSet::take_last).map(Arrival::Idle)
 }

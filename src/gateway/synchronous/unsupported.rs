@@ -40,10 +40,14 @@ impl<C: AsFd> IdleSet<C> {
     pub(super) fn is_empty(&self) -> bool {
         match self.never {}
     }
+
+    pub(super) fn take_last(&self) -> Option<C> {
+        match self.never {}
+    }
 }
 
 impl<C> IdleConnections for IdleSet<C> {
-    fn close_all(&self) {
+    fn close_idle(&self) {
         match self.never {}
     }
 }
