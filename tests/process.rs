@@ -171,7 +171,7 @@ fn after_a_signal_requests_that_wait_behind_the_front_are_served() {
     let front = lab.front.clone();
     let waiting = thread::spawn({
         let front = front.clone();
-        move || get(&front, "/sync/?seconds=1")
+        move || get(&front, "/sync/?seconds=2")
     });
     wait_for_requests(&lab.metrics, 1);
     let queued = thread::spawn(move || get(&front, "/sync/dummy"));
@@ -310,7 +310,7 @@ fn is_served(mut client: &TcpStream) -> bool {
 #[cfg(target_os = "linux")]
 fn requests_that_arrive_while_the_process_is_stopped_are_served() {
     let served = |kind, option| {
-        let timeouts = ["--read-timeout", "1", "--idle-timeout", "1"];
+        let timeouts = ["--read-timeout", "2", "--idle-timeout", "2"];
         let arguments: Vec<_> = timeouts.into_iter().chain(option).collect();
         let server = Server::start(kind, &arguments);
         let kept: Vec<_> = (0..20).map(|_| connect(&server)).collect();
@@ -328,7 +328,7 @@ fn requests_that_arrive_while_the_process_is_stopped_are_served() {
             send(client, "/dummy");
         }
         uploading.write_all(b"2").unwrap();
-        thread::sleep(Duration::from_millis(1_500));
+        thread::sleep(Duration::from_millis(2_500));
         server.process.signal("CONT");
         let clients = kept.iter().chain(&new).chain([&uploading]);
         let served = clients.filter(|client| is_served(client)).count();
