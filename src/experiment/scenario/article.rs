@@ -151,28 +151,28 @@ async fn observe(
     pause: Duration,
 ) -> Result<(Pair, Timeline), Error> {
     let path = format!("/?seconds={}", wait.as_secs_f64());
-    let mut lane = Lane::begin(lab, server).await?;
-    let start = lane.start;
+    let mut recording = StateRecording::begin(lab, server).await?;
+    let start = recording.start;
     let pair = Box::pin(pair::send(lab, server, &path, pause));
-    let pair = match future::select(pair, Box::pin(lane.record(wait))).await {
+    let pair = match future::select(pair, Box::pin(recording.record(wait))).await {
         Either::Left((pair, _)) => pair?,
         Either::Right((Err(error), _)) => return Err(error),
         Either::Right((Ok(never), _)) => match never {},
     };
     let timeline = Timeline {
         server: server.as_str(),
-        seconds: lane.append().await?,
+        seconds: recording.append().await?,
         requests: vec![
             bar("/", start, &pair.long),
             bar("/dummy", start, &pair.dummy),
         ],
-        threads: lane.slices,
+        threads: recording.slices,
     };
     Ok((pair, timeline))
 }
 
 /// Thread states of a server since the start of its timeline.
-struct Lane<'a> {
+struct StateRecording<'a> {
     lab: &'a LabClient,
     server: LabServer,
     start: Instant,
@@ -180,7 +180,7 @@ struct Lane<'a> {
     slices: Vec<StateSlice>,
 }
 
-impl<'a> Lane<'a> {
+impl<'a> StateRecording<'a> {
     async fn begin(lab: &'a LabClient, server: LabServer) -> Result<Self, Error> {
         let last = lab.scrape().await?.states(server);
         Ok(Self {
