@@ -38,7 +38,8 @@ impl Missing {
                 "blocked, awaiting and idle cannot be told apart: that time has state=\"unknown\""
             }
             Self::Descriptors => {
-                "requests in flight are not known: awaiting and idle have state=\"unknown\""
+                "requests in flight are not known: awaiting and idle have state=\"unknown\"; and no server is found by \
+                 its port"
             }
             Self::Memory => "threads that wait for work in poll or select may count as blocked",
             Self::Sockets | Self::Namespace => {
