@@ -177,6 +177,13 @@ impl Scrape {
         self.sum_of(server, "tcp_accept_queue_length")
     }
 
+    /// Returns the number of requests that no thread has taken: in the accept queue or, on a connection that was
+    /// accepted earlier, unread.
+    #[must_use]
+    pub fn queued(&self, server: impl Into<LabServer>) -> f64 {
+        self.sum_of(server, "http_server_queued_requests")
+    }
+
     /// Returns the number of finished requests, whatever their status; 0 for servers that are watched from outside,
     /// where they are not counted.
     #[must_use]

@@ -9,11 +9,15 @@ fn is_confirmed(name: &str, seconds: &str) {
     is_confirmed_with(name, seconds, |_| ());
 }
 
-/// Runs an experiment, asserts that it is confirmed, and runs `check`. A contradiction is reported and must occur twice
-/// to fail the test: a machine that is short of memory or disk bandwidth can cause one.
 fn is_confirmed_with(name: &str, seconds: &str, check: impl Fn(&Found)) {
+    is_confirmed_on(&[], name, seconds, check);
+}
+
+/// Runs an experiment on a lab with these flags, asserts that it is confirmed, and runs `check`. A contradiction is reported and must occur twice
+/// to fail the test: a machine that is short of memory or disk bandwidth can cause one.
+fn is_confirmed_on(flags: &[&str], name: &str, seconds: &str, check: impl Fn(&Found)) {
     measured(|| {
-        let lab = Lab::start(&[]);
+        let lab = Lab::start(flags);
         let mut found = perform(&lab, &lab.front, name, seconds);
         if found.verdict() == "contradicted" {
             report_repeat(name, &found);
@@ -97,9 +101,9 @@ fn waiting() {
             };
             findings.iter().find(matches).unwrap()["observed"].clone()
         };
-        // One thread holds one request, and the other one waits in the accept queue.
+        // One thread holds one request, and the other one waits in the queue.
         assert_eq!(observed("requests in flight"), 1.0);
-        assert_eq!(observed("accept queue"), 1.0);
+        assert_eq!(observed("queued requests"), 1.0);
     });
 }
 
@@ -133,4 +137,10 @@ fn noisy() {
 #[test]
 fn retry() {
     is_confirmed("retry", "8");
+}
+
+#[test]
+fn retry_with_kept_connections() {
+    // The thread accepts connections while it is free, and requests wait in them.
+    is_confirmed_on(&["--keep-alive"], "retry", "1", |_| ());
 }

@@ -103,7 +103,7 @@ async fn retry(lab: &LabClient, server: Flavor, wait: Duration, client_timeout: 
     false
 }
 
-/// Returns the accept queue at its longest: when the last clients have timed out, just before the second
+/// Returns the queue at its longest: when the last clients have timed out, just before the second
 /// request ends.
 async fn longest_queue(
     lab: &LabClient,
@@ -112,7 +112,7 @@ async fn longest_queue(
     retries: bool,
 ) -> Result<f64, Error> {
     sleep(if retries { wait * 7 / 4 } else { wait / 2 }).await;
-    Ok(lab.scrape().await?.accept_queue(server))
+    Ok(lab.scrape().await?.queued(server))
 }
 
 struct RetryObservation {
@@ -149,11 +149,11 @@ impl RetryObservation {
             run.judge(
                 setting,
                 Prediction::between(
-                    "longest accept queue",
+                    "longest queue",
                     Unit::Count,
                     clients - 2.0,
                     if retries { clients * 2.0 } else { clients },
-                    "the clients but the one whose request the thread has accepted, and those that left since",
+                    "the clients but the one whose request the thread has taken, and those that left since",
                 ),
                 self.queue,
             );

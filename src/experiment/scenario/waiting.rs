@@ -140,13 +140,13 @@ async fn fill_threads(lab: &LabClient, run: &mut Run) -> Result<(), Error> {
     run.judge(
         &setting,
         Prediction::between(
-            "accept queue",
+            "queued requests",
             Unit::Count,
             queued,
             queued,
-            "the requests that no thread has accepted",
+            "the requests that no thread has taken",
         ),
-        full.accept_queue(server),
+        full.queued(server),
     );
     // Threads that have finished serve the queue, and /dummy after it.
     let rounds = if queued < threads { 1 } else { 2 };
