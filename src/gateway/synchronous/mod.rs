@@ -148,8 +148,9 @@ fn make_room<A: App>(idle: Option<&SharedIdle<A>>, delay: Duration) -> bool {
     true
 }
 
-/// Returns the next connection; after a shutdown only one with a request that came before, or `None`. A thread is idle only here, and only if no connection is there
-/// yet, as far as that is known without a further system call. `request` is the one that it has served before.
+/// Returns the next connection; after a shutdown only one with a request that came before, or `None`. A thread is idle
+/// only here, and only if no connection is there yet, as far as that is known without a further system call. `request` is
+/// the one that it has served before.
 fn next<A: App>(
     worker: &Worker,
     idle: Option<&SharedIdle<A>>,
