@@ -178,10 +178,11 @@ impl Scrape {
     }
 
     /// Returns the number of requests that no thread has taken: in the accept queue or, on a connection that was
-    /// accepted earlier, unread.
+    /// accepted earlier, unread. Where the kernel does not list sockets, the length of the accept queue.
     #[must_use]
-    pub fn queued(&self, server: impl Into<LabServer>) -> f64 {
-        self.sum_of(server, "http_server_queued_requests")
+    pub fn queued(&self, server: impl Into<LabServer> + Copy) -> f64 {
+        let queued = self.sum_of(server, "http_server_queued_requests");
+        queued.max(self.accept_queue(server))
     }
 
     /// Returns the number of finished requests, whatever their status; 0 for servers that are watched from outside,
@@ -309,5 +310,20 @@ mod tests {
         assert_eq!(scrape.states(Flavor::Async).running, 1.5);
         let memory = |server| scrape.process(server, "process_resident_memory_bytes");
         assert_eq!((memory(Flavor::Sync), memory(Flavor::Async)), (110.0, 1.0));
+    }
+
+    #[test]
+    fn requests_are_queued_before_and_after_they_are_accepted() {
+        let queued = |text: &str| {
+            let mut scrape = Scrape::default();
+            scrape.add(text);
+            scrape.queued(Flavor::Sync)
+        };
+        let length = "tcp_accept_queue_length{server=\"sync\"} 3\n";
+        assert_eq!(queued(length), 3.0);
+        let requests = [("accept", 3), ("socket", 2)].map(|(place, number)| {
+            format!("http_server_queued_requests{{server=\"sync\",where=\"{place}\"}} {number}\n")
+        });
+        assert_eq!(queued(&format!("{length}{}", requests.concat())), 5.0);
     }
 }
