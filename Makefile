@@ -44,6 +44,7 @@ format:
 check: format ## formatting, lints, documentation
 	cargo clippy --all-targets -- -D warnings
 	cargo clippy --package thread-states --no-default-features -- -D warnings
+	cargo clippy --package thread-states --no-default-features --features exporter -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --no-deps
 
 cross: ## lints for macOS and Windows

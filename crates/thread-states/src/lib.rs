@@ -28,6 +28,7 @@
 //! * [`waits`]: what blocked threads wait for
 //! * [`problem`]: error responses of the exporter (RFC 9457)
 //! * `http1`: rules of HTTP/1.1 that hyper does not enforce
+//! * `status`: a status that HTTP does not define
 //!
 //! The features are listed in the README.
 
@@ -41,6 +42,7 @@ pub mod http1;
 pub mod metrics;
 #[cfg(feature = "exporter")]
 pub mod problem;
+mod status;
 pub mod waits;
 
 pub use accounting::{

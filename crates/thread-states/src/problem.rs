@@ -9,6 +9,8 @@ use axum_core::response::IntoResponse;
 use http::header::{CONTENT_LENGTH, CONTENT_TYPE};
 use http::{HeaderValue, Response, StatusCode};
 
+pub use crate::status::client_closed_request;
+
 /// Media type of a [`Problem`] in JSON.
 pub const MEDIA_TYPE: HeaderValue = HeaderValue::from_static("application/problem+json");
 
@@ -35,12 +37,6 @@ pub struct Parameter {
     pub value: String,
     /// Allowed values, e.g. `a number from 0 to 300`.
     pub rule: String,
-}
-
-/// Status of a request whose client disconnected before the response began: 499, as in nginx.
-#[must_use]
-pub fn client_closed_request() -> StatusCode {
-    StatusCode::from_u16(499).unwrap_or(StatusCode::BAD_REQUEST)
 }
 
 fn title(status: StatusCode) -> &'static str {

@@ -28,6 +28,7 @@ pub(super) struct RequestRules {
 
 impl RequestRules {
     /// Allows IP addresses, names without a dot, and these names.
+    #[cfg(any(feature = "axum", test))]
     pub(super) fn of_names(names: impl IntoIterator<Item = String>) -> Self {
         Self {
             names: Some(names.into_iter().collect()),

@@ -16,7 +16,7 @@ use super::measured_request::MeasuredRequest;
 use super::server_timing;
 use super::span::end_of;
 use crate::accounting::Timestamp;
-use crate::problem::client_closed_request;
+use crate::status::client_closed_request;
 
 const SERVER_TIMING: HeaderName = HeaderName::from_static("server-timing");
 
