@@ -5,6 +5,7 @@ use std::io::{self, Write};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use rustix::process::setpriority_process;
 use rustix::thread::{CpuSet, Pid, sched_getaffinity, sched_setaffinity};
 
 /// Limit of the wait until a thread has set its name.
@@ -57,6 +58,11 @@ impl Thread {
         let thread = find(name)?;
         pin(Some(thread), cpus.servers)?;
         Ok(Self(thread))
+    }
+
+    /// Gives it the lowest priority, in favor of [`Hold`](crate::hold::Hold).
+    pub(crate) fn give_way(&self) -> io::Result<()> {
+        Ok(setpriority_process(Some(self.0), 19)?)
     }
 
     /// Its CPU time as of its last switch off the CPU.

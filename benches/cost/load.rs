@@ -12,8 +12,12 @@ use rustix::io::Errno;
 use rustix::net::{RecvFlags, recv};
 use socket2::SockRef;
 
+use crate::hold::Hold;
+
 /// Requests in flight at saturation: enough that the server never waits for one.
 const CONNECTIONS: usize = 32;
+/// Connections with a request each that queue at a server: fewer than the accept queue of [`std::net::TcpListener`] has.
+const QUEUED: usize = 96;
 /// Limit of the wait for a response.
 const TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -43,6 +47,8 @@ pub(crate) struct Client {
     rate: Rate,
     /// In the order in which their responses are due.
     ring: Vec<Option<TcpStream>>,
+    /// Holds the server while its requests queue.
+    hold: Option<Hold>,
 }
 
 impl Client {
@@ -57,14 +63,26 @@ impl Client {
             connections,
             rate,
             ring,
+            hold: None,
         }
+    }
+
+    /// Has requests queue at the server before it gets its CPU. For a server that would otherwise be faster than this load
+    /// generator, and so sleep and wake up between two requests. Its threads have to [give way](crate::server::Server).
+    pub(crate) fn queueing(mut self, hold: &Hold) -> Self {
+        self.ring = (0..QUEUED).map(|_| None).collect();
+        self.hold = Some(hold.clone());
+        self
     }
 
     /// Sends requests for this long, and returns the number of responses after the last of them.
     pub(crate) fn send_for(&mut self, time: Duration) -> anyhow::Result<u32> {
         let deadline = Instant::now() + time;
         match self.rate {
-            Rate::Saturation => self.saturate(deadline),
+            Rate::Saturation => match self.hold.clone() {
+                Some(hold) => self.send_in_queues(&hold, deadline),
+                None => self.saturate(deadline),
+            },
             Rate::PerSecond(rate) => self.keep_pace(deadline, Duration::from_secs(1) / rate),
         }
     }
@@ -81,6 +99,16 @@ impl Client {
         }
         (0..self.ring.len()).try_for_each(|place| self.receive(place))?;
         Ok(responses + self.ring.len() as u32)
+    }
+
+    fn send_in_queues(&mut self, hold: &Hold, deadline: Instant) -> anyhow::Result<u32> {
+        let mut responses = 0;
+        while Instant::now() < deadline {
+            hold.during(|| (0..self.ring.len()).try_for_each(|place| self.send(place)))?;
+            (0..self.ring.len()).try_for_each(|place| self.receive(place))?;
+            responses += self.ring.len() as u32;
+        }
+        Ok(responses)
     }
 
     fn keep_pace(&mut self, deadline: Instant, interval: Duration) -> anyhow::Result<u32> {

@@ -8,6 +8,7 @@
 //! * `service`: services that are not the lab's, with the library
 //! * `postgresql`: such a service with a query of PostgreSQL
 //! * `load`: the load generator
+//! * `hold`: a thread that takes the CPU of the servers, so that requests queue
 //! * `comparison`: servers under one load, in turns, and the goals of their ratios
 //! * `goal`: goals, and the verdicts on them
 //! * `behind_nginx`: servers behind nginx, and nginx
@@ -22,6 +23,7 @@ mod behind_nginx;
 mod comparison;
 mod cpu;
 mod goal;
+mod hold;
 mod load;
 mod originals;
 mod parts;

@@ -14,6 +14,7 @@ use crate::address::free_address;
 use crate::comparison::{self, SETTLE, quartiles};
 use crate::cpu::{Cpus, per_response};
 use crate::goal::Goals;
+use crate::hold::Hold;
 use crate::load::{Client, Connections, Rate};
 use crate::program::Program;
 use crate::server::{self, Accounting, Server};
@@ -123,9 +124,16 @@ impl Pair {
             return Ok(None);
         };
         let client = |address| Client::new(address, connections, Rate::Saturation);
-        let with_client = |server: Server| {
+        // The program is slower than the load generator, and never sleeps. The servers would sleep before most requests.
+        let queues = connections == Connections::PerRequest;
+        let hold = queues.then(|| Hold::start(cpus)).transpose()?;
+        let with_client = |server: Server| -> io::Result<_> {
             let client = client(server.address);
-            (server, client)
+            let Some(hold) = &hold else {
+                return Ok((server, client));
+            };
+            server.give_way()?;
+            Ok((server, client.queueing(hold)))
         };
         let bare = match flavor {
             Flavor::Async => server::hyper(cpus)?,
@@ -136,8 +144,8 @@ impl Pair {
             title,
             program,
             program_client: client(address),
-            gateway: with_client(gateway),
-            bare: with_client(bare),
+            gateway: with_client(gateway)?,
+            bare: with_client(bare)?,
             at_least,
         }))
     }

@@ -42,6 +42,11 @@ pub(crate) struct Server {
 }
 
 impl Server {
+    /// Gives its threads the lowest priority.
+    pub(crate) fn give_way(&self) -> io::Result<()> {
+        self.threads.iter().try_for_each(Thread::give_way)
+    }
+
     /// CPU time of its threads as of their last switches off the CPU.
     pub(crate) fn cpu_time(&self) -> io::Result<Duration> {
         self.threads.iter().map(Thread::cpu_time).sum()
