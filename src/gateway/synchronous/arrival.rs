@@ -17,9 +17,5 @@ pub(super) enum Arrival<C> {
     /// A new connection.
     New(TcpStream),
     /// A connection that is ready, or whose deadline has passed.
-    #[cfg_attr(
-        not(target_os = "linux"),
-        expect(dead_code, reason = "there are no idle connections")
-    )]
     Idle(C),
 }
