@@ -1,11 +1,12 @@
 //! Lanes of one and of many threads, and the time that drawing takes.
 
 use std::thread;
+use std::time::{Duration, Instant};
 
 use serde_json::json;
 
 use crate::browser::Browser;
-use crate::lab::{Lab, get};
+use crate::lab::{Lab, get, try_get};
 use crate::quiet::on_quiet_machine;
 
 /// Measures the frames of five seconds: their durations in milliseconds, sorted.
@@ -252,5 +253,31 @@ async fn time_that_is_not_decided_yet_is_not_drawn_as_the_states_beside_it() {
         drawn,
         json!({ "pures": [3, -1, 3], "opaque": [true, false, true] })
     );
+    browser.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs Chromium: run make test"]
+async fn a_request_that_waited_before_the_page_was_opened_has_its_whole_time() {
+    let lab = Lab::start(&["--grace", "0"]);
+    let request = |path: &'static str| {
+        let front = lab.front.clone();
+        // They need not get a response before the lab ends.
+        thread::spawn(move || try_get(&front, path));
+    };
+    request("/sync/?seconds=60");
+    thread::sleep(Duration::from_millis(200));
+    request("/sync/dummy");
+    thread::sleep(Duration::from_secs(5));
+    let opened = Instant::now();
+    let browser = Browser::open(&lab.front).await;
+    let shown = browser
+        .until("return document.querySelector('.queue-place .token')?.textContent")
+        .await;
+    let shown = shown.as_str().unwrap();
+    let seconds = shown.strip_prefix("not read yet ").unwrap();
+    let seconds: f64 = seconds.strip_suffix(" s").unwrap().parse().unwrap();
+    let most = 6.0 + opened.elapsed().as_secs_f64();
+    assert!((4.5..most).contains(&seconds), "{shown}");
     browser.close().await;
 }

@@ -109,7 +109,7 @@ export class History {
   keepFrom = null;
   /** Share of the last 10 s in which a thread of the machine waited for a CPU; `null` if it is not known. */
   cpuPressure = null;
-  /** For each connection in the accept queue the time since when it is known; the oldest first. */
+  /** For each connection in the accept queue the time since when it is known to wait; the oldest first. */
   queuedSince = [];
   #began = null;
   #last = null;
@@ -128,7 +128,7 @@ export class History {
     this.maxRequests = event.max_requests;
     this.cpuPressure = event.cpu_pressure ?? null;
     this.queue = event.accept_queue;
-    this.#addQueue(event.accept_queue?.length ?? 0, event.now);
+    this.#addQueue(event);
     this.#last = event.now;
     this.#forget(Math.min(event.now - WINDOW - 1000, this.keepFrom ?? Infinity));
     return restarted;
@@ -199,9 +199,14 @@ export class History {
   }
 
   /** First in, first out: a connection that has left the queue was the oldest. */
-  #addQueue(length, now) {
+  #addQueue({ accept_queue: queue, request_queue: requests, now }) {
+    const length = queue?.length ?? 0;
     const gone = this.queuedSince.length - length;
     if (gone > 0) this.queuedSince.splice(0, gone);
+    // The first one may have waited before this page was opened. If others wait unread, one of them may be the oldest.
+    if (this.queuedSince.length === 0 && length > 0 && requests?.socket === 0) {
+      this.queuedSince.push(now - 1000 * (requests.oldest_seconds ?? 0));
+    }
     while (this.queuedSince.length < length) this.queuedSince.push(now);
   }
 
