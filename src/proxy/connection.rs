@@ -13,7 +13,6 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::TcpStream;
-use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use super::activity::{Activity, GuardedBody};
@@ -21,7 +20,7 @@ use super::client_stream::ClientStream;
 use super::config::{ProxyConfig, RequestLimits, Timeouts};
 use super::headers;
 use super::service::ProxyService;
-use crate::wire::{self, HeadLimits, LAST_LOOK};
+use crate::wire::{self, HeadLimits};
 use thread_states::problem::Problem;
 
 /// Bytes that hyper buffers for a client, in each direction; its default is 408 KiB.
@@ -77,19 +76,13 @@ impl ConnectionHandler {
             biased;
             result = &mut connection => result,
             () = self.shutdown.cancelled() => {
-                // A request may be there that the event loop has not seen yet. hyper would close an idle connection at
-                // once.
-                let last = Box::pin(timeout(LAST_LOOK, &mut connection)).await;
-                if let Ok(result) = last {
-                    result
-                } else {
-                    Pin::new(&mut connection).graceful_shutdown();
-                    if activity.is_idle() {
-                        // hyper would wait for the rest of a head that has begun.
-                        return;
-                    }
-                    (&mut connection).await
-                }
+                let shut_down = http1::Connection::graceful_shutdown;
+                let is_idle = || activity.is_idle();
+                let last = wire::finish(&mut connection, shut_down, is_idle);
+                let Some(result) = Box::pin(last).await else {
+                    return;
+                };
+                result
             }
         };
         if let Err(error) = &result {

@@ -4,14 +4,12 @@ mod stream;
 
 use std::cell::RefCell;
 use std::io;
-use std::pin::Pin;
 use std::sync::Arc;
 
 use hyper::server::conn::http1;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio::time::timeout;
 use tokio_util::task::TaskTracker;
 
 use super::connection_state::ConnectionState;
@@ -19,7 +17,7 @@ use super::listener::{self, BoundGateway};
 use super::running::{RunningGateway, Worker};
 use super::service::Connected;
 use super::{App, GatewayConfig, rejection};
-use crate::wire::{self, BindError, LAST_LOOK};
+use crate::wire::{self, BindError};
 use stream::AsyncStream;
 use thread_states::{InFlight, Registry, park, unpark};
 
@@ -163,7 +161,10 @@ async fn serve_connection<A: App>(
         biased;
         result = &mut connection => Some(result),
         // Boxed: each connection has room for the largest of its futures from its beginning.
-        () = worker.shutdown.cancelled() => Box::pin(finish(&mut connection, &state)).await,
+        () = worker.shutdown.cancelled() => {
+            let shut_down = http1::Connection::graceful_shutdown;
+            Box::pin(wire::finish(&mut connection, shut_down, || state.is_waiting())).await
+        }
     };
     let is_cut = result.is_none();
     let result = result.unwrap_or(Ok(()));
@@ -174,22 +175,4 @@ async fn serve_connection<A: App>(
     let unread = !is_cut && (state.is_body_unread() || !parts.read_buf.is_empty());
     let reply = rejection::reply(&state, &result, &parts.read_buf, &worker.limits);
     parts.io.close(reply, unread).await;
-}
-
-/// Serves the last request of a connection after a shutdown. Returns `None` if there is none, or no whole head of one.
-async fn finish<A: App>(
-    connection: &mut http1::Connection<AsyncStream, Connected<A>>,
-    state: &ConnectionState,
-) -> Option<hyper::Result<()>> {
-    let mut connection = Pin::new(connection);
-    // A request may be there that the event loop has not seen yet. hyper would close an idle connection at once.
-    if let Ok(result) = timeout(LAST_LOOK, connection.as_mut()).await {
-        return Some(result);
-    }
-    // hyper would wait for the rest of a head that has begun.
-    if state.is_waiting() {
-        return None;
-    }
-    connection.as_mut().graceful_shutdown();
-    Some(connection.await)
 }
