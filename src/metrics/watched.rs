@@ -13,8 +13,9 @@ pub const WATCH_UP: Metric = Metric {
 /// Data that a watcher cannot read.
 pub const WATCH_MISSING: Metric = Metric {
     name: "threadlab_watch_missing",
-    help: "1 for each source that the watcher may not read: syscall, fd or mem of the processes, sock_diag, or netns (sock_diag of another network namespace). States \
-           that need it count as state=\"unknown\". Absent if nothing is missing.",
+    help: "1 for each source that the watcher may not read: syscall, fd or mem of the processes, sock_diag, or netns \
+           (sock_diag of another network namespace). States that need it count as state=\"unknown\". Absent if nothing is \
+           missing.",
     kind: MetricKind::Gauge,
     labels: &["server", "source"],
 };

@@ -54,7 +54,7 @@ mod glibc {
         }
     }
 
-    /// Returns what the process uses at present.
+    /// Looks at the open files and the memory of the process.
     fn look() -> Option<Look> {
         let files = fs::metadata("/proc/self/fd").ok()?;
         let open = match files.len() {
@@ -68,7 +68,7 @@ mod glibc {
         Some(Look { open, resident })
     }
 
-    /// What the process uses at a moment.
+    /// Open files and memory of the process at one moment.
     #[derive(Debug, Clone, Copy)]
     pub(super) struct Look {
         /// Number of open files, most of which are connections during a burst.
