@@ -453,7 +453,7 @@ fn a_prometheus_that_cannot_write_is_found() {
     assert_found("none", "sample", none, "no sample of the last 5 minutes");
 }
 
-/// What a Podman without root needs of the machine can be checked on Linux only; elsewhere it runs in a virtual machine.
+/// Requirements of Podman without root. They can be checked on Linux only; elsewhere it runs in a virtual machine.
 #[cfg(target_os = "linux")]
 mod podman {
     use super::*;

@@ -163,42 +163,34 @@ fn requests_on_kept_connections_are_queued_and_not_worked_on_after_their_clients
     drop((holding, left));
 }
 
-/// Neither server can notice it meanwhile.
-#[test]
-fn clients_that_leave_while_a_handler_holds_its_thread_count_as_499() {
+/// Asserts that each way to leave counts as 499 at both servers, after a request that is in flight.
+fn assert_leaving_counts_as_499(route: &str, request: &str) {
     on_both_servers(|name| {
         let server = Server::start(name, &[]);
         let active = format!(r#"http_server_active_requests{{server="{name}"}}"#);
         for (index, leave) in Leave::ALL.into_iter().enumerate() {
-            let client = send(&server.http, "GET /blocking?seconds=1.5 HTTP/1.1|Host: x");
+            let client = send(&server.http, request);
             wait_for(&server.metrics, &active, 1.0);
             let left = leave.leave(client);
             wait_for(&server.metrics, &active, 0.0);
             let scrape = Scrape::of(&server.metrics);
-            let counted = count(&scrape, name, "/blocking", 499);
+            let counted = count(&scrape, name, route, 499);
             assert_eq!(counted, index as f64 + 1.0, "{name}, {leave:?}");
             drop(left);
         }
     });
 }
 
+/// Neither server can notice it meanwhile.
+#[test]
+fn clients_that_leave_while_a_handler_holds_its_thread_count_as_499() {
+    assert_leaving_counts_as_499("/blocking", "GET /blocking?seconds=1.5 HTTP/1.1|Host: x");
+}
+
 #[test]
 fn clients_that_leave_before_they_have_sent_the_body_count_as_499() {
-    on_both_servers(|name| {
-        let server = Server::start(name, &[]);
-        let active = format!(r#"http_server_active_requests{{server="{name}"}}"#);
-        for (index, leave) in Leave::ALL.into_iter().enumerate() {
-            let head = "GET /dummy HTTP/1.1|Host: x|Content-Length: 5";
-            let client = send(&server.http, head);
-            wait_for(&server.metrics, &active, 1.0);
-            let left = leave.leave(client);
-            wait_for(&server.metrics, &active, 0.0);
-            let scrape = Scrape::of(&server.metrics);
-            let counted = count(&scrape, name, "/dummy", 499);
-            assert_eq!(counted, index as f64 + 1.0, "{name}, {leave:?}");
-            drop(left);
-        }
-    });
+    let head = "GET /dummy HTTP/1.1|Host: x|Content-Length: 5";
+    assert_leaving_counts_as_499("/dummy", head);
 }
 
 /// As `nc -N` does, for example. On a busy machine the request may wait.

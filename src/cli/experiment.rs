@@ -373,14 +373,7 @@ mod tests {
         // In place of a disk that is full after the page.
         let obstacle = directory.join("report.json.partial");
         fs::create_dir(&obstacle).unwrap();
-        let report = Report {
-            schema: 1,
-            version: "1",
-            front: "127.0.0.1:8080".into(),
-            seconds: 20.0,
-            cpus: 1,
-            runs: Vec::new(),
-        };
+        let report = Report::without_runs();
         assert!(save(&report, &directory).is_err());
         assert_eq!(fs::read_to_string(&page).unwrap(), "earlier");
         fs::remove_dir(obstacle).unwrap();

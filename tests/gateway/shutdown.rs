@@ -106,19 +106,25 @@ fn the_port_is_free_again(gateway: Gateway) {
     assert_eq!(again.get("/").status, 200);
 }
 
+/// Opens connections without a request, of which half have had one.
+fn idle_connections(server: &Server) -> Vec<Client> {
+    let mut idle: Vec<Client> = (0..8).map(|_| server.connect()).collect();
+    for client in idle.iter_mut().skip(4) {
+        client.get("/");
+        assert_eq!(client.receive().status, 200);
+    }
+    // Those in the accept queue would be reset.
+    eventually("all connections are accepted", || {
+        server.running.accept_queue().unwrap().length == 0
+    });
+    idle
+}
+
 #[test]
 fn idle_connections_are_closed_at_once() {
     for gateway in Gateway::THAT_KEEP {
         let server = Server::with(gateway, |config| config.threads = threads(2));
-        let mut idle: Vec<Client> = (0..8).map(|_| server.connect()).collect();
-        for client in idle.iter_mut().skip(4) {
-            client.get("/");
-            assert_eq!(client.receive().status, 200);
-        }
-        // Those in the accept queue would be reset.
-        eventually("all connections are accepted", || {
-            server.running.accept_queue().unwrap().length == 0
-        });
+        let mut idle = idle_connections(&server);
         ends_promptly(&server.running);
         for client in &mut idle {
             client.assert_closed();
@@ -131,14 +137,7 @@ fn idle_connections_are_closed_at_once() {
 fn requests_on_open_connections_are_served_after_a_shutdown() {
     for gateway in Gateway::THAT_KEEP {
         let server = Server::start(gateway);
-        let mut clients: Vec<Client> = (0..8).map(|_| server.connect()).collect();
-        for client in clients.iter_mut().skip(4) {
-            client.get("/");
-            assert_eq!(client.receive().status, 200);
-        }
-        eventually("all connections are accepted", || {
-            server.running.accept_queue().unwrap().length == 0
-        });
+        let mut clients = idle_connections(&server);
         let mut busy = server.connect();
         busy.get("/block?ms=300");
         eventually("the busy thread", || server.seen.begun() == 1);

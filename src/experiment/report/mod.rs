@@ -36,6 +36,21 @@ pub struct Report {
     pub runs: Vec<Run>,
 }
 
+#[cfg(test)]
+impl Report {
+    /// Returns a report of no experiment.
+    pub(crate) fn without_runs() -> Self {
+        Self {
+            schema: SCHEMA,
+            version: "1",
+            front: "127.0.0.1:8080".into(),
+            seconds: 20.0,
+            cpus: 1,
+            runs: Vec::new(),
+        }
+    }
+}
+
 /// Result of one experiment.
 #[derive(Debug, Clone, Serialize)]
 pub struct Run {

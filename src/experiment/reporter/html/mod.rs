@@ -200,14 +200,7 @@ mod tests {
 
     #[test]
     fn page_has_a_main_part_and_a_dark_mode() {
-        let report = Report {
-            schema: 1,
-            version: "1",
-            front: "127.0.0.1:8080".into(),
-            seconds: 20.0,
-            cpus: 1,
-            runs: Vec::new(),
-        };
+        let report = Report::without_runs();
         let mut page = Vec::new();
         write(&report, &mut page).unwrap();
         let page = String::from_utf8(page).unwrap();
